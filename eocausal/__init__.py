@@ -1,0 +1,63 @@
+"""Satellite imagery in causal inference, from pixels to a report.
+
+The public verbs and types are imported on first use (PEP 562), so ``import eocausal`` loads none of torch,
+rasterio, econml or matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0.dev0"
+
+# Public name -> the module that holds it. Add a name here and under TYPE_CHECKING.
+_HOME = {
+    "Units": "eocausal.units",
+    "read_units": "eocausal.units",
+    "Chips": "eocausal.imagery.chips",
+    "chips": "eocausal.imagery.chips",
+    "chips_from_arrays": "eocausal.imagery.arrays",
+    "ImageStats": "eocausal.encoders.image_stats",
+    "RandomFeatures": "eocausal.encoders.random_features",
+    "Embeddings": "eocausal.embeddings",
+    "embed": "eocausal.embed.runner",
+    "read_embeddings": "eocausal.embeddings",
+    "Design": "eocausal.design",
+    "Folds": "eocausal.inference.folds",
+    "Learners": "eocausal.inference.nuisance",
+    "Estimate": "eocausal.inference.estimate",
+    "compare": "eocausal.inference.estimate",
+    "ate": "eocausal.effects.ate",
+    "Cate": "eocausal.effects.cate",
+    "Forest": "eocausal.effects.forest",
+    "cate": "eocausal.effects.cate",
+    "balance": "eocausal.evaluate.balance",
+    "overlap": "eocausal.evaluate.overlap",
+    "rate": "eocausal.evaluate.rate",
+    "rate_from_scores": "eocausal.evaluate.rate",
+    "report": "eocausal.report.html",
+    "run": "eocausal.run",
+    "simulate_region": "eocausal.simulate.region",
+}
+_MODULES = ("errors",)
+
+__all__ = sorted([*_HOME, *_MODULES])  # noqa: PLE0605 - the public surface is the table above
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"eocausal.{name}")
+    raise AttributeError(f"module 'eocausal' has no attribute {name!r}; public names: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+if TYPE_CHECKING:
+    from eocausal import errors as errors
