@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0.dev0"
 
-# Public name -> the module that holds it. Add a name here and under TYPE_CHECKING.
+# Public name -> the module that holds it. No module of this package has the name of a public verb, because
+# importing a submodule would put it in the verb's place.
 _HOME = {
     "Units": "eocausal.units",
     "read_units": "eocausal.units",
@@ -21,7 +22,7 @@ _HOME = {
     "ImageStats": "eocausal.encoders.image_stats",
     "RandomFeatures": "eocausal.encoders.random_features",
     "Embeddings": "eocausal.embeddings",
-    "embed": "eocausal.embed.runner",
+    "embed": "eocausal.runner.embed",
     "read_embeddings": "eocausal.embeddings",
     "Design": "eocausal.design",
     "Folds": "eocausal.inference.folds",
@@ -36,8 +37,8 @@ _HOME = {
     "overlap": "eocausal.evaluate.overlap",
     "rate": "eocausal.evaluate.rate",
     "rate_from_scores": "eocausal.evaluate.rate",
-    "report": "eocausal.report.html",
-    "run": "eocausal.run",
+    "report": "eocausal.reporting.report",
+    "run": "eocausal.pipeline",
     "simulate_region": "eocausal.simulate.region",
 }
 _MODULES = ("errors",)
