@@ -1,0 +1,99 @@
+"""Rules that tie two fields of one block of a specification together.
+
+Each rule looks at a block as it was written, so it can be broken in the same reading as any single field; it
+yields the place inside the block and the text that tells how to mend it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+__all__ = ["RULES", "Place", "Rule"]
+
+Place = tuple[str | int, ...]
+Rule = Callable[[Mapping[str, Any]], Iterator[tuple[Place, str]]]
+
+
+def _given(block: Mapping[str, Any], *names: str) -> list[str]:
+    """Return those of the named fields that are written down and are not null."""
+    return [name for name in names if block.get(name) is not None]
+
+
+def _units_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    alone = _given(block, "lon", "lat")
+    if len(alone) == 1:
+        other = "lat" if alone == ["lon"] else "lon"
+        yield (alone[0],), f"{alone[0]} stands alone. Name the column of {other} too, or leave out both"
+
+
+def _imagery_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    sources = _given(block, "rasters", "arrays")
+    sizes = _given(block, "size_m", "size_px")
+    if len(sizes) == 2:
+        yield ("size_px",), "size_m and size_px are both given. Keep one"
+    if len(sources) == 2:
+        yield ("arrays",), "rasters and arrays are both given. Keep one"
+    elif not sources:
+        yield (), "neither rasters nor arrays is given. Name the files the pictures come from"
+    elif sources == ["rasters"]:
+        if not sizes:
+            yield (), "chips cut from rasters need a size. Give size_m (metres) or size_px (pixels)"
+        for name in _given(block, "keys", "name"):
+            yield (name,), f"{name} belongs to arrays, not to rasters. Leave it out"
+    else:
+        for name in sizes:
+            yield (name,), f"{name} belongs to rasters; chips in arrays are cut already. Leave it out"
+        for name in ("keys", "name"):
+            if not _given(block, name):
+                yield (), f"chips in arrays need {name}. Name the array in the file that holds it"
+
+
+def _design_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    parts = {
+        block[name]: name for name in _given(block, "outcome", "treatment") if isinstance(block[name], str)
+    }
+    if len(parts) == 1 and len(_given(block, "outcome", "treatment")) == 2:
+        yield (
+            ("treatment",),
+            f"{block['treatment']!r} is the outcome already. Name the column of the treatment",
+        )
+    covariates = block.get("covariates")
+    for index, column in enumerate(covariates if isinstance(covariates, list | tuple) else [covariates]):
+        if isinstance(column, str) and column in parts:
+            yield ("covariates", index), f"{column!r} is the {parts[column]}, not a covariate. Leave it out"
+
+
+def _folds_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    has_size = bool(_given(block, "size_m"))
+    if block.get("kind") == "spatial" and not has_size:
+        yield (), "spatial folds need size_m, the side of the blocks in metres"
+    if block.get("kind") != "spatial" and has_size:
+        yield ("size_m",), "size_m belongs to spatial folds. Leave it out or set kind: spatial"
+
+
+def _effects_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    if block.get("rate") and not _given(block, "cate"):
+        yield (
+            ("rate",),
+            "rate ranks units by effect and needs cate. Add cate: {learner: causal_forest}",
+        )
+
+
+def _analysis_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    if not _given(block, "imagery", "embeddings"):
+        yield (), "neither imagery nor embeddings is given. Add one: it is what the features come from"
+    if _given(block, "imagery") and not _given(block, "encoder"):
+        yield ("imagery",), "imagery needs an encoder. Add encoder: {name: rcf}"
+    if _given(block, "encoder") and not _given(block, "imagery"):
+        yield ("encoder",), "an encoder needs imagery to work on. Add imagery or leave the encoder out"
+
+
+RULES: dict[str, Rule] = {
+    "UnitsSpec": _units_rules,
+    "ImagerySpec": _imagery_rules,
+    "DesignSpec": _design_rules,
+    "FoldsSpec": _folds_rules,
+    "EffectsSpec": _effects_rules,
+    "AnalysisSpec": _analysis_rules,
+}
