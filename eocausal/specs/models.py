@@ -1,7 +1,8 @@
 """What a specification may say: one small frozen model for each block of ``analysis.yaml``.
 
-The models know names, kinds and bounds; the rules that tie two fields together are a table beside them. They read no files; :mod:`eocausal.specs.load` turns YAML into them and
-:mod:`eocausal.specs.check` looks at the files they name.
+The models know names, kinds and bounds; the rules that tie two fields together are a table beside them. They
+read no files: :mod:`eocausal.specs.load` turns YAML into them, and :mod:`eocausal.specs.inputs` looks at the
+files they name.
 """
 
 from __future__ import annotations

@@ -1,0 +1,181 @@
+"""Whether the files that a specification names are there and hold the columns it names.
+
+Only headers are read. Mistakes are told at their lines in the specification, all at once.
+"""
+
+from __future__ import annotations
+
+import glob
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from eocausal._checks import did_you_mean, nearest
+from eocausal.specs.load import LoadedSpec, spec_error
+from eocausal.specs.models import EmbeddingsSpec, ImagerySpec
+from eocausal.specs.yaml_text import Place
+
+__all__ = ["check_inputs"]
+
+Mistakes = Iterator[tuple[Place, str]]
+
+_UNREADABLE = (OSError, ValueError, RuntimeError, zipfile.BadZipFile)
+
+
+def check_inputs(loaded: LoadedSpec) -> None:
+    """Check that files exist and that the columns a specification names are in them.
+
+    Parameters
+    ----------
+    loaded : LoadedSpec
+        From :func:`eocausal.specs.load.load_spec`.
+
+    Raises
+    ------
+    SpecError
+        One line for every file or column that is not there, with the nearest name there is.
+    """
+    mistakes = [*_units_mistakes(loaded)]
+    if loaded.spec.imagery is not None:
+        mistakes += _imagery_mistakes(loaded.spec.imagery)
+    if loaded.spec.embeddings is not None:
+        mistakes += _embeddings_mistakes(loaded.spec.embeddings)
+    if mistakes:
+        raise spec_error(loaded.path, loaded.document, mistakes=mistakes)
+
+
+def _units_mistakes(loaded: LoadedSpec) -> Mistakes:
+    place = ("units", "path")
+    path = loaded.spec.units.path
+    missing = _missing_file(path)
+    if missing:
+        yield place, missing
+        return
+    try:
+        columns = _columns_of(path)
+    except _UNREADABLE as error:
+        yield place, f"the table cannot be read: {error}"
+        return
+    if columns is not None:
+        yield from _column_mistakes(_named_columns(loaded), columns=columns, table="units table")
+
+
+def _named_columns(loaded: LoadedSpec) -> Iterator[tuple[Place, str | None]]:
+    """Return every column of the units table that the specification names, with its place."""
+    units, design, truth = loaded.spec.units, loaded.spec.design, loaded.spec.truth
+    for name in ("id", "lon", "lat", "image_key", "date"):
+        yield ("units", name), getattr(units, name)
+    for name in ("outcome", "treatment", "cluster", "weights"):
+        yield ("design", name), getattr(design, name)
+    for index, column in enumerate(design.covariates):
+        yield ("design", "covariates", index), column
+    if isinstance(design.propensity, str):
+        yield ("design", "propensity"), design.propensity
+    if truth is not None:
+        yield ("truth", "effect_column"), truth.effect_column
+
+
+def _column_mistakes(
+    named: Iterator[tuple[Place, str | None]], *, columns: list[str], table: str
+) -> Mistakes:
+    for place, column in named:
+        if column is not None and column not in columns:
+            yield place, f"column {column!r} is not in the {table}. {did_you_mean(column, columns)}"
+
+
+def _imagery_mistakes(imagery: ImagerySpec) -> Mistakes:
+    for index, raster in enumerate(imagery.rasters or ()):
+        is_pattern = glob.has_magic(raster) and not Path(raster).exists()
+        if is_pattern and not glob.glob(raster):
+            yield ("imagery", "rasters", index), f"no file matches {raster!r}"
+        elif not is_pattern and (missing := _missing_file(raster)):
+            yield ("imagery", "rasters", index), missing
+    if imagery.arrays is not None:
+        yield from _array_mistakes(imagery, imagery.arrays)
+
+
+def _array_mistakes(imagery: ImagerySpec, path: str) -> Mistakes:
+    if missing := _missing_file(path):
+        yield ("imagery", "arrays"), missing
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+    except _UNREADABLE:
+        yield ("imagery", "arrays"), f"{Path(path).name!r} is not an NPZ file. Save it with numpy.savez"
+        return
+    for field in ("keys", "name"):
+        array = getattr(imagery, field)
+        if array not in names:
+            text = f"there is no array {array!r} in {Path(path).name!r}. {did_you_mean(str(array), names)}"
+            yield ("imagery", field), text
+
+
+def _embeddings_mistakes(embeddings: EmbeddingsSpec) -> Mistakes:
+    missing = _missing_file(embeddings.path)
+    if missing:
+        yield ("embeddings", "path"), missing
+        return
+    try:
+        columns = _parquet_columns(embeddings.path)
+    except _UNREADABLE as error:
+        yield ("embeddings", "path"), f"the table cannot be read as Parquet: {error}"
+        return
+    key = iter([(("embeddings", "key"), embeddings.key)])
+    yield from _column_mistakes(key, columns=columns, table="embeddings table")
+    for index, name in enumerate(embeddings.columns):
+        if name not in columns and not any(column.startswith(name) for column in columns):
+            text = f"no column of the embeddings table is called {name!r} or begins with it"
+            yield ("embeddings", "columns", index), text
+
+
+def _missing_file(path: str) -> str:
+    """Return what to tell about a file that is not there; nothing when it is."""
+    target = Path(path)
+    if target.is_file():
+        return ""
+    if target.is_dir():
+        return f"{path!r} is a folder. Name a file in it"
+    folder = target.parent
+    if not folder.is_dir():
+        return f"there is no folder {str(folder)!r}"
+    close = nearest(target.name, [entry.name for entry in folder.iterdir()])
+    return f"there is no file {path!r}." + (f" Did you mean {close!r}?" if close else "")
+
+
+def _columns_of(path: str) -> list[str] | None:
+    """Return the column names of a table, or None for a kind whose header is not known here."""
+    reader = _HEADERS.get(Path(path).suffix.lower())
+    return reader(path) if reader is not None else None
+
+
+def _csv_columns(path: str) -> list[str]:
+    return [str(column) for column in pd.read_csv(path, nrows=0).columns]
+
+
+def _parquet_columns(path: str) -> list[str]:
+    from pyarrow import parquet
+
+    return [str(name) for name in parquet.read_schema(path).names]
+
+
+def _stata_columns(path: str) -> list[str]:
+    with pd.read_stata(path, iterator=True) as reader:
+        return list(reader.variable_labels())
+
+
+def _layer_columns(path: str) -> list[str]:
+    import geopandas
+
+    return [str(column) for column in geopandas.read_file(path, rows=0).columns]
+
+
+_HEADERS: dict[str, Callable[[str], list[str]]] = {
+    ".csv": _csv_columns,
+    ".parquet": _parquet_columns,
+    ".geoparquet": _parquet_columns,
+    ".dta": _stata_columns,
+    ".gpkg": _layer_columns,
+}
