@@ -1,4 +1,4 @@
-"""Every error and warning that eocausal raises on purpose.
+"""Every error that eocausal raises on purpose.
 
 One root, :class:`EocausalError`, and one class for each thing a user can mend. All of them are also
 ``ValueError``, so code that already catches bad values keeps working. Texts are built by :func:`explain`:
@@ -17,7 +17,8 @@ what is wrong, where (count and first ids), the rule that was broken, and how to
     ├── EvaluationError     RATE, balance, overlap
     ├── SpecError           a YAML specification
     └── ReportError         writing the report
-    EocausalWarning (UserWarning)
+
+What a reader of a result must know is not an error: it stands in the result's ``warnings``.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ __all__ = [
     "EmbeddingsError",
     "EncoderError",
     "EocausalError",
-    "EocausalWarning",
     "EstimationError",
     "EvaluationError",
     "ImageryError",
@@ -83,10 +83,6 @@ class SpecError(EocausalError):
 
 class ReportError(EocausalError):
     """A report cannot be written."""
-
-
-class EocausalWarning(UserWarning):
-    """Something a reader of the results must know."""
 
 
 def explain(what: str, *, where: Iterable[object] = (), rule: str = "", fix: str = "") -> str:

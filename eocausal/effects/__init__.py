@@ -1,0 +1,1 @@
+"""Average and conditional effects on a frozen design."""

@@ -1,0 +1,1 @@
+"""Folds, nuisance predictions, scores, variances and the result type that carries them."""

@@ -1,0 +1,296 @@
+"""Out-of-fold predictions of outcome and treatment from covariates and image features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal.errors import EstimationError, explain
+from eocausal.inference.folds import group_splits
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+
+FloatArray = npt.NDArray[np.float64]
+
+RIDGE_PENALTIES = np.logspace(-2, 5, 15)
+LOGIT_INVERSE_PENALTIES = np.logspace(-5, 2, 8)
+
+
+@dataclass(frozen=True)
+class Learners:
+    """What predicts outcome and treatment, and how wide features are made narrow.
+
+    Parameters
+    ----------
+    outcome : scikit-learn regressor, optional
+        Fitted in each arm on the columns ``[covariates, features]``. Default: ridge regression, penalty chosen
+        by cross-validation with clusters and images kept whole.
+    propensity : scikit-learn classifier with ``predict_proba``, optional
+        Default: logistic regression with a ridge penalty chosen likewise.
+    pca : int or None
+        Feature blocks wider than this become that many principal components, computed on standardised columns
+        of the training folds only. ``None`` leaves features as they are.
+
+    Examples
+    --------
+    >>> Learners(pca=20).pca
+    20
+    """
+
+    outcome: Any = None
+    propensity: Any = None
+    pca: int | None = 50
+
+    def __post_init__(self) -> None:
+        if self.pca is not None and (not isinstance(self.pca, int) or self.pca < 1):
+            raise EstimationError(explain(f"pca={self.pca!r}.", rule="a whole number of at least 1, or None"))
+        for role, learner, method in (
+            ("outcome", self.outcome, "predict"),
+            ("propensity", self.propensity, "predict_proba"),
+        ):
+            if learner is not None and not (hasattr(learner, "fit") and hasattr(learner, method)):
+                raise EstimationError(
+                    explain(
+                        f"The {role} learner {type(learner).__name__} has no {method}().",
+                        fix="pass a scikit-learn estimator, not a class or a fitted function",
+                    )
+                )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a reader must know of the learners."""
+        default = {"outcome": "ridge (cross-validated)", "propensity": "logit with ridge (cross-validated)"}
+        return {
+            "outcome_learner": default["outcome"] if self.outcome is None else repr(self.outcome),
+            "propensity_learner": default["propensity"] if self.propensity is None else repr(self.propensity),
+            "pca": self.pca,
+        }
+
+
+@dataclass(frozen=True)
+class Nuisance:
+    """Predictions for each unit from models that did not see its fold.
+
+    Attributes
+    ----------
+    outcome_control, outcome_treated : array of shape (n,)
+    propensity : array of shape (n,)
+    folds : array of shape (n,)
+    known_propensity : bool
+    """
+
+    outcome_control: FloatArray
+    outcome_treated: FloatArray
+    propensity: FloatArray
+    folds: npt.NDArray[np.intp]
+    known_propensity: bool
+
+
+class ColumnReducer:
+    """Standardise covariates and features on training rows; wide feature blocks become principal components."""
+
+    def __init__(self, *, pca: int | None, seed: int) -> None:
+        self.pca = pca
+        self.seed = seed
+
+    def fit(self, design: Design, rows: npt.NDArray[Any]) -> ColumnReducer:
+        """Learn means, scales and components from the rows of a design."""
+        from sklearn.decomposition import PCA
+        from sklearn.preprocessing import StandardScaler
+
+        table = design.table
+        self.covariate_scaler = (
+            StandardScaler().fit(table.covariates[rows]) if table.covariate_names else None
+        )
+        self.block_steps: dict[str, tuple[Any, Any]] = {}
+        for name, (start, stop) in table.feature_blocks.items():
+            block = table.features[rows, start:stop].astype(float)
+            scaler = StandardScaler().fit(block)
+            width = min(self.pca or stop - start, len(block) - 1)
+            reducer = None
+            if self.pca is not None and stop - start > self.pca:
+                reducer = PCA(width, svd_solver="full").fit(scaler.transform(block))
+            self.block_steps[name] = (scaler, reducer)
+        return self
+
+    def transform(self, design: Design, rows: npt.NDArray[Any]) -> FloatArray:
+        """Return the columns (rows, p) that learners see: covariates first, then features block by block."""
+        table = design.table
+        n_rows = table.ids[rows].size
+        parts = [np.zeros((n_rows, 0))]
+        if self.covariate_scaler is not None:
+            parts.append(self.covariate_scaler.transform(table.covariates[rows]))
+        for name, (scaler, reducer) in self.block_steps.items():
+            start, stop = table.feature_blocks[name]
+            block = scaler.transform(table.features[rows, start:stop].astype(float))
+            parts.append(block if reducer is None else reducer.transform(block))
+        return np.concatenate(parts, axis=1)
+
+
+def outcomes_out_of_fold(
+    design: Design, folds: npt.NDArray[np.intp], learners: Learners, *, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """Return the predicted outcome under control and under treatment, each (n,), out of fold."""
+    table = design.table
+    predictions = np.zeros((2, len(design)))
+    for fold in range(int(folds.max()) + 1):
+        train, test = folds != fold, folds == fold
+        reducer = ColumnReducer(pca=learners.pca, seed=seed).fit(design, train)
+        columns = reducer.transform(design, test)
+        for arm in (0, 1):
+            rows = train & (table.treatment == arm)
+            _require_rows(rows, fold, arm)
+            model = _fit_outcome(design, rows, reducer, learners)
+            predictions[arm, test] = _predict(model, columns)
+    return predictions[0], predictions[1]
+
+
+def propensity_out_of_fold(
+    design: Design, folds: npt.NDArray[np.intp], learners: Learners, *, seed: int
+) -> tuple[FloatArray, bool]:
+    """Return the propensity (n,) and whether it was known: known ones first, else out of fold.
+
+    Without covariates and features it is the weighted share of treated units outside the fold.
+
+    Raises
+    ------
+    EstimationError
+        A predicted propensity is exactly 0 or 1, or not finite.
+    """
+    table = design.table
+    if table.propensity is not None:
+        return table.propensity, True
+    propensity = np.zeros(len(design))
+    without_columns = not table.covariate_names and not table.features.shape[1]
+    for fold in range(int(folds.max()) + 1):
+        train, test = folds != fold, folds == fold
+        for arm in (0, 1):
+            _require_rows(train & (table.treatment == arm), fold, arm)
+        if without_columns:
+            propensity[test] = np.average(table.treatment[train], weights=table.weights[train])
+            continue
+        reducer = ColumnReducer(pca=learners.pca, seed=seed).fit(design, train)
+        model = _fit_propensity(design, train, reducer, learners)
+        propensity[test] = model.predict_proba(reducer.transform(design, test))[:, 1]
+    bad = ~((propensity > 0) & (propensity < 1))
+    if bad.any():
+        raise EstimationError(
+            explain(
+                "The propensity learner predicts exactly 0 or 1, so these units have no counterpart.",
+                where=table.ids[bad],
+                rule="0 < propensity < 1",
+                fix="use a smoother learner (the default logit), or leave these units out: design.take(rows)",
+            )
+        )
+    return propensity, False
+
+
+def cross_fit(design: Design, folds: npt.NDArray[np.intp], learners: Learners, *, seed: int) -> Nuisance:
+    """Return all nuisance predictions on the same folds."""
+    propensity, known = propensity_out_of_fold(design, folds, learners, seed=seed)
+    control, treated = outcomes_out_of_fold(design, folds, learners, seed=seed)
+    return Nuisance(control, treated, propensity, folds, known)
+
+
+def _fit_outcome(
+    design: Design, rows: npt.NDArray[np.bool_], reducer: ColumnReducer, learners: Learners
+) -> Any:
+    from sklearn.base import clone
+    from sklearn.linear_model import RidgeCV
+
+    columns = reducer.transform(design, rows)
+    if columns.shape[1] == 0:
+        return _Constant(float(np.average(design.table.outcome[rows], weights=design.table.weights[rows])))
+    if learners.outcome is None:
+        model = RidgeCV(alphas=RIDGE_PENALTIES, cv=group_splits(design.groups[rows], k=5))
+    else:
+        model = clone(learners.outcome)
+    return _fit(model, columns, design.table.outcome[rows], design.table.weights[rows])
+
+
+def _fit_propensity(
+    design: Design, rows: npt.NDArray[np.bool_], reducer: ColumnReducer, learners: Learners
+) -> Any:
+    from sklearn.base import clone
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+
+    columns = reducer.transform(design, rows)
+    if learners.propensity is None:
+        model = GridSearchCV(
+            LogisticRegression(max_iter=1000),
+            {"C": LOGIT_INVERSE_PENALTIES},
+            scoring="neg_log_loss",
+            cv=_two_class_splits(design, rows),
+        )
+    else:
+        model = clone(learners.propensity)
+    return _fit(model, columns, design.table.treatment[rows].astype(int), design.table.weights[rows])
+
+
+def _two_class_splits(design: Design, rows: npt.NDArray[np.bool_]) -> list[Any]:
+    """Return the inner splits whose training and test parts hold both arms."""
+    treatment = design.table.treatment[rows]
+    splits = group_splits(design.groups[rows], k=5)
+    usable = [split for split in splits if all(0 < treatment[part].mean() < 1 for part in split)]
+    if not usable:
+        raise EstimationError(
+            explain(
+                "No inner fold holds both arms, so the penalty of the propensity cannot be chosen.",
+                rule="several clusters of each arm outside each fold",
+                fix="fewer folds: Folds(k=2), or Learners(propensity=...) with a fixed penalty",
+            )
+        )
+    return usable
+
+
+def _fit(model: Any, columns: FloatArray, target: npt.NDArray[Any], weights: FloatArray) -> Any:
+    if np.ptp(weights) == 0:
+        return model.fit(columns, target)
+    try:
+        return model.fit(columns, target, sample_weight=weights)
+    except TypeError as error:
+        raise EstimationError(
+            explain(
+                f"The learner {type(model).__name__} takes no sample weights, but the design has them.",
+                fix="use a learner whose fit() has sample_weight",
+            )
+        ) from error
+
+
+def _predict(model: Any, columns: FloatArray) -> FloatArray:
+    values = np.asarray(model.predict(columns), dtype=float)
+    if values.shape != (len(columns),) or not np.isfinite(values).all():
+        raise EstimationError(
+            explain(
+                f"The outcome learner {type(model).__name__} predicted shape {values.shape} or values that are "
+                "not finite.",
+                rule=f"one finite number for each of {len(columns)} units",
+            )
+        )
+    return values
+
+
+def _require_rows(rows: npt.NDArray[np.bool_], fold: int, arm: int) -> None:
+    if rows.sum() < 2:
+        name = "treated" if arm else "control"
+        raise EstimationError(
+            explain(
+                f"Outside fold {fold} there are {int(rows.sum())} {name} units.",
+                rule="at least 2 of each arm to learn from",
+                fix="fewer folds: Folds(k=2), or method='difference'",
+            )
+        )
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """Predicts one number: the outcome model when there is nothing to predict from."""
+
+    value: float
+
+    def predict(self, columns: FloatArray) -> FloatArray:
+        return np.full(len(columns), self.value)
