@@ -1,0 +1,86 @@
+"""What a reader of chips hands over: pixels, what is valid in them, and a status for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Keys = npt.NDArray[Any]
+Pixels = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.intp]
+
+# What became of a chip. "missing" is for arrays: no chip has that key.
+STATUSES = ("ok", "partial", "outside", "nodata", "missing")
+
+
+@dataclass(frozen=True, eq=False)
+class ChipBatch:
+    """Chips of some image keys, one array for each block (each size).
+
+    Attributes
+    ----------
+    keys : numpy.ndarray
+        Image keys, shape (n,).
+    pixels : dict of numpy.ndarray
+        float32, shape (n, dates, bands, height, width), row 0 north, column 0 west; NaN where not valid.
+    mask : dict of numpy.ndarray
+        bool, shape (n, dates, height, width), True where every band is valid.
+    status : dict of numpy.ndarray
+        ``ok`` (all pixels valid), ``partial`` (some), ``nodata`` (on a raster, none valid), ``outside``
+        (on no raster) or ``missing`` (arrays: no chip has that key), shape (n,).
+    valid_fraction : dict of numpy.ndarray
+        Share of valid pixels, shape (n,).
+    """
+
+    keys: Keys
+    pixels: dict[str, Pixels]
+    mask: dict[str, Bools]
+    status: dict[str, npt.NDArray[np.str_]]
+    valid_fraction: dict[str, npt.NDArray[np.float64]]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{block} {pixels.shape}" for block, pixels in self.pixels.items())
+        return f"ChipBatch({len(self)} chips: {shapes})"
+
+
+class ChipSource(Protocol):
+    """Where chips come from: rasters or arrays. Positions count the keys of the chips."""
+
+    def reading(self) -> AbstractContextManager[Callable[[Rows], ChipBatch]]:
+        """Open what is needed; the function given reads the chips at positions."""
+
+    def places(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Return one array per column that describes where each chip is; empty for arrays."""
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what determines the pixels, as JSON-like content without paths."""
+
+    def label(self) -> str:
+        """Return a few words for one-line displays."""
+
+
+def judge(mask: Bools, touched: Bools, absent: str) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64]]:
+    """Return status and valid fraction of chips from masks (n, dates, height, width).
+
+    ``touched`` tells which chips lie on some source at all; those that do not are ``absent``.
+
+    Examples
+    --------
+    >>> status, share = judge(np.array([[[[True, False]]], [[[False, False]]]]), np.array([True, False]), "outside")
+    >>> status.tolist(), share.tolist()
+    (['partial', 'outside'], [0.5, 0.0])
+    """
+    share = mask.reshape(len(mask), -1).mean(axis=1) if len(mask) else np.zeros(0)
+    status = np.select(
+        [~touched, share == 1.0, share > 0.0], [absent, "ok", "partial"], default="nodata"
+    ).astype(str)
+    return status, share

@@ -1,0 +1,347 @@
+"""Chips: the pictures of the places where units are, read when asked for and never before."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal._checks import one_of
+from eocausal._provenance import hash_arrays
+from eocausal.errors import ImageryError, explain
+from eocausal.imagery.batches import STATUSES, ChipBatch, ChipSource, Keys, Rows
+from eocausal.imagery.files import Rasters
+from eocausal.imagery.gallery import contact_sheet, natural_bands, stretch
+from eocausal.imagery.mosaic import RasterSource
+from eocausal.imagery.plan import Size, block_sizes, check_reached, make_plan
+from eocausal.imagery.sources import band_names, choose_bands, read_tiles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from eocausal.units import Units
+
+__all__ = ["STATUSES", "ChipBatch", "ChipSource", "Chips", "chips"]
+
+# One chip larger than this is a mistake in the size, not a chip.
+LARGEST_CHIP_BYTES = 2**30
+# Units of one image may lie this far apart.
+SAME_PLACE_M = 1.0
+Bands = Sequence[int | str] | int | str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Chips:
+    """One chip per image key and size. Made by :func:`chips` or ``chips_from_arrays``; reads lazily.
+
+    Attributes
+    ----------
+    keys : numpy.ndarray
+        Image keys, in the order in which units first name them, shape (n,).
+    key_name : str
+        Name of the units' column that holds the keys.
+    blocks : tuple of str
+        Names of the sizes, such as ``960m`` or ``32px``.
+    bands : tuple of str
+        Names of the bands.
+    date : str or None
+        Date of the imagery, ISO 8601.
+    units : Units
+        The units whose places the chips show.
+    pixel_unit : str or None
+        What a pixel value is, such as ``s2_l2a_dn``.
+    source : ChipSource
+        Where the pixels come from.
+    """
+
+    keys: Keys
+    key_name: str
+    blocks: tuple[str, ...]
+    bands: tuple[str, ...]
+    date: str | None
+    units: Units
+    pixel_unit: str | None
+    source: ChipSource
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __repr__(self) -> str:
+        blocks, bands = " ".join(self.blocks), len(self.bands)
+        return f"Chips({len(self)} keys, {blocks}, {bands} band{'s' if bands > 1 else ''}, {self.source.label()})"
+
+    def batches(self, *, size: int = 64, keys: npt.ArrayLike | None = None) -> Iterator[ChipBatch]:
+        """Read chips in batches.
+
+        Parameters
+        ----------
+        size : int
+            Chips in a batch; the last may be smaller.
+        keys : array_like, optional
+            Image keys to read, in this order; default all, in the order of ``self.keys``.
+
+        Yields
+        ------
+        ChipBatch
+        """
+        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+            raise ImageryError(explain(f"size={size!r} is not a number of chips.", rule="size >= 1"))
+        rows = np.arange(len(self)) if keys is None else self._rows(keys)
+        return self._read(rows, int(size))
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what determines the pixels: files by name and content, sizes, bands, grid, keys."""
+        return {
+            **self.source.recipe(),
+            "bands": list(self.bands),
+            "date": self.date,
+            "pixel_unit": self.pixel_unit,
+            "keys": {"name": self.key_name, "count": len(self), "hash": hash_arrays(self.keys)},
+            "places": hash_arrays(*(self.source.places()[c] for c in sorted(self.source.places()))),
+        }
+
+    def table(self) -> pd.DataFrame:
+        """Read every chip once and return one row per key and block.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``<key_name>``, ``block``, ``status``, ``valid_fraction``, ``n_units``; from rasters also
+            ``longitude``, ``latitude`` and ``crs`` (the system of the chip's grid). Kept after the first
+            call.
+        """
+        return self._table.copy()
+
+    def thumbnails(
+        self, keys: npt.ArrayLike, *, block: str | None = None, bands: Bands = None
+    ) -> npt.NDArray[np.uint8]:
+        """Return chips as pictures that can be compared with one another.
+
+        Parameters
+        ----------
+        keys : array_like
+            Image keys.
+        block : str, optional
+            The size; default the first.
+        bands : sequence, optional
+            One band or three (red, green, blue), by 1-based number or name. Default: bands named red, green
+            and blue (or B04, B03, B02), else the first three, else the first.
+
+        Returns
+        -------
+        numpy.ndarray
+            uint8, shape (n, height, width, 3): per band one stretch from the 2nd to the 98th percentile
+            over all chips asked for; pixels that are not valid are light grey (235).
+        """
+        block = self.blocks[0] if block is None else self._block(block)
+        chosen = natural_bands(self.bands) if bands is None else choose_bands(self.bands, bands)
+        if len(chosen) not in (1, 3):
+            raise ImageryError(explain(f"bands={bands!r} are {len(chosen)} bands.", rule="one band or three"))
+        read = list(self._read(self._rows(keys), 64))
+        pixels = np.concatenate([batch.pixels[block][:, 0, list(chosen)] for batch in read])
+        return stretch(pixels, np.concatenate([batch.mask[block][:, 0] for batch in read]))
+
+    def plot(
+        self, keys: npt.ArrayLike | None = None, *, block: str | None = None, columns: int = 6
+    ) -> Figure:
+        """Draw a contact sheet of chips (default: the first 24), the key above each.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        shown = self.keys[:24] if keys is None else np.atleast_1d(np.asarray(keys))
+        return contact_sheet(self.thumbnails(shown, block=block), shown.tolist(), columns=columns)
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        from tqdm import tqdm
+
+        counts = pd.Series(self.units.image_keys).value_counts()
+        with tqdm(total=len(self), desc="reading chips", unit="chip", disable=None, leave=False) as bar:
+            judged = []
+            for batch in self.batches():
+                judged.append((batch.status, batch.valid_fraction))
+                bar.update(len(batch))
+        tables = []
+        for block in self.blocks:
+            row = {self.key_name: self.keys, "block": block}
+            row["status"] = np.concatenate([status[block] for status, _ in judged])
+            row["valid_fraction"] = np.concatenate([share[block] for _, share in judged])
+            row["n_units"] = counts.reindex(self.keys).to_numpy()
+            tables.append(pd.DataFrame({**row, **self.source.places()}))
+        return pd.concat(tables, ignore_index=True)
+
+    def _read(self, rows: Rows, size: int) -> Iterator[ChipBatch]:
+        with self.source.reading() as read:
+            for start in range(0, len(rows), size):
+                yield read(rows[start : start + size])
+
+    def _rows(self, keys: npt.ArrayLike) -> Rows:
+        asked = np.atleast_1d(np.asarray(keys))
+        if asked.size == 0:
+            raise ImageryError(explain("No keys are asked for."))
+        rows = pd.Index(self.keys).get_indexer(pd.Index(asked))
+        if (rows < 0).any():
+            fix = f"Keys look like {self.keys[0].item()!r} ({self.keys.dtype}); see chips.keys."
+            raise ImageryError(explain("There are no chips with these keys.", where=asked[rows < 0], fix=fix))
+        return rows
+
+    def _block(self, block: str) -> str:
+        return one_of(block, self.blocks, argument="block", error=ImageryError)
+
+
+def chips(
+    units: Units,
+    rasters: Rasters,
+    *,
+    size_m: Size | None = None,
+    size_px: Size | None = None,
+    bands: Bands = None,
+    date: str | None = None,
+    pixel_unit: str | None = None,
+) -> Chips:
+    """Cut square chips around units from rasters. Nothing but headers is read before chips are asked for.
+
+    Parameters
+    ----------
+    units : Units
+        Units with coordinates. Those that share an image key share one chip and must lie within a metre.
+    rasters : path, glob pattern, or list of these
+        .tif, .tiff, .vrt, .jp2 or .img files with the same bands. Where they overlap, the first valid
+        pixel wins, in the order given. A file missing its nodata value cannot tell what is not valid.
+    size_m : float or list, optional
+        Side of the square in metres on the ground. With several sizes the largest is read once and the
+        others are cut out of it, around the same point.
+    size_px : int or list, optional
+        Side in the raster's own pixels instead; these are never resampled.
+    bands : sequence, optional
+        Bands by 1-based number or by name (the files' descriptions); default all but alpha.
+    date : str, optional
+        Date of the imagery, ISO 8601.
+    pixel_unit : str, optional
+        What a pixel value is, such as ``s2_l2a_dn``; kept for provenance.
+
+    Returns
+    -------
+    Chips
+
+    Raises
+    ------
+    ImageryError
+        When rasters are missing, unsafe, damaged, without georeference or do not fit together; when sizes,
+        bands or the date are wrong; when units of one image lie apart; when all chips fall outside.
+
+    Notes
+    -----
+    With ``size_m`` the window is cut from the raster's own pixels, unresampled, when these are square
+    ground metres with north up: their sides, measured on the ellipsoid at every unit, within 0.5% of what
+    the raster says and of each other. It then has ``round(size_m / pixel)`` pixels and is the one whose
+    middle is nearest to the unit, never more than half a pixel off. With an even number of pixels the
+    middle is a boundary between pixels, with an odd number the middle of one. This holds tile by tile, so
+    tiles in several UTM zones serve units in each; a tile on another grid fills what is left by
+    interpolation.
+
+    Otherwise the raster is interpolated into a grid centred on the unit in its own UTM zone (WGS 84, zones
+    of six degrees). The pixel size is the raster's own on the ground at the unit of middle latitude,
+    rounded to three digits, the same for all chips. Interpolation is bilinear among valid pixels; a pixel
+    is valid only where the raster's pixel under its centre is. Values of a raster with a colour table
+    are classes and are never interpolated.
+
+    Pixels are float32, as stored in the file (no scale or offset is applied).
+
+    Examples
+    --------
+    >>> import pandas as pd, rasterio, tempfile, numpy as np, eocausal as ec
+    >>> scene = tempfile.mkdtemp() + "/scene.tif"
+    >>> place = rasterio.transform.from_origin(500_000, 20_000, 30, 30)
+    >>> with rasterio.open(scene, "w", driver="GTiff", width=100, height=100, count=2, dtype="uint8",
+    ...                    crs="EPSG:32636", transform=place) as out:
+    ...     out.write(np.full((2, 100, 100), 7, dtype="uint8"))
+    >>> table = pd.DataFrame({"village": ["a", "b"], "x": [501_500, 500_000], "y": [18_500, 18_500]})
+    >>> units = ec.read_units(table, id="village", lon="x", lat="y", crs="EPSG:32636")
+    >>> cut = ec.chips(units, scene, size_m=[960, 240])
+    >>> cut
+    Chips(2 keys, 960m 240m, 2 bands, 1 raster, native grid)
+    >>> [batch.pixels["960m"].shape for batch in cut.batches()]
+    [(2, 1, 2, 32, 32)]
+    >>> cut.table()[["village", "block", "status", "valid_fraction"]]
+      village block   status  valid_fraction
+    0       a  960m       ok             1.0
+    1       b  960m  partial             0.5
+    2       a  240m       ok             1.0
+    3       b  240m  partial             0.5
+    """
+    sizes = block_sizes(size_m, size_px)
+    if units.longitude is None or units.latitude is None:
+        fix = "read_units(..., lon=..., lat=...), or chips_from_arrays for chips already cut"
+        raise ImageryError(explain("The units have no coordinates to cut chips at.", fix=fix))
+    _check_date(date)
+    keys, first = np.unique(units.image_keys, return_index=True)
+    order = np.argsort(first, kind="stable")
+    keys, first = keys[order], first[order]
+    _check_same_place(units, keys, first)
+    longitude, latitude = units.longitude[first], units.latitude[first]
+    tiles = read_tiles(rasters)
+    names = band_names(tiles)
+    chosen = choose_bands(names, bands)
+    plan = make_plan(tiles, longitude, latitude, sizes=sizes, in_metres=size_m is not None)
+    check_reached(plan, longitude, latitude)
+    _check_chip_bytes(max(plan.sides.values()), len(chosen))
+    return Chips(
+        keys=keys,
+        key_name=units.image_key,
+        blocks=tuple(sizes),
+        bands=tuple(names[band] for band in chosen),
+        date=date,
+        units=units,
+        pixel_unit=pixel_unit,
+        source=RasterSource(keys, longitude, latitude, plan, chosen, sizes),
+    )
+
+
+def _check_date(date: object) -> None:
+    if date is None:
+        return
+    try:
+        datetime.date.fromisoformat(str(date))
+    except ValueError as cause:
+        rule = "one day, ISO 8601, such as 2007-06-30"
+        raise ImageryError(explain(f"date={date!r} is not a date.", rule=rule)) from cause
+    if not isinstance(date, str):
+        raise ImageryError(explain(f"date={date!r} is not text.", fix=f"date={str(date)!r}"))
+
+
+def _check_same_place(units: Units, keys: Keys, first: Rows) -> None:
+    """Raise ImageryError when units that share an image lie more than a metre from the first of them."""
+    import pyproj
+
+    if units.longitude is None or units.latitude is None or len(keys) == len(units):
+        return
+    anchor = first[pd.Index(keys).get_indexer(pd.Index(units.image_keys))]
+    lon, lat = units.longitude, units.latitude
+    apart = np.asarray(pyproj.Geod(ellps="WGS84").inv(lon[anchor], lat[anchor], lon, lat)[2])
+    far = apart > SAME_PLACE_M
+    if far.any():
+        raise ImageryError(
+            explain(
+                f"Units share a {units.image_key!r} but lie up to {apart.max():,.0f} m apart.",
+                where=pd.unique(units.image_keys[far]),
+                rule=f"one chip shows one place: units of one image lie within {SAME_PLACE_M:g} m",
+                fix="Leave out image_key= to cut one chip per unit, or give all units of an image one place.",
+            )
+        )
+
+
+def _check_chip_bytes(side: int, bands: int) -> None:
+    size = 4 * bands * side**2
+    if size > LARGEST_CHIP_BYTES:
+        text = f"One chip would have {side:,} x {side:,} pixels in {bands} bands: {size / 2**30:.1f} GiB."
+        rule = f"at most {LARGEST_CHIP_BYTES / 2**30:g} GiB a chip"
+        raise ImageryError(explain(text, rule=rule, fix="Ask for a smaller size, or for coarser rasters."))
