@@ -67,8 +67,8 @@ def simulate_region(
     """Write a simulated region with a village-randomised trial whose true effects are known.
 
     Half of the villages are treated. The effect of a unit rises with the share of settlement within 480 m and
-    with the share of woods (forest and shrub) within 1,920 m, both of which can be seen in the scene. A few villages stand near
-    the edge of the data, so that their wider chips are partial. All of it is made up.
+    with the share of woods (forest and shrub) within 1,920 m, both of which can be seen in the scene. A few
+    villages stand near the edge of the data, so that their wider chips are partial. All of it is made up.
 
     Parameters
     ----------

@@ -16,16 +16,20 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Val
 from pydantic_core import PydanticCustomError
 
 __all__ = [
+    "Bands",
     "CalendarDate",
     "Chance",
+    "Columns",
     "Count",
     "Counts",
     "FilePath",
     "FilePaths",
     "Finite",
-    "Metres",
     "Names",
+    "PatchSizes",
+    "Positive",
     "Seed",
+    "Shares",
     "Sizes",
     "Text",
 ]
@@ -78,6 +82,23 @@ def _chance(value: Any) -> float | str:
     )
 
 
+def _band(value: Any) -> int | str:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise mistake(f"{value!r} is not a band. Write its number, from 1, or its name")
+
+
+def _columns(value: Any) -> str | tuple[str, ...]:
+    if isinstance(value, str) and value:
+        return value
+    names = value if isinstance(value, list | tuple) else ()
+    if names and all(isinstance(name, str) and name for name in names):
+        return tuple(names)
+    raise mistake("must be a list of column names, such as [e0, e1], or the prefix they share, such as e")
+
+
 def _resolved(value: str, info: ValidationInfo) -> str:
     """Fill in environment variables and anchor a relative path at the folder of the specification."""
     missing = [name for name in _VARIABLE.findall(value) if not os.environ.get(name)]
@@ -100,7 +121,7 @@ Text = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[Text, AfterValidator(_resolved)]
 Seed = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Metres = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 CalendarDate = Annotated[
     date,
@@ -123,12 +144,29 @@ FilePaths = Annotated[
     BeforeValidator(as_many, json_schema_input_type=Text | list[Text]),
 ]
 Sizes = Annotated[
-    tuple[Metres, ...],
+    tuple[Positive, ...],
     AfterValidator(all_different),
-    BeforeValidator(as_many, json_schema_input_type=Metres | list[Metres]),
+    BeforeValidator(as_many, json_schema_input_type=Positive | list[Positive]),
 ]
 Counts = Annotated[
     tuple[Count, ...],
     AfterValidator(all_different),
     BeforeValidator(as_many, json_schema_input_type=Count | list[Count]),
 ]
+PatchSizes = Annotated[
+    tuple[Annotated[int, Field(ge=2)], ...],
+    Field(min_length=1),
+    AfterValidator(all_different),
+    BeforeValidator(as_many, json_schema_input_type=Count | list[Count]),
+]
+Shares = Annotated[
+    tuple[Annotated[float, Field(ge=0, le=1)], ...],
+    AfterValidator(all_different),
+    BeforeValidator(as_many, json_schema_input_type=Finite | list[Finite]),
+]
+Bands = Annotated[
+    tuple[Annotated[int | str, PlainValidator(_band)], ...],
+    AfterValidator(all_different),
+    BeforeValidator(as_many, json_schema_input_type=Count | Text | list[Count | Text]),
+]
+Columns = Annotated[str | tuple[str, ...], PlainValidator(_columns, json_schema_input_type=Text | list[Text])]

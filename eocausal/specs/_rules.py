@@ -64,12 +64,13 @@ def _design_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             yield ("covariates", index), f"{column!r} is the {parts[column]}, not a covariate. Leave it out"
 
 
-def _folds_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    has_size = bool(_given(block, "size_m"))
-    if block.get("kind") == "spatial" and not has_size:
-        yield (), "spatial folds need size_m, the side of the blocks in metres"
-    if block.get("kind") != "spatial" and has_size:
-        yield ("size_m",), "size_m belongs to spatial folds. Leave it out or set kind: spatial"
+def _rcf_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    wanted, sizes = block.get("n_features", 512), block.get("patch_px", (3, 5))
+    step = 2 * len(sizes) if isinstance(sizes, list | tuple) and sizes else 2
+    if isinstance(wanted, int) and wanted > 0 and wanted % step:
+        near = max(step, round(wanted / step) * step)
+        text = f"{wanted} is not a multiple of {step} (2 for each of {step // 2} patch sizes). Write {near}"
+        yield ("n_features",), text
 
 
 def _effects_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -93,7 +94,7 @@ RULES: dict[str, Rule] = {
     "UnitsSpec": _units_rules,
     "ImagerySpec": _imagery_rules,
     "DesignSpec": _design_rules,
-    "FoldsSpec": _folds_rules,
+    "RcfSpec": _rcf_rules,
     "EffectsSpec": _effects_rules,
     "AnalysisSpec": _analysis_rules,
 }

@@ -119,16 +119,20 @@ def _embeddings_mistakes(embeddings: EmbeddingsSpec) -> Mistakes:
         yield ("embeddings", "path"), missing
         return
     try:
-        columns = _parquet_columns(embeddings.path)
+        columns = _columns_of(embeddings.path)
     except _UNREADABLE as error:
-        yield ("embeddings", "path"), f"the table cannot be read as Parquet: {error}"
+        yield ("embeddings", "path"), f"the table cannot be read: {error}"
+        return
+    if columns is None:
         return
     key = iter([(("embeddings", "key"), embeddings.key)])
     yield from _column_mistakes(key, columns=columns, table="embeddings table")
-    for index, name in enumerate(embeddings.columns):
-        if name not in columns and not any(column.startswith(name) for column in columns):
-            text = f"no column of the embeddings table is called {name!r} or begins with it"
-            yield ("embeddings", "columns", index), text
+    wanted = embeddings.columns
+    if isinstance(wanted, tuple):
+        listed = iter([(("embeddings", "columns", index), name) for index, name in enumerate(wanted)])
+        yield from _column_mistakes(listed, columns=columns, table="embeddings table")
+    elif wanted is not None and not any(column.startswith(wanted) for column in columns):
+        yield ("embeddings", "columns"), f"no column of the embeddings table begins with {wanted!r}"
 
 
 def _missing_file(path: str) -> str:
@@ -177,5 +181,6 @@ _HEADERS: dict[str, Callable[[str], list[str]]] = {
     ".parquet": _parquet_columns,
     ".geoparquet": _parquet_columns,
     ".dta": _stata_columns,
+    ".geojson": _layer_columns,
     ".gpkg": _layer_columns,
 }

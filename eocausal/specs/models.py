@@ -24,16 +24,20 @@ from pydantic_core import ErrorDetails, InitErrorDetails
 
 from eocausal._checks import did_you_mean
 from eocausal.specs._fields import (
+    Bands,
     CalendarDate,
     Chance,
+    Columns,
     Count,
     Counts,
     FilePath,
     FilePaths,
     Finite,
-    Metres,
     Names,
+    PatchSizes,
+    Positive,
     Seed,
+    Shares,
     Sizes,
     Text,
     all_different,
@@ -76,7 +80,9 @@ class UnitsSpec(_Block):
     id: Text = Field(description="Column that names each unit once.")
     lon: Text | None = Field(None, description="Column of longitude (or easting, if crs is in metres).")
     lat: Text | None = Field(None, description="Column of latitude (or northing, if crs is in metres).")
-    crs: Text = Field("EPSG:4326", description="Reference system of lon and lat.")
+    crs: Text | None = Field(
+        None, description="Reference system of the coordinates. Default: EPSG:4326, or what the file says."
+    )
     image_key: Text | None = Field(
         None, description="Column that names the picture of a unit; several units may share one. Default: id."
     )
@@ -102,8 +108,8 @@ class ImagerySpec(_Block):
     size_px: Annotated[Counts, Field(min_length=1)] | None = Field(
         None, description="Sides of the square chips in pixels, instead of size_m."
     )
-    bands: Annotated[Counts, Field(min_length=1)] | None = Field(
-        None, description="Bands to read, counted from 1. Default: all."
+    bands: Annotated[Bands, Field(min_length=1)] | None = Field(
+        None, description="Bands to read: numbers from 1, or names. Default: all."
     )
     date: CalendarDate | None = Field(None, description="Day the pictures were taken; before treatment.")
     pixel_unit: Text | None = Field(None, description="What a pixel value is, such as reflectance or dn.")
@@ -112,11 +118,11 @@ class ImagerySpec(_Block):
 class EmbeddingsSpec(_Block):
     """A table of image features that was made elsewhere."""
 
-    path: FilePath = Field(description="Parquet file with one row for each image key.")
+    path: FilePath = Field(description="Parquet or CSV table with one row for each image key.")
     key: Text = Field(description="Column that holds the image key.")
-    columns: Names = Field(
-        (),
-        description="Columns that are features, or the prefix they share. Default: all numbers but the key.",
+    columns: Columns | None = Field(
+        None,
+        description="List of the feature columns, or the prefix they share. Default: all numbers but the key.",
     )
     date: CalendarDate | None = Field(None, description="Day the pictures behind the table were taken.")
 
@@ -125,10 +131,13 @@ class RcfSpec(_Block):
     """Random convolutional features (Rolf et al. 2021)."""
 
     name: Literal["rcf"] = Field(description="Random convolutional features.")
-    n_features: Count = Field(512, description="Features for each chip size; an even number.", multiple_of=2)
-    patch_px: Annotated[Counts, Field(min_length=1)] = Field(
-        (3, 5), description="Sides in pixels of the random patches."
+    n_features: Count = Field(
+        512,
+        description="Features for each chip size: two for each filter, filters shared by the patch sizes.",
     )
+    patch_px: PatchSizes = Field((3, 5), description="Sides in pixels of the random patches; 2 or more.")
+    bias: Finite = Field(0.0, description="Subtracted from both halves of the response of a filter.")
+    whitening: Positive = Field(1e-3, description="Added to the eigenvalues of the patches' covariance.")
     seed: Seed = Field(0, description="Seed of the draw of patches.")
 
 
@@ -136,6 +145,7 @@ class ImageStatsSpec(_Block):
     """Means, spreads, quantiles and texture of each band: the floor any encoder should beat."""
 
     name: Literal["image_stats"] = Field(description="Plain statistics of each band.")
+    quantiles: Shares = Field((0.1, 0.5, 0.9), description="Quantiles of each band, as shares.")
 
 
 EncoderSpec = Annotated[RcfSpec | ImageStatsSpec, Field(discriminator="name")]
@@ -177,16 +187,18 @@ class CateSpec(_Block):
 
     learner: Literal["causal_forest"] = Field("causal_forest", description="Learner of effects by unit.")
     trees: Count = Field(500, description="Trees of the forest; a multiple of 4.", multiple_of=4)
+    min_leaf: Count = Field(5, description="Smallest number of units in a leaf.")
+    sample_share: float = Field(0.45, gt=0, le=0.5, description="Share of the units drawn for a tree.")
 
 
 class FoldsSpec(_Block):
     """Which parts of the data a prediction may not have seen."""
 
-    kind: Literal["random", "cluster", "image", "spatial"] = Field(
-        description="What is kept together: nothing, clusters, pictures, or blocks of land."
+    kind: Literal["cluster", "random"] = Field(
+        "cluster",
+        description="What stays in one fold: units that share a cluster or picture, or single units.",
     )
-    k: int = Field(5, ge=2, le=50, description="Number of folds.")
-    size_m: Metres | None = Field(None, description="Side of the blocks in metres, for spatial folds.")
+    k: int = Field(5, ge=2, description="Number of folds.")
 
 
 class EffectsSpec(_Block):
