@@ -282,7 +282,7 @@ def chips(
     if units.longitude is None or units.latitude is None:
         fix = "read_units(..., lon=..., lat=...), or chips_from_arrays for chips already cut"
         raise ImageryError(explain("The units have no coordinates to cut chips at.", fix=fix))
-    _check_date(date)
+    check_date(date)
     keys, first = np.unique(units.image_keys, return_index=True)
     order = np.argsort(first, kind="stable")
     keys, first = keys[order], first[order]
@@ -306,7 +306,8 @@ def chips(
     )
 
 
-def _check_date(date: object) -> None:
+def check_date(date: object) -> None:
+    """Raise ImageryError when the date of imagery is not one ISO 8601 day."""
     if date is None:
         return
     try:
