@@ -1,0 +1,337 @@
+"""Conditional effects: what each unit is predicted to gain, out of fold, and the scores to judge it by."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from eocausal.effects.ate import Settings, arm_counts, doubly_robust_scores, provenance
+from eocausal.effects.forest import (
+    EffectModel,
+    Forest,
+    causal_forest,
+    describe_forest,
+    resolve_learner,
+)
+from eocausal.errors import EstimationError, explain
+from eocausal.inference.delegate import Delegated
+from eocausal.inference.estimate import Estimate, resolve_vcov, vcov_label
+from eocausal.inference.folds import Folds
+from eocausal.inference.nuisance import Learners
+from eocausal.inference.scores import mean_of_scores
+from eocausal.inference.variance import score_variance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from eocausal.design import Design
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Cate:
+    """Out-of-fold conditional effects of a treatment, with doubly robust scores.
+
+    Made by :func:`eocausal.cate`. ``estimate``, ``std_error`` and the other members of every result speak of the
+    average of the doubly robust scores; the conditional effects are in :attr:`effects`.
+
+    Attributes
+    ----------
+    average : Estimate
+        The average effect from the doubly robust scores.
+    ids : array of shape (n,)
+    effect_values, effect_errors : array of shape (n,)
+        Predicted effect and its standard error, from a model that saw neither the unit nor its cluster or image.
+    folds : array of shape (n,)
+    sequential_values : array of shape (n,)
+        Predicted effect from a model trained on earlier folds only; NaN in fold 0. These are the priorities
+        that :func:`eocausal.rate` can test.
+    dr_scores, weights : array of shape (n,)
+    group_codes : array of shape (n,)
+        Units that share a cluster or an image.
+    coordinates : array of shape (n, 2) or None
+        Longitude and latitude.
+    image_keys : array of shape (n,)
+    learn : callable or None
+        Fits the model on all units; what :meth:`predict` calls. Not part of ``to_dict``.
+    """
+
+    average: Estimate
+    ids: npt.NDArray[Any]
+    effect_values: FloatArray
+    effect_errors: FloatArray
+    folds: npt.NDArray[np.intp]
+    sequential_values: FloatArray
+    dr_scores: FloatArray
+    weights: FloatArray
+    group_codes: npt.NDArray[np.intp]
+    image_keys: npt.NDArray[Any]
+    coordinates: FloatArray | None = None
+    learn: Callable[[], EffectModel] | None = field(default=None, repr=False)
+
+    estimand = Delegated("average")
+    method = Delegated("average")
+    n = Delegated("average")
+    n_clusters = Delegated("average")
+    estimate = Delegated("average")
+    std_error = Delegated("average")
+    ci = Delegated("average")
+    p_value = Delegated("average")
+    scores = Delegated("average")
+    assumptions = Delegated("average")
+    warnings = Delegated("average")
+    diagnostics = Delegated("average")
+    provenance = Delegated("average")
+    to_frame = Delegated("average")
+
+    @property
+    def effects(self) -> pd.DataFrame:
+        """One row per unit: effect, standard error, 95% interval, fold, doubly robust score, coordinates.
+
+        The table is marked as trained on its units, so that :func:`eocausal.rate` refuses it as a priority.
+        """
+        half = stats.norm.ppf(0.975) * self.effect_errors
+        frame = pd.DataFrame(
+            {
+                "effect": self.effect_values,
+                "std_error": self.effect_errors,
+                "conf_low": self.effect_values - half,
+                "conf_high": self.effect_values + half,
+                "fold": self.folds,
+                "dr_score": self.dr_scores,
+                "image_key": self.image_keys,
+            },
+            index=pd.Index(self.ids, name="id"),
+        )
+        if self.coordinates is not None:
+            frame["lon"], frame["lat"] = self.coordinates.T
+        frame.attrs["trained_on"] = self.provenance["design_hash"]
+        return frame
+
+    def predict(self, design: Design) -> FloatArray:
+        """Return the predicted effect (n,) for the units of another design, from a model of all units here.
+
+        Raises
+        ------
+        EstimationError
+            The result was read from a file, which holds no model.
+        """
+        if self.learn is None:
+            raise EstimationError(
+                explain("This result was read from a file and holds no model.", fix="run ec.cate() again")
+            )
+        return self.learn().predict(design)[0]
+
+    def __repr__(self) -> str:
+        """One line: how effects spread and what they average to."""
+        low, high = np.quantile(self.effect_values, [0.1, 0.9])
+        return (
+            f"Cate({self.n} units, effects {low:.3g} to {high:.3g} (10th to 90th percentile), "
+            f"average {self.estimate:.3g} (se {self.std_error:.2g}))"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Cate):
+            return NotImplemented
+        return self.to_dict(scores=True) == other.to_dict(scores=True)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def summary(self) -> str:
+        """Return a text of at most 25 lines."""
+        deciles = np.quantile(self.effect_values, [0.1, 0.25, 0.5, 0.75, 0.9])
+        spread = "  ".join(f"{share}%: {value:.3f}" for share, value in zip((10, 25, 50, 75, 90), deciles))
+        return f"out-of-fold effects  {spread}\n" + "\n".join(self.average.summary().splitlines()[:24])
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(self.summary())}</pre>"
+
+    def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
+        """Return JSON-safe content; unit-level values only when ``scores`` is true."""
+        content: dict[str, Any] = {"type": "Cate", "average": self.average.to_dict(scores=scores)}
+        if scores:
+            content |= {name: _column(getattr(self, name)) for name in _UNIT_FIELDS}
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Cate:
+        """Rebuild the result that ``to_dict(scores=True)`` wrote; it cannot predict for new units."""
+        arrays: dict[str, Any] = {
+            name: None if content[name] is None else np.array(content[name]) for name in _UNIT_FIELDS
+        }
+        arrays["sequential_values"] = np.array(content["sequential_values"], dtype=float)
+        return cls(average=Estimate.from_dict(content["average"]), **arrays)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the distribution of predicted effects with the average effect, and return the Axes."""
+        if ax is None:
+            from matplotlib import pyplot as plt
+
+            _, ax = plt.subplots(figsize=(6, 3.2), layout="constrained")
+        low, high = self.ci()
+        ax.hist(self.effect_values, bins=40, weights=self.weights, color="#7fa6c9", edgecolor="white")
+        ax.axvspan(low, high, color="#c55a11", alpha=0.18, linewidth=0)
+        ax.axvline(self.estimate, color="#c55a11", label="average effect with 95% interval")
+        ax.axvline(0, color="0.5", linewidth=0.8)
+        ax.set_xlabel("predicted effect (out of fold)")
+        ax.set_ylabel("units")
+        ax.legend(frameon=False)
+        return ax
+
+
+_UNIT_FIELDS = (
+    "ids", "effect_values", "effect_errors", "folds", "sequential_values", "dr_scores", "weights", "group_codes",
+    "image_keys", "coordinates",
+)  # fmt: skip
+
+
+def cate(
+    design: Design,
+    *,
+    learner: str | Forest = "causal_forest",
+    folds: Folds | None = None,
+    learners: Learners | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Cate:
+    """Predict each unit's effect from a model that saw neither the unit nor its cluster or image.
+
+    For each fold, nuisances, principal components and trees are learned on the other folds. A second set of
+    models is trained on earlier folds only; :func:`eocausal.rate` needs it for a valid test.
+
+    Parameters
+    ----------
+    design : Design
+        With covariates, features or both to tell units apart by.
+    learner : "causal_forest" or Forest
+    folds : Folds, optional
+        Default five folds with clusters and shared images kept whole.
+    learners : Learners, optional
+        Nuisance learners, and to how many components wide feature blocks are reduced.
+    seed : int
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Cate
+
+    Raises
+    ------
+    EstimationError
+        Unknown learner, or nothing to tell units apart by.
+
+    Notes
+    -----
+    Standard errors of single effects come from the forest's bags of little trees. They treat units of one cluster
+    as independent and are too small when features are many; make claims from averages and from RATE.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"grant": np.tile([0, 1], 100), "age": rng.normal(size=200)})
+    >>> table["income"] = table["grant"] * (table["age"] > 0) + rng.normal(size=200)
+    >>> import eocausal as ec
+    >>> design = ec.Design(table, outcome="income", treatment="grant", covariates=["age"], propensity=0.5)
+    >>> effects = ec.cate(design, learner=ec.Forest(trees=40), folds=ec.Folds(k=3)).effects
+    >>> list(effects.columns)
+    ['effect', 'std_error', 'conf_low', 'conf_high', 'fold', 'dr_score', 'image_key']
+    """
+    forest = resolve_learner(learner)
+    settings = Settings(folds or Folds(), learners or Learners(), seed)
+    fold_of = settings.folds.assign(design, seed=seed)
+
+    def learn(rows: npt.NDArray[np.bool_] | None) -> EffectModel:
+        training = design if rows is None else design.take(rows)
+        return causal_forest(training, forest, settings.learners, seed=seed)
+
+    effects, errors, sequential = _cross_fit_effects(design, fold_of, learn, progress=progress)
+    dr_scores, diagnostics, warnings = doubly_robust_scores(design, settings)
+    diagnostics |= describe_forest(forest) | {"sd_of_effects": float(effects.std())}
+    warnings.append(
+        "standard errors of single effects treat units of a cluster as independent and are too small with many "
+        "features; make claims from averages and RATE"
+    )
+    return Cate(
+        average=_average(design, dr_scores, settings, diagnostics, warnings),
+        ids=design.table.ids,
+        effect_values=effects,
+        effect_errors=errors,
+        folds=fold_of,
+        sequential_values=sequential,
+        dr_scores=dr_scores,
+        weights=design.table.weights,
+        group_codes=design.groups,
+        image_keys=design.table.image_keys,
+        coordinates=design.table.coordinates,
+        learn=lambda: learn(None),
+    )
+
+
+def _cross_fit_effects(
+    design: Design,
+    fold_of: npt.NDArray[np.intp],
+    learn: Callable[[npt.NDArray[np.bool_]], EffectModel],
+    *,
+    progress: bool,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return out-of-fold effects and errors, and effects from models of earlier folds only."""
+    from tqdm.auto import tqdm
+
+    k = int(fold_of.max()) + 1
+    effects, errors = np.zeros(len(design)), np.zeros(len(design))
+    sequential = np.full(len(design), np.nan)
+    # the model for the last fold has seen all earlier folds, so it serves both purposes
+    jobs = [("others", fold) for fold in range(k)] + [("earlier", fold) for fold in range(1, k - 1)]
+    for seen, fold in tqdm(jobs, desc="causal forests", unit="forest", disable=not progress):
+        test = fold_of == fold
+        model = learn(fold_of != fold if seen == "others" else fold_of < fold)
+        effect, error = model.predict(design.take(test))
+        if seen == "others":
+            effects[test], errors[test] = effect, error
+        if seen == "earlier" or fold == k - 1:
+            sequential[test] = effect
+    return effects, errors, sequential
+
+
+def _average(
+    design: Design,
+    dr_scores: FloatArray,
+    settings: Settings,
+    diagnostics: dict[str, Any],
+    warnings: list[str],
+) -> Estimate:
+    scored = mean_of_scores(dr_scores, design.table.weights)
+    groups = design.cluster_labels()
+    kind, name, labels = resolve_vcov("cluster" if groups else "iid", groups=groups, ids=design.table.ids)
+    values = scored.scores[:, None]
+    return Estimate(
+        estimand="ate",
+        method="aipw (causal forest folds)",
+        terms=(design.treatment,),
+        values=np.array([scored.estimate]),
+        ids=design.table.ids,
+        score_values=values,
+        vcov=vcov_label(kind, name),
+        variance=score_variance(values, vcov=kind, clusters=labels),
+        groups=groups,
+        assumptions=("effects depend on the units only through covariates and features that enter",),
+        warnings=(*design.table.notes, *warnings),
+        diagnostics={**arm_counts(design, labels), **diagnostics},
+        provenance=provenance(design, settings),
+    )
+
+
+def _column(values: npt.NDArray[Any] | None) -> list[Any] | None:
+    if values is None:
+        return None
+    return [None if isinstance(value, float) and np.isnan(value) else value for value in values.tolist()]
