@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -171,7 +172,7 @@ def _read_vector(file: Path, key_columns: Sequence[str], error: type[EocausalErr
 def _read_stata(file: Path, key_columns: Sequence[str], error: type[EocausalError]) -> pd.DataFrame:
     try:
         frame = pd.read_stata(file, convert_categoricals=False)
-    except (ValueError, OSError) as cause:
+    except (ValueError, OSError, KeyError, IndexError, struct.error) as cause:
         raise error(explain(f"File {file.name!r} is not a Stata file.", rule=str(cause)[:200])) from cause
     # Stata stores whole numbers as floats by default; those that are exact become whole numbers again.
     for column in set(key_columns) & set(frame.columns):
