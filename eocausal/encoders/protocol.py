@@ -110,13 +110,14 @@ def known_keys(chips: ChipSource, keys: Keys | None) -> npt.NDArray[Any]:
     wanted = np.asarray(keys)
     known = np.asarray(chips.keys)
     rows = pd.Index(known).get_indexer(pd.Index(wanted))
-    if not len(wanted) or (rows < 0).any():
+    if not len(wanted):
+        raise EncoderError(explain("fit_keys is empty.", rule="an encoder is fitted on one or more chips"))
+    if (rows < 0).any():
         raise EncoderError(
             explain(
-                f"fit_keys has {int((rows < 0).sum())} of {len(wanted)} keys that are not {chips.key_name!r} of "
-                "the chips.",
+                f"{int((rows < 0).sum())} of the {len(wanted)} fit_keys are not {chips.key_name!r} of the chips.",
                 where=wanted[rows < 0],
-                rule="an encoder is fitted on one or more of the chips",
+                rule="an encoder is fitted on the chips given to it",
                 fix="pass some of chips.keys, of the same type (numbers or text)",
             )
         )

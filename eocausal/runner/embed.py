@@ -1,0 +1,321 @@
+"""Chips in, a table of features out: fit the encoder, encode shard by shard, continue where a run died."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal import __version__
+from eocausal._provenance import hash_arrays
+from eocausal.embeddings import STATUSES, USABLE, Embeddings, worst_info
+from eocausal.encoders.protocol import ChipBatch, ChipSource, Encoder, FittedEncoder, Keys, known_keys
+from eocausal.encoders.registry import get_encoder
+from eocausal.errors import EmbeddingsError, EncoderError, explain
+from eocausal.runner.store import Store
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+CHIPS_PER_SHARD = 512
+"""Keys in one file of a store. It is part of the run key: other ranges would be other files."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One run: what is encoded, by what, and how; ``run`` is all that determines the bytes."""
+
+    chips: ChipSource
+    encoder: Encoder
+    fit_keys: npt.NDArray[Any]
+    device: str
+    batch_size: int
+    progress: bool
+    run: dict[str, Any]
+
+    def shards(self) -> list[npt.NDArray[Any]]:
+        keys, size = np.asarray(self.chips.keys), int(self.run["chips_per_shard"])
+        return [keys[start : start + size] for start in range(0, len(keys), size)]
+
+
+def embed(
+    chips: ChipSource,
+    *,
+    encoder: str | Encoder = "rcf",
+    out: str | Path | None = None,
+    fit_keys: Keys | None = None,
+    batch_size: int = 64,
+    device: str = "auto",
+    progress: bool = True,
+) -> Embeddings:
+    """Turn chips into a table of features, one row per image key.
+
+    Parameters
+    ----------
+    chips : Chips
+        What :func:`eocausal.chips` or :func:`eocausal.chips_from_arrays` returns.
+    encoder : str or Encoder
+        ``"rcf"``, ``"image_stats"``, or a configuration such as ``RandomFeatures(n_features=1024)``.
+    out : str or Path, optional
+        Folder for the run. A run that was killed continues there, and a finished one is read back. Without
+        it everything stays in memory.
+    fit_keys : sequence, optional
+        Image keys the encoder may learn from; all by default.
+    batch_size : int
+        Chips read and encoded at a time; features do not depend on it.
+    device : str
+        ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+    progress : bool
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    Embeddings
+        Rows in the order of ``chips.keys``; blocks named after encoder and chip size. Chips that cannot be
+        used keep their row, with NaN and their status.
+
+    Raises
+    ------
+    EmbeddingsError
+        When no chip can be used, the folder belongs to another run or is being written, or a setting is out
+        of range.
+    EncoderError
+        When the encoder is unknown, cannot be fitted, or gives features that are not finite.
+
+    Examples
+    --------
+    >>> import eocausal as ec
+    >>> chips = ec.chips_from_arrays(...)  # doctest: +SKIP
+    >>> ec.embed(chips, encoder="rcf", out="cache/yop")  # doctest: +SKIP
+    """
+    job = _job(chips, encoder, fit_keys, batch_size, device, progress)
+    store = None if out is None else Store(Path(out), job.run)
+    finished = None if store is None else store.finished()
+    if finished is not None:
+        return finished
+    with nullcontext() if store is None else store.writing():
+        result = _stack(list(_parts(job, store)))
+        _check_usable(result)
+        if store is not None:
+            store.seal(result)
+    return result
+
+
+def _job(
+    chips: ChipSource,
+    encoder: str | Encoder,
+    fit_keys: Keys | None,
+    batch_size: int,
+    device: str,
+    progress: bool,
+) -> _Job:
+    config = get_encoder(encoder)
+    if not len(chips):
+        raise EmbeddingsError(explain("There are no chips to embed.", fix="check the table of units"))
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise EmbeddingsError(
+            explain(f"batch_size={batch_size!r} cannot be used.", rule="a whole number, 1 or more")
+        )
+    fitted_on = np.unique(known_keys(chips, fit_keys))
+    chosen = _resolve(device)
+    keys = np.asarray(chips.keys)
+    run = {
+        "chips": chips.recipe(),
+        "keys": {"name": chips.key_name, "count": len(keys), "hash": hash_arrays(keys)},
+        "blocks": list(chips.blocks),
+        "bands": list(chips.bands),
+        "date": chips.date,
+        "encoder": config.recipe(),
+        "fit_keys": {"count": len(fitted_on), "hash": hash_arrays(fitted_on)},
+        "device": chosen.split(":")[0],
+        "versions": {"eocausal": __version__, "torch": metadata.version("torch"), "numpy": np.__version__},
+        "chips_per_shard": CHIPS_PER_SHARD,
+    }
+    return _Job(chips, config, fitted_on, chosen, int(batch_size), progress, run)
+
+
+def _resolve(device: str) -> str:
+    if device == "cpu":
+        return device
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cuda(:\d+)?", str(device)):
+        raise EmbeddingsError(
+            explain(f"device={device!r} is not known.", fix="device='auto', 'cpu', 'cuda' or 'cuda:1'")
+        )
+    index = int(device.partition(":")[2] or 0)
+    if index >= torch.cuda.device_count():
+        raise EmbeddingsError(
+            explain(
+                f"device={device!r} is not there: PyTorch finds {torch.cuda.device_count()} GPUs.",
+                fix="device='auto' or 'cpu'",
+            )
+        )
+    return device
+
+
+def _parts(job: _Job, store: Store | None) -> Iterator[Embeddings]:
+    """Yield all shards in order: those that are finished from the store, the others encoded now."""
+    from tqdm import tqdm
+
+    shards = job.shards()
+    done = {}
+    if store is not None:
+        found = {number: store.load_part(number, keys) for number, keys in enumerate(shards)}
+        done = {number: part for number, part in found.items() if part is not None}
+    fitted = _fit(job, store) if len(done) < len(shards) else None
+    before = sum(len(part) for part in done.values())
+    with tqdm(
+        total=len(job.chips),
+        initial=before,
+        desc=f"embed {job.encoder.name}",
+        unit="chip",
+        disable=not job.progress,
+    ) as bar:
+        if store is not None and job.progress:
+            for note in store.notes:
+                bar.write(f"{store.folder}: {note}", file=sys.stderr)
+        for number, keys in enumerate(shards):
+            if fitted is None or number in done:
+                yield done.pop(number)
+                continue
+            part = _encode_shard(job, fitted, keys, bar)
+            if store is not None:
+                store.save_part(number, part)
+            yield part
+
+
+def _fit(job: _Job, store: Store | None) -> FittedEncoder:
+    state = None if store is None else store.load_state()
+    if state is not None:
+        return job.encoder.restore(state, chips=job.chips, device=job.device)
+    fitted = job.encoder.fit(job.chips, keys=job.fit_keys, device=job.device)
+    if store is not None:
+        store.save_state(fitted.state())
+    return fitted
+
+
+def _encode_shard(job: _Job, fitted: FittedEncoder, keys: npt.NDArray[Any], bar: tqdm[Any]) -> Embeddings:
+    blocks, columns = _layout(job, fitted)
+    values = np.full((len(keys), len(columns)), np.nan, dtype=np.float32)
+    info = pd.DataFrame({"status": ["missing"] * len(keys), "valid_fraction": np.zeros(len(keys))})
+    index = pd.Index(keys)
+    for batch in job.chips.batches(size=job.batch_size, keys=keys):
+        rows = index.get_indexer(pd.Index(batch.keys))
+        by_block = []
+        for block, (start, stop) in zip(job.chips.blocks, blocks.values()):
+            values[rows, start:stop], status = _encode_block(job, fitted, batch, block, stop - start)
+            by_block.append(pd.DataFrame({"status": status, "valid_fraction": batch.valid_fraction[block]}))
+        info.iloc[rows] = worst_info(by_block).to_numpy()
+        bar.update(len(rows))
+    recipe = {name: part for name, part in job.run.items() if name != "chips_per_shard"}
+    return Embeddings(
+        keys=keys,
+        key_name=job.chips.key_name,
+        values=values,
+        columns=columns,
+        blocks=blocks,
+        info=info.astype({"valid_fraction": float}),
+        date=job.chips.date,
+        recipe=recipe,
+    )
+
+
+def _layout(job: _Job, fitted: FittedEncoder) -> tuple[dict[str, tuple[int, int]], tuple[str, ...]]:
+    """Return where each block's columns lie, and the names of all columns."""
+    names = {block: fitted.columns(block) for block in job.chips.blocks}
+    ends = np.cumsum([0, *(len(columns) for columns in names.values())]).tolist()
+    blocks = {
+        f"{job.encoder.name}_{block}": (start, stop) for block, start, stop in zip(names, ends[:-1], ends[1:])
+    }
+    return blocks, tuple(name for columns in names.values() for name in columns)
+
+
+def _encode_block(
+    job: _Job, fitted: FittedEncoder, batch: ChipBatch, block: str, width: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
+    """Encode the usable chips of a batch; the others stay NaN, and so do those with too few valid pixels."""
+    status = np.asarray(batch.status[block], dtype=object).copy()
+    usable = np.isin(status, list(USABLE))
+    values = np.full((len(status), width), np.nan, dtype=np.float32)
+    if usable.any():
+        pixels, mask = batch.pixels[block][usable], batch.mask[block][usable]
+        features = fitted.encode(pixels, mask, block)
+        _check_output(job, features, mask, batch.keys[usable], block, width)
+        values[usable] = features
+    # Some valid pixels, but too few for the encoder: to the table that is a chip without data.
+    status[usable & np.isnan(values).all(axis=1)] = "nodata"
+    return values, status
+
+
+def _check_output(
+    job: _Job,
+    features: npt.NDArray[np.float32],
+    mask: npt.NDArray[np.bool_],
+    keys: npt.NDArray[Any],
+    block: str,
+    width: int,
+) -> None:
+    if features.shape != (len(keys), width) or features.dtype != np.float32:
+        raise EncoderError(
+            explain(
+                f"Encoder {job.encoder.name!r} gave {features.dtype} features of shape {features.shape} for "
+                f"{len(keys)} chips of block {block!r}.",
+                rule=f"float32 of shape ({len(keys)}, {width})",
+            )
+        )
+    finite = np.isfinite(features)
+    empty = np.isnan(features).all(axis=1) & ~mask.all(axis=(1, 2, 3))
+    broken = ~(finite.all(axis=1) | empty)
+    if broken.any():
+        raise EncoderError(
+            explain(
+                f"Encoder {job.encoder.name!r} gave features that are not finite for {int(broken.sum())} chips of "
+                f"block {block!r}.",
+                where=keys[broken],
+                rule="features are finite, or NaN throughout for a chip with too few valid pixels",
+                fix="look at the pixels of these chips; very large values overflow float32",
+            )
+        )
+
+
+def _stack(parts: list[Embeddings]) -> Embeddings:
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    return Embeddings(
+        keys=np.concatenate([part.keys for part in parts]),
+        key_name=first.key_name,
+        values=np.concatenate([part.values for part in parts]),
+        columns=first.columns,
+        blocks=first.blocks,
+        info=pd.concat([part.info for part in parts], ignore_index=True),
+        date=first.date,
+        recipe=first.recipe,
+    )
+
+
+def _check_usable(result: Embeddings) -> None:
+    if np.isfinite(result.values).any():
+        return
+    counts = result.info["status"].value_counts().reindex(list(STATUSES)).dropna().astype(int)
+    raise EmbeddingsError(
+        explain(
+            f"None of the {len(result)} chips can be used; by status: "
+            f"{', '.join(f'{status} {count}' for status, count in counts.items())}.",
+            where=result.keys,
+            rule="at least one chip has valid pixels",
+            fix="check that the rasters cover the units (order of lon and lat, CRS) and their nodata value",
+        )
+    )
