@@ -26,7 +26,7 @@ _STEP = 8
 """Pixels to a cell of the coarse grid that rivers and roads are laid on."""
 
 _REFLECTANCE = {
-    "water": (0.055, 0.062, 0.055, 0.030, 0.014, 0.009),
+    "water": (0.055, 0.062, 0.055, 0.032, 0.020, 0.015),
     "forest": (0.022, 0.042, 0.027, 0.290, 0.120, 0.048),
     "shrub": (0.036, 0.062, 0.052, 0.270, 0.170, 0.085),
     "grass": (0.052, 0.086, 0.094, 0.245, 0.250, 0.145),
@@ -340,6 +340,6 @@ def _pixels(
         yard, roof = (np.float32(_REFLECTANCE[name][index]) for name in ("yard", "roof"))
         band = band * (1 - built) + (yard * (1 - roofs) + roof * roofs) * built
         band = gaussian_filter(band, 0.55) + haze * (1.0, 0.7, 0.5, 0.1, 0.0, 0.0)[index]
-        band += 0.0025 * rng.standard_normal(band.shape, dtype=np.float32)
+        band += 0.0018 * rng.standard_normal(band.shape, dtype=np.float32)
         pixels[index] = np.where(missing, 0, np.clip(np.rint(band * 10_000), 1, 65_000))
     return pixels

@@ -284,7 +284,6 @@ def _units_table(
 def _write_raster(path: Path, pixels: npt.NDArray[np.uint16]) -> Path:
     """Write the scene as a tiled, compressed GeoTIFF with named bands and nodata declared."""
     import rasterio
-    from rasterio.transform import from_origin
 
     profile: dict[str, Any] = {
         "driver": "GTiff",
@@ -293,7 +292,7 @@ def _write_raster(path: Path, pixels: npt.NDArray[np.uint16]) -> Path:
         "height": pixels.shape[1],
         "width": pixels.shape[2],
         "crs": CRS,
-        "transform": from_origin(WEST, NORTH, PIXEL_M, PIXEL_M),
+        "transform": rasterio.Affine(PIXEL_M, 0, WEST, 0, -PIXEL_M, NORTH),
         "nodata": 0,
         "tiled": True,
         "blockxsize": 256,

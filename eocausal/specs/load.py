@@ -113,7 +113,8 @@ def spec_error(path: Path, document: Document, *, mistakes: Iterable[tuple[Place
     SpecError
         To be raised by the caller.
     """
-    placed = [(_mark_of(place, document), place, text) for place, text in mistakes]
+    found = [(_place_in(document, place), text) for place, text in mistakes]
+    placed = [(_mark_of(place, document), place, text) for place, text in found]
     placed.sort(key=lambda one: (one[0].line, one[0].column))
     lines = [f"{path}:{at.line}:{at.column} {_name_of(place)}{text}" for at, place, text in placed]
     return SpecError("\n".join(dict.fromkeys(lines)))
@@ -226,6 +227,10 @@ def _too_short(error: ErrorDetails, written: str | None) -> str:
     return "is empty. Name at least one"
 
 
+def _not_multiple(error: ErrorDetails, written: str | None) -> str:
+    return f"{_shown(error, written)} is not a multiple of {error['ctx']['multiple_of']}"
+
+
 def _plain(error: ErrorDetails, written: str | None) -> str:
     """Use pydantic's own words for bounds; they name the bound."""
     words = error["msg"].removeprefix("Input should be ").removeprefix("a valid ")
@@ -248,6 +253,7 @@ _PHRASES = {
     "union_tag_not_found": _no_kind,
     "model_type": _not_block,
     "model_attributes_type": _not_block,
+    "multiple_of": _not_multiple,
     "tuple_type": _not_list,
     "string_too_short": _too_short,
     "too_short": _too_short,

@@ -233,7 +233,7 @@ class AnalysisSpec(_Block):
     effects: EffectsSpec = Field(description="What is estimated.")
     truth: TruthSpec | None = Field(None, description="Known effects, for simulated data only.")
     seed: Seed = Field(0, description="Seed of folds and forests.")
-    out: FilePath = Field("out", description="Folder the results are written to.")
+    out: FilePath = Field("out", validate_default=True, description="Folder the results are written to.")
 
 
 def _block_mistakes(block: type[BaseModel], given: Mapping[str, Any]) -> list[InitErrorDetails]:

@@ -21,7 +21,9 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]{1,3})?")
+_EXPONENT = r"[eE][-+]?[0-9]{1,2}"
+_WHOLE = r"(0|[1-9][0-9]*)"
+_DECIMAL = re.compile(rf"[-+]?({_WHOLE}?\.[0-9]+({_EXPONENT})?|{_WHOLE}\.({_EXPONENT})?|{_WHOLE}{_EXPONENT})")
 _WORDS: dict[str, bool | None] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 Place = tuple[str | int, ...]
@@ -206,7 +208,7 @@ def _scalar(event: Any) -> Any:
         return _WORDS[text.lower()]
     if _INTEGER.fullmatch(text):
         return int(text)
-    if _DECIMAL.fullmatch(text) and any(digit.isdigit() for digit in re.split("[eE]", text)[0]):
+    if _DECIMAL.fullmatch(text):
         return float(text)
     return text
 

@@ -1,0 +1,151 @@
+"""The command line: ``eocausal validate``, ``run``, ``demo``, ``schema`` and ``version``.
+
+Each command imports what it needs when it runs, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eocausal.errors import EocausalError
+
+if TYPE_CHECKING:
+    from eocausal.specs.load import LoadedSpec
+    from eocausal.specs.models import AnalysisSpec
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="eocausal",
+    help="Causal inference with satellite imagery, from pixels to a report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SpecPath = Annotated[
+    Path, typer.Argument(help="The specification, such as analysis.yaml.", show_default=False)
+]
+Quiet = Annotated[bool, typer.Option("--no-progress", help="Show no progress bars.")]
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is told without a traceback, with exit code 1."""
+    try:
+        app()
+    except EocausalError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(1)
+
+
+@app.command()
+def validate(spec: SpecPath) -> None:
+    """Check a specification; tell each mistake at its line."""
+    from eocausal.specs.inputs import check_inputs
+    from eocausal.specs.load import load_spec
+
+    loaded = load_spec(spec)
+    check_inputs(loaded)
+    typer.echo(_describe(loaded))
+
+
+@app.command()
+def run(
+    spec: SpecPath,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results, instead of the one in the file.")
+    ] = None,
+    no_progress: Quiet = False,
+) -> None:
+    """Run a specification, from pictures to the report."""
+    from eocausal import pipeline
+
+    _tell_result(pipeline.run(spec, out=out, progress=not no_progress))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the simulated region and the results.")] = Path(
+        "demo_output"
+    ),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulated region.")] = 1,
+    no_progress: Quiet = False,
+) -> None:
+    """Run the whole study on a simulated region."""
+    from eocausal import demo as demonstration
+
+    _tell_result(demonstration.run_demo(out, seed=seed, progress=not no_progress))
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option(help="File to write, instead of the screen.")] = None,
+) -> None:
+    """Write the JSON Schema of specifications."""
+    import json
+
+    from eocausal.specs.schema import analysis_schema, write_schema
+
+    if out is None:
+        typer.echo(json.dumps(analysis_schema(), indent=2, sort_keys=True))
+    else:
+        typer.echo(f"Written: {write_schema(out)}")
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    from eocausal import __version__
+
+    typer.echo(f"eocausal {__version__}")
+
+
+def _tell_result(result: Any) -> None:
+    typer.echo(result.summary())
+    typer.echo(f"Results: {result.folder}")
+    typer.echo(f"Report:  {result.report}")
+
+
+def _describe(loaded: LoadedSpec) -> str:
+    """Return what a checked specification will do, in a few lines."""
+    spec = loaded.spec
+    design, effects = spec.design, spec.effects
+    grouped = f", clusters by {design.cluster}" if design.cluster else ""
+    with_these = f" with {', '.join(design.covariates)}" if design.covariates else ""
+    steps = [f"average by {', '.join(effects.ate)}"]
+    if effects.cate is not None:
+        steps.append(f"by unit by {effects.cate.learner} ({effects.cate.trees} trees)")
+    if effects.rate:
+        steps.append(", ".join(effects.rate))
+    lines = {
+        "ok": str(loaded.path),
+        "title": spec.title,
+        "units": f"{Path(spec.units.path).name}, by {spec.units.id}",
+        "features": "; ".join(_features(spec)),
+        "design": f"{design.treatment} -> {design.outcome}{with_these}{grouped}",
+        "effects": "; ".join(steps),
+        "results": f"to {spec.out}",
+    }
+    return "\n".join(f"{name:<9} {text}" for name, text in lines.items())
+
+
+def _features(spec: AnalysisSpec) -> list[str]:
+    parts = []
+    if spec.imagery is not None and spec.encoder is not None:
+        files = spec.imagery.rasters or (str(spec.imagery.arrays),)
+        sizes = [f"{size:g} m" for size in spec.imagery.size_m or ()]
+        sizes += [f"{size} pixels" for size in spec.imagery.size_px or ()]
+        at = f" at {' and '.join(sizes)}" if sizes else ""
+        parts.append(f"{spec.encoder.name} of {', '.join(Path(file).name for file in files)}{at}")
+    if spec.embeddings is not None:
+        parts.append(Path(spec.embeddings.path).name)
+    return parts
+
+
+if __name__ == "__main__":
+    main()
