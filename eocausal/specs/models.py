@@ -99,18 +99,24 @@ class ImagerySpec(_Block):
     )
     arrays: FilePath | None = Field(None, description="NPZ file that holds the chips as arrays.")
     keys: Text | None = Field(None, description="Array in the NPZ file with the image key of each chip.")
-    name: Text | None = Field(
-        None, description="Array in the NPZ file that holds the pixels, as chip, row, column, band."
-    )
+    name: Text | None = Field(None, description="Array in the NPZ file that holds the pixels.")
     size_m: Annotated[Sizes, Field(min_length=1)] | None = Field(
-        None, description="Sides of the square chips in metres on the ground; one block of features for each."
+        None,
+        description="Sides of the square chips in metres on the ground; one block of features for each. "
+        "For arrays: the side they have, if known.",
     )
     size_px: Annotated[Counts, Field(min_length=1)] | None = Field(
         None, description="Sides of the square chips in pixels, instead of size_m."
     )
     bands: Annotated[Bands, Field(min_length=1)] | None = Field(
-        None, description="Bands to read: numbers from 1, or names. Default: all."
+        None,
+        description="Bands to read: numbers from 1, or names. Default: all. For arrays: the names of all bands.",
     )
+    axes: Literal["nhwc", "nbhw"] | None = Field(
+        None,
+        description="Order of the axes of arrays: chips, height, width, bands (nhwc), or bands second (nbhw).",
+    )
+    nodata: Finite | None = Field(None, description="Value of pixels in arrays that are not valid.")
     date: CalendarDate | None = Field(None, description="Day the pictures were taken; before treatment.")
     pixel_unit: Text | None = Field(None, description="What a pixel value is, such as reflectance or dn.")
 
