@@ -11,9 +11,9 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 from affine import Affine
-from scenes import NORTH, WEST, numbered, read_all, units_lonlat, units_on, write_scene
 
 import eocausal as ec
+from tests.scenes import NORTH, WEST, numbered, read_all, units_lonlat, units_on, write_scene
 
 
 def window(rows: range, columns: range, bands: tuple[int, ...] = (1, 2)) -> np.ndarray:
