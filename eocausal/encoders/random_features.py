@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -167,17 +168,17 @@ class FittedRandomFeatures:
         mean, sd = (self.arrays[f"{block}/{part}"][:, None, None] for part in ("mean", "sd"))
         check_input(pixels, mask, bands=len(mean), encoder=self.config.name)
         filters = self._filters(block)
-        rows = [
-            mean_over_dates(
-                [
-                    self._scene(np.where(valid, (scene - mean) / sd, np.float32(0)), valid, filters)
-                    for scene, valid in zip(chip, dates)
-                ],
-                self.config.n_features,
-            )
-            for chip, dates in zip(pixels, mask)
-        ]
-        return np.asarray(rows, dtype=np.float32).reshape(len(pixels), self.config.n_features)
+        width = self.config.n_features
+
+        def row(chip: int) -> npt.NDArray[np.float64]:
+            scenes = [
+                np.where(valid, (scene - mean) / sd, 0) for scene, valid in zip(pixels[chip], mask[chip])
+            ]
+            by_date = [self._scene(scene, valid, filters) for scene, valid in zip(scenes, mask[chip])]
+            return mean_over_dates(by_date, width)
+
+        rows = _one_thread_a_chip(row, len(pixels)) if self.device == "cpu" else map(row, range(len(pixels)))
+        return np.asarray(list(rows), dtype=np.float32).reshape(len(pixels), width)
 
     def _filters(self, block: str) -> dict[int, Tensor]:
         import torch
@@ -250,6 +251,27 @@ def pooled_responses(image: Tensor, weights: Tensor, windows: Mask, *, bias: flo
         low = weights.double() @ total - high
     # Rounding can leave the smallest sums a hair below the zero that bounds them.
     return (high / count - bias).clamp_(min=0), (-low / count - bias).clamp_(min=0)
+
+
+def _one_thread_a_chip(
+    row: Callable[[int], npt.NDArray[np.float64]], count: int
+) -> list[npt.NDArray[np.float64]]:
+    """Compute rows on as many threads as PyTorch may use, each row on one of them.
+
+    A product for one chip is too small to share: two threads on it were many times slower than one when
+    other work ran on the machine.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        if min(threads, count) < 2:
+            return [row(chip) for chip in range(count)]
+        with ThreadPoolExecutor(min(threads, count)) as pool:
+            return list(pool.map(row, range(count)))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _columns(image: Tensor, rows: int, width: int) -> Tensor:

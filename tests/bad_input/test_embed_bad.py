@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fake_chips import fake_chips
 
 from eocausal.embeddings import Embeddings, read_embeddings
 from eocausal.encoders.image_stats import ImageStats
@@ -16,6 +15,7 @@ from eocausal.encoders.random_features import RandomFeatures
 from eocausal.encoders.registry import get_encoder
 from eocausal.errors import EmbeddingsError, EncoderError
 from eocausal.runner.embed import embed
+from tests.fake_chips import fake_chips
 
 
 def run(chips, **more):

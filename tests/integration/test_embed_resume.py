@@ -10,16 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_chips import fake_chips
 
 from eocausal.encoders.random_features import RandomFeatures
 from eocausal.errors import EmbeddingsError
 from eocausal.runner import embed as runner
+from tests.fake_chips import fake_chips
 
 SCRIPT = """
 import sys
-sys.path[:0] = [{tests!r}, {root!r}]
-from fake_chips import fake_chips
+sys.path.insert(0, {root!r})
+from tests.fake_chips import fake_chips
 from eocausal.encoders.random_features import RandomFeatures
 from eocausal.runner import embed as runner
 runner.CHIPS_PER_SHARD = 6
@@ -30,8 +30,7 @@ runner.embed(fake_chips(60, holes=(3,), pause_s=0.05), encoder=RandomFeatures(16
 
 
 def start(folder: Path) -> subprocess.Popen:
-    tests = Path(__file__).parents[1]
-    script = SCRIPT.format(tests=str(tests), root=str(tests.parent), out=str(folder))
+    script = SCRIPT.format(root=str(Path(__file__).parents[2]), out=str(folder))
     return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
 
 

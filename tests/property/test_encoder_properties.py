@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_chips import fake_chips
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eocausal.encoders.image_stats import ImageStats
 from eocausal.encoders.random_features import RandomFeatures
+from tests.fake_chips import fake_chips
 
 ENCODERS = {
     "image_stats": ImageStats(),

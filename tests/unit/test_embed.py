@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from fake_chips import fake_chips
 
 from eocausal.embeddings import read_embeddings
 from eocausal.encoders.image_stats import ImageStats
@@ -19,6 +18,7 @@ from eocausal.encoders.random_features import RandomFeatures
 from eocausal.errors import EmbeddingsError
 from eocausal.runner import embed as runner
 from eocausal.runner.embed import embed
+from tests.fake_chips import fake_chips
 
 RCF = RandomFeatures(n_features=16)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_chips import fake_chips
 
 from eocausal.encoders.image_stats import ImageStats
 from eocausal.encoders.registry import encoder_names, get_encoder
 from eocausal.errors import EncoderError
+from tests.fake_chips import fake_chips
 
 
 def encode(pixels, mask=None, quantiles=(0.5,)):

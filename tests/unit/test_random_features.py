@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from fake_chips import fake_chips
 
 from eocausal.encoders._patches import draw_patches, whitened_filters
 from eocausal.encoders._windows import valid_windows
 from eocausal.encoders.random_features import RandomFeatures
+from tests.fake_chips import fake_chips
 
 
 def small(**more):
@@ -185,6 +185,7 @@ def test_bits_do_not_depend_on_threads_here():
         for count in (1, 2):
             torch.set_num_threads(count)
             found.append(small(n_features=64).fit(chips).encode(pixels, mask, "960m"))
+            assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(threads)
     np.testing.assert_array_equal(found[0], found[1])
