@@ -259,21 +259,35 @@ def test_two_zones_meet_in_one_chip(tmp_path):
 
 @pytest.mark.parametrize("west", [-180.0, 0.0])
 def test_chips_cross_the_antimeridian(tmp_path, west):
-    column = np.arange(3600) + 0.5
-    lon = (west + column * 0.1 + 180) % 360 - 180
-    world = np.broadcast_to(np.abs(lon), (1, 100, 3600)).astype("float32")
-    file = write_scene(
-        tmp_path / "world.tif", world, crs="EPSG:4326", transform=Affine(0.1, 0, west, 0, -0.1, 5)
-    )
+    step = 0.05
+    lon = (west + (np.arange(7200) + 0.5) * step + 180) % 360 - 180
+    world = np.broadcast_to(np.abs(lon), (1, 100, 7200)).astype("float32")
+    place = Affine(step, 0, west, 0, -step, 50 * step)
+    file = write_scene(tmp_path / "world.tif", world, crs="EPSG:4326", transform=place)
     units = units_lonlat([179.95, -179.95, -60.0], [0.0, 0.0, 0.0])
-    batch = read_all(ec.chips(units, file, size_m=110_000))
-    assert batch.status["110000m"].tolist() == ["ok"] * 3
-    # |longitude| rises to 180 and falls again; a hole or a wrap to 0 would show.
-    assert batch.pixels["110000m"][:2].min() > 179
-    np.testing.assert_allclose(batch.pixels["110000m"][2].mean(), 60.0, atol=0.01)
+    batch = read_all(ec.chips(units, file, size_m=450_000))
+    assert batch.status["450000m"].tolist() == ["ok"] * 3
+    # |longitude| rises to 180 and falls again; a hole, or a mean of -180 and 180, would show.
+    assert batch.pixels["450000m"][:2].min() > 177.5
+    np.testing.assert_allclose(batch.pixels["450000m"][2].mean(), 60.0, atol=0.01)
     counted = read_all(ec.chips(units, file, size_px=4))
     assert counted.status["4px"].tolist() == ["ok"] * 3
-    np.testing.assert_allclose(counted.pixels["4px"][0, 0, 0, 0], [179.85, 179.95, 179.95, 179.85], atol=1e-4)
+    np.testing.assert_allclose(
+        counted.pixels["4px"][0, 0, 0, 0], [179.875, 179.925, 179.975, 179.975], atol=1e-4
+    )
+
+
+def test_interpolated_chips_tell_outside_from_nodata_for_each_size(tmp_path):
+    place = Affine(0.0003, 0, 33.9, 0, -0.0003, 1.81)
+    pixels = np.ones((1, 100, 100), dtype="uint8")
+    pixels[:, 40:60, :20] = 0
+    file = write_scene(tmp_path / "s.tif", pixels, crs="EPSG:4326", transform=place, nodata=0)
+    # Four pixels west of the raster; in the hole; in the middle.
+    units = units_lonlat([33.9 - 0.0012, 33.903, 33.915], [1.795, 1.795, 1.795])
+    batch = read_all(ec.chips(units, file, size_m=[1000, 150]))
+    assert batch.status["1000m"].tolist() == ["partial", "partial", "ok"]
+    assert batch.status["150m"].tolist() == ["outside", "nodata", "ok"]
+    assert set(np.unique(batch.pixels["1000m"][~np.isnan(batch.pixels["1000m"])])) == {1.0}
 
 
 def test_thumbnails_share_one_stretch(tmp_path):
@@ -326,4 +340,13 @@ def test_pixels_on_another_grid_are_not_used_when_pixels_are_counted(tmp_path, s
     start = 39
     np.testing.assert_array_equal(
         batch.pixels["4px"][0, 0], window(range(28, 32), range(start, start + 4)) + 1
+    )
+    # A window of the first file that reaches into the second is not filled from there.
+    edge = read_all(ec.chips(units_on([(30, 79)]), [scene, half], size_px=4))
+    np.testing.assert_array_equal(edge.pixels["4px"][0, 0], window(range(28, 32), range(77, 81)))
+    assert edge.status["4px"].tolist() == ["partial"]
+    filled = read_all(ec.chips(units_on([(30, 79)]), [scene, half], size_m=120))
+    # In metres it is: column 80 of the first lies half way between columns 39 and 40 of the second.
+    np.testing.assert_array_equal(
+        filled.pixels["120m"][0, 0, 0, :, 3], 100 * np.arange(28, 32) + 10_001 + 39.5
     )

@@ -79,6 +79,17 @@ def test_transverse_mercator_far_from_its_meridian_is_not_metric():
     assert not is_metric(UTM, x[1:], y[1:])
 
 
+def test_metres_that_run_across_north_are_not_north_up():
+    # Arctic polar stereographic has true scale at 71 N; there, up is north at 0 E and east or west at 90 E.
+    polar = Lattice("EPSG:3995", 30, 0, 0, 0, -30, 0)
+    x, y = project(np.array([0.0, 90.0]), np.array([71.0, 71.0]), "EPSG:3995")
+    across, along, off_north = ground_pixel(polar, x, y)
+    np.testing.assert_allclose([across, along], 30, rtol=1e-3)
+    np.testing.assert_allclose(off_north, [0, 90], atol=0.01)
+    assert is_metric(polar, x[:1], y[:1])
+    assert not is_metric(polar, x[1:], y[1:])
+
+
 def test_ground_size_of_a_degree_pixel():
     across, along, off_north = ground_pixel(
         Lattice("EPSG:4326", 0.01, 0, 0, 0, -0.01, 60), np.array([0.0]), np.array([60.0])
