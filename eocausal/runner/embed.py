@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal import __version__
+from eocausal._feature_tables import as_keys
 from eocausal._provenance import hash_arrays
 from eocausal.embeddings import STATUSES, USABLE, Embeddings, worst_info
 from eocausal.encoders.protocol import ChipBatch, ChipSource, Encoder, FittedEncoder, Keys, known_keys
@@ -35,6 +36,7 @@ class _Job:
     """One run: what is encoded, by what, and how; ``run`` is all that determines the bytes."""
 
     chips: ChipSource
+    keys: npt.NDArray[Any]
     encoder: Encoder
     fit_keys: npt.NDArray[Any]
     device: str
@@ -43,8 +45,8 @@ class _Job:
     run: dict[str, Any]
 
     def shards(self) -> list[npt.NDArray[Any]]:
-        keys, size = np.asarray(self.chips.keys), int(self.run["chips_per_shard"])
-        return [keys[start : start + size] for start in range(0, len(keys), size)]
+        size = int(self.run["chips_per_shard"])
+        return [self.keys[start : start + size] for start in range(0, len(self.keys), size)]
 
 
 def embed(
@@ -93,9 +95,12 @@ def embed(
 
     Examples
     --------
-    >>> import eocausal as ec
-    >>> chips = ec.chips_from_arrays(...)  # doctest: +SKIP
-    >>> ec.embed(chips, encoder="rcf", out="cache/yop")  # doctest: +SKIP
+    >>> import numpy as np, pandas as pd, eocausal as ec
+    >>> places = pd.DataFrame({"village": [4, 9], "lon": [31.1, 31.2], "lat": [1.1, 1.2]})
+    >>> units = ec.read_units(places, id="village", lon="lon", lat="lat")
+    >>> pictures = np.random.default_rng(0).random((2, 16, 16, 3))
+    >>> ec.embed(ec.chips_from_arrays(units, pictures), encoder="image_stats", progress=False)
+    Embeddings(2 images by 'village', 24 features in 1 block (image_stats_16px), 0 without features)
     """
     job = _job(chips, encoder, fit_keys, batch_size, device, progress)
     store = None if out is None else Store(Path(out), job.run)
@@ -125,9 +130,9 @@ def _job(
         raise EmbeddingsError(
             explain(f"batch_size={batch_size!r} cannot be used.", rule="a whole number, 1 or more")
         )
-    fitted_on = np.unique(known_keys(chips, fit_keys))
+    fitted_on = np.unique(as_keys(known_keys(chips, fit_keys), chips.key_name))
     chosen = _resolve(device)
-    keys = np.asarray(chips.keys)
+    keys = as_keys(chips.keys, chips.key_name)
     run = {
         "chips": chips.recipe(),
         "keys": {"name": chips.key_name, "count": len(keys), "hash": hash_arrays(keys)},
@@ -140,7 +145,7 @@ def _job(
         "versions": {"eocausal": __version__, "torch": metadata.version("torch"), "numpy": np.__version__},
         "chips_per_shard": CHIPS_PER_SHARD,
     }
-    return _Job(chips, config, fitted_on, chosen, int(batch_size), progress, run)
+    return _Job(chips, keys, config, fitted_on, chosen, int(batch_size), progress, run)
 
 
 def _resolve(device: str) -> str:

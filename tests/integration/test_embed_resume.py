@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import eocausal as ec
 from eocausal.encoders.random_features import RandomFeatures
 from eocausal.errors import EmbeddingsError
 from eocausal.runner import embed as runner
@@ -94,3 +96,21 @@ def test_a_second_writer_is_refused_while_the_first_is_alive(tmp_path):
     finally:
         process.kill()
         process.wait()
+
+
+def test_the_chips_of_the_uganda_trial_one_row_an_image(shared, tmp_path):
+    folder = shared / "data/uganda_yop"
+    units = ec.read_units(
+        folder / "units.csv", id="unit_id", lon="geo_long", lat="geo_lat", image_key="image_key"
+    )
+    chips = ec.chips_from_arrays(units, folder / "chips.npz", date="2000-01-01")
+    found = ec.embed(chips, encoder="image_stats", out=tmp_path / "s", device="cpu", progress=False)
+    assert len(found) == 327
+    assert (found.info["status"] == "ok").all()
+    with np.load(folder / "chips.npz") as stored:
+        key, chip = int(stored["image_key"][200]), stored["chips"][200].astype(float)
+    row = found.take([key]).to_frame().iloc[0]
+    assert row["image_stats_35px_band2_mean"] == pytest.approx(chip[:, :, 1].mean(), rel=1e-6)
+    assert row["image_stats_35px_band3_sd"] == pytest.approx(chip[:, :, 2].std(), rel=1e-6)
+    gradient = np.abs(np.diff(chip[:, :, 0], axis=1)).mean()
+    assert row["image_stats_35px_band1_grad_h"] == pytest.approx(gradient, rel=1e-6)

@@ -280,8 +280,13 @@ def test_embeddings_join_over_encoders():
     assert list(both.blocks) == ["rcf_960m", "image_stats_960m"]
 
 
-def test_text_keys_work_throughout(tmp_path: Path):
-    chips = fake_chips(6, keys=np.array(["f", "b", "é", "a", "10", "02"], dtype=object))
+@pytest.mark.parametrize("kind", [object, "U20"])
+def test_text_keys_work_throughout(tmp_path: Path, kind):
+    chips = fake_chips(6, keys=np.array(["f", "b", "é", "a", "10", "02"], dtype=kind))
     found = run(chips, out=tmp_path / "s", fit_keys=["a", "f"])
+    (tmp_path / "s" / "embeddings.parquet").unlink()
+    chips.read.clear()
+    assert run(chips, out=tmp_path / "s", fit_keys=["a", "f"]).fingerprint == found.fingerprint
+    assert chips.read == []
     assert run(chips, out=tmp_path / "s", fit_keys=["f", "a"]).keys.tolist() == found.keys.tolist()
     np.testing.assert_array_equal(found.take(["02"]).values[0], found.values[5])
