@@ -165,10 +165,16 @@ class Units:
             raise UnitsError(explain("These units have no coordinates.", fix="Read them with lon= and lat=."))
         if ax is None:
             ax = plt.subplots()[1]
-        shade = self.frame[color] if isinstance(color, str) and color in self.frame else color
+        column = color if isinstance(color, str) and color in self.frame else None
+        shade: Any = color if column is None else self.frame[column]
+        labels = None
+        if column is not None and not pd.api.types.is_numeric_dtype(shade):
+            shade, labels = pd.factorize(shade, sort=True)
         drawn = ax.scatter(self.longitude, self.latitude, c=shade, s=12, linewidths=0)
         if drawn.get_array() is not None and ax.figure is not None:
-            ax.figure.colorbar(drawn, ax=ax, label=color if isinstance(color, str) else "")
+            bar = ax.figure.colorbar(drawn, ax=ax, label=column or "")
+            if labels is not None:
+                bar.set_ticks(range(len(labels)), labels=[str(label) for label in labels])
         # A degree of longitude is cos(latitude) times as long as a degree of latitude.
         middle = float(np.clip(np.median(self.latitude), -80, 80))
         ax.set_aspect(1 / np.cos(np.radians(middle)))

@@ -178,3 +178,12 @@ def test_plot_draws_every_unit_with_degrees_of_equal_length():
     # A degree of longitude at 60 N is half as long as one of latitude.
     assert ax.get_aspect() == pytest.approx(2.0)
     assert ax.get_xlabel() == "longitude"
+
+
+def test_plot_colours_text_by_its_labels():
+    mpl.use("Agg")
+    units = ec.read_units(villages(arm=["yes", "no", "yes"]), id="village", lon="lon", lat="lat")
+    ax = units.plot(color="arm")
+    assert ax.collections[0].get_array().tolist() == [1, 0, 1]
+    bar = ax.figure.axes[1]
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["no", "yes"]
