@@ -1,0 +1,460 @@
+"""What stands where in the report: one function a section, in a fixed reading order."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from eocausal.reporting import figures, maps, pictures, tables, words
+from eocausal.reporting.blocks import (
+    Block,
+    Facts,
+    Figure,
+    Gallery,
+    Heading,
+    Items,
+    Notes,
+    Picture,
+    Section,
+    Text,
+)
+from eocausal.reporting.study import AVERAGE, Study
+
+if TYPE_CHECKING:
+    from eocausal.effects.cate import Cate
+    from eocausal.imagery.chips import Chips
+
+__all__ = ["SECTIONS", "build_section"]
+
+# Thumbnails in the contact sheet, and in each of the two galleries.
+CONTACT_SHEET = 12
+GALLERY = 6
+# A value of a recipe longer than this is cut in the table of provenance.
+LONGEST_VALUE = 300
+
+# Added under a picture that shows nothing.
+NEARLY_FLAT = ", nearly one colour"
+
+ALL_AVERAGES = "All average effects"
+
+NOISY = (
+    "Predicted effects of single units and images are noisy. The map and the pictures show what the model "
+    "predicts, not what happened to these units; whether the ranking holds is for RATE to say, not for the eye."
+)
+
+
+def build_section(anchor: str, study: Study) -> Section | None:
+    """Return a section, or None when the results do not allow one."""
+    heading, build = SECTIONS[anchor]
+    blocks = build(study)
+    return Section(anchor, heading, tuple(blocks)) if blocks else None
+
+
+def _summary(study: Study) -> list[Block]:
+    notes = gather(study, "warnings")
+    return [Text(words.answer(study), "lead"), Facts(words.facts(study, len(notes)))]
+
+
+def _data(study: Study) -> list[Block]:
+    blocks: list[Block] = []
+    used = study.used
+    if len(used):
+        blocks.append(tables.arms_table(study))
+    people = study.people
+    placed = people[people[["lon", "lat"]].notna().all(axis=1)]
+    if len(placed):
+        blocks.append(_units_figure(study, placed))
+    if study.chips is not None:
+        blocks += _chips_blocks(study, study.chips)
+    return blocks
+
+
+def _units_figure(study: Study, placed: pd.DataFrame) -> Figure:
+    left_out = int((~placed["used"].astype(bool)).sum())
+    shown = f"{words.plural(len(placed) - left_out, 'unit')} of the study"
+    more = (
+        f"; {words.plural(left_out, 'unit')} that did not enter the results are crosses" if left_out else ""
+    )
+    colours = "orange points are treated, blue points control; " if study.has_arms else ""
+    return Figure(
+        maps.units_map(placed, has_arms=study.has_arms),
+        f"Map of the {shown}{', coloured by arm' if study.has_arms else ''}{more}.",
+        "Where the units are",
+        f"Each point is a place; {colours}a larger point holds more units. North is up. Look for parts of the map "
+        "with one colour only: there, treated and control units are not neighbours.",
+    )
+
+
+def _chips_blocks(study: Study, chips: Chips) -> list[Block]:
+    from eocausal.imagery.batches import STATUSES
+
+    table = chips.table()
+    blocks: list[Block] = [
+        Heading("Satellite chips"),
+        Text(f"{words.chips_sentence(table)} A chip is the square picture around a unit."),
+        tables.chips_table(table, STATUSES),
+    ]
+    block = pictures.widest_block(chips)
+    images = pictures.usable_images(study, chips, block)
+    keys = pictures.spread_out(images, CONTACT_SHEET)
+    if not keys:
+        return blocks
+    shown = []
+    for key, thumbnail in zip(keys, pictures.thumbnails(chips, keys, block=block)):
+        row = images.loc[key]
+        arm = _arm(row["share_treated"])
+        about = ", ".join(part for part in (arm, words.plural(int(row["n_units"]), "unit")) if part)
+        about += NEARLY_FLAT * thumbnail.flat
+        alt = f"Satellite chip of image {key}: {about}"
+        shown.append(Picture(thumbnail.source, alt, f"Image {key}", about, arm))
+    blocks.append(
+        Gallery(
+            f"{len(shown)} chips spread over the study area ({block})",
+            tuple(shown),
+            "A look at what the pictures can show at all: each is centred on its units, and all share one stretch "
+            "of brightness, so that they can be compared.",
+        )
+    )
+    return [*blocks, *_flat_warning(shown)]
+
+
+def _flat_warning(shown: Sequence[Picture]) -> list[Block]:
+    """Say how many of the chips shown are of nearly one colour, which is often a gap that no one declared."""
+    flat = sum(NEARLY_FLAT in picture.detail for picture in shown)
+    if not flat:
+        return []
+    told = f"{flat} of these {len(shown)} chips {'is' if flat == 1 else 'are'} of nearly one colour."
+    return [
+        Text(
+            f"{told} That can be water or cloud, or a part of the scene without data that is not marked as such; "
+            "what is predicted from an empty picture means nothing.",
+            "caution",
+        )
+    ]
+
+
+def _arm(share_treated: float) -> str:
+    if not np.isfinite(share_treated):
+        return ""
+    return {0.0: "control", 1.0: "treated"}.get(float(share_treated), "both arms")
+
+
+def _comparability(study: Study) -> list[Block]:
+    blocks: list[Block] = []
+    if study.balance is not None:
+        from eocausal.evaluate.balance import BOUNDS
+
+        table = study.balance.table
+        sentence = words.balance_sentence(study.balance, BOUNDS[0])
+        blocks += [
+            Heading("Balance"),
+            Text(sentence),
+            Figure(
+                figures.love_plot(table, bound=BOUNDS[0]),
+                f"Love plot of standardised mean differences. {sentence}",
+                "How alike the arms were before treatment",
+                "Each dot is a characteristic known before treatment; dots inside the grey band differ so little "
+                "between the arms that it rarely matters.",
+            ),
+            tables.balance_table(table),
+        ]
+    if study.overlap is not None:
+        from eocausal.effects.ate import EXTREME_PROPENSITY
+
+        overlap = study.overlap
+        sentence = words.overlap_sentence(overlap)
+        source = figures.propensity_histogram(
+            overlap.propensity, overlap.treatment, bounds=EXTREME_PROPENSITY
+        )
+        blocks += [
+            Heading("Overlap"),
+            Text(sentence),
+            Figure(
+                source,
+                f"Histogram of the propensity, treated upwards and control downwards. {sentence}",
+                "Who could have been treated",
+                "Where both colours stand above and below the same place on the axis, like can be compared with "
+                "like; in the grey zones at the ends hardly any comparison is possible.",
+            ),
+            tables.overlap_table(overlap.to_frame()),
+        ]
+    return blocks
+
+
+def _average(study: Study) -> list[Block]:
+    if not study.averages:
+        return []
+    rows = tables.estimate_rows(study.averages)
+    headline = study.headline
+    decimals = tables.decimals_for(rows["std_error"])
+    told = "; ".join(
+        f"{row.label} {tables.number(row.estimate, decimals)} "
+        f"({tables.interval(row.conf_low, row.conf_high, decimals)})"
+        for row in tables.rows_of(rows)
+    )
+    blocks: list[Block] = []
+    if headline is not None:
+        sentences = (words.average_sentence(study, headline), words.scale_sentence(study, headline))
+        blocks.append(Text(" ".join(sentence for sentence in sentences if sentence)))
+    if study.truth is not None:
+        blocks.append(Text(_truth_sentence(rows, study.truth)))
+    blocks += [
+        Figure(
+            figures.forest_plot(rows, outcome=study.outcome, truth=study.truth),
+            f"Estimates with 95% intervals: {told}.",
+            "Average effects by method",
+            "Each dot is an estimate and its line the range of values that the data do not speak against; a line "
+            "that crosses zero leaves open whether there is an effect.",
+        ),
+        tables.estimates_table(rows, truth=study.truth),
+        tables.errors_table(rows),
+    ]
+    return blocks
+
+
+def _truth_sentence(rows: pd.DataFrame, truth: float) -> str:
+    inside = int(((rows["conf_low"] <= truth) & (truth <= rows["conf_high"])).sum())
+    return (
+        f"The true average effect is known here: {tables.number(truth)}. It lies inside {inside} of "
+        f"{words.plural(len(rows), 'interval')}."
+    )
+
+
+def _heterogeneity(study: Study) -> list[Block]:
+    blocks: list[Block] = []
+    if study.rates:
+        blocks += _rate_blocks(study)
+    if study.cate is not None:
+        blocks += _effects_blocks(study, study.cate)
+    return blocks
+
+
+def _rate_blocks(study: Study) -> list[Block]:
+    rows = tables.rate_rows(study)
+    sentences = words.rate_sentences(study)
+    curves = [(rate.target, rate.toc) for rate in study.rates]
+    return [
+        Heading("Does the ranking find those who gain more?"),
+        *[Text(sentence) for sentence in sentences],
+        Figure(
+            figures.toc_plot(curves, outcome=study.outcome),
+            f"TOC curves with 95% bands. {sentences[0]}",
+            "Gain from treating those ranked highest (TOC curve)",
+            "At 20% the curve shows how much more the top fifth of the ranking gains than the average unit; a "
+            "curve on the zero line means that the ranking is no better than a lottery; the band is the 95% "
+            "range.",
+        ),
+        tables.rate_table(rows),
+    ]
+
+
+def _effects_blocks(study: Study, cate: Cate) -> list[Block]:
+    effects = cate.effects
+    low, high = (float(bound) for bound in np.ravel(cate.ci()))
+    tenth, ninetieth = np.quantile(cate.effect_values, [0.1, 0.9])
+    decimals = tables.decimals_for(np.ravel(cate.average.std_error))
+    spread = (
+        f"Predicted effects run from {tables.number(tenth, decimals)} (10th percentile) to "
+        f"{tables.number(ninetieth, decimals)} (90th percentile). Each comes from a model that saw neither the "
+        "unit nor its cluster or image."
+    )
+    blocks: list[Block] = [
+        Heading("Predicted effects"),
+        Text(spread),
+        Text(NOISY, "caution"),
+        Figure(
+            figures.effects_histogram(
+                cate.effect_values,
+                cate.weights,
+                average=(float(cate.estimate), low, high),
+                outcome=study.outcome,
+            ),
+            f"Histogram of predicted effects. {spread}",
+            "How predicted effects spread",
+            "The wider the bars spread, the more the model thinks that effects differ; some of the "
+            "spread is noise.",
+        ),
+    ]
+    people = study.people
+    places = people.loc[people.index.isin(effects.index), ["lon", "lat"]].reindex(effects.index)
+    known = places.notna().all(axis=1).to_numpy()
+    if known.any():
+        source = maps.effects_map(places[known], cate.effect_values[known], outcome=study.outcome)
+        blocks.append(
+            Figure(
+                source,
+                f"Map of predicted effects at {words.plural(int(known.sum()), 'unit')}. {spread}",
+                "Where the model predicts larger and smaller effects",
+                "Each point is a place and its colour the mean predicted effect there. Look for regions of one "
+                "colour; single points that stand out are most likely noise.",
+            )
+        )
+    if study.chips is not None:
+        blocks += _galleries(study, study.chips, effects, decimals)
+    return blocks
+
+
+def _galleries(study: Study, chips: Chips, effects: pd.DataFrame, decimals: int | None) -> list[Block]:
+    block = pictures.widest_block(chips)
+    images = pictures.usable_images(study, chips, block)
+    most, least = pictures.most_and_least(effects, images, GALLERY)
+    if not len(most):
+        return []
+    keys = [*most.index, *least.index]
+    thumbnails = pictures.thumbnails(chips, keys, block=block)
+    found: list[Block] = []
+    shown: list[Picture] = []
+    parts = ((most, "most", thumbnails[: len(most)]), (least, "least", thumbnails[len(most) :]))
+    for rows, name, some in parts:
+        gallery = tuple(
+            Picture(
+                thumbnail.source,
+                f"Satellite chip of image {key}, predicted effect {tables.number(row.effect, decimals)}",
+                tables.number(row.effect, decimals),
+                f"image {key}, {words.plural(int(row.n_units), 'unit')}{NEARLY_FLAT * thumbnail.flat}",
+            )
+            for key, row, thumbnail in zip(rows.index, tables.rows_of(rows), some)
+        )
+        shown += gallery
+        note = (
+            "Under each chip stands the mean predicted effect of its units, then its image key. Ask what these "
+            "places have in common, and whether the other gallery lacks it; both are the extremes of noisy "
+            "predictions."
+        )
+        found.append(
+            Gallery(
+                f"Images of the units predicted to gain {name} ({block})",
+                gallery,
+                note if name == "most" else "",
+            )
+        )
+    return [*found, *_flat_warning(shown)]
+
+
+def _warnings(study: Study) -> list[Block]:
+    warnings, assumptions = gather(study, "warnings"), gather(study, "assumptions")
+    blocks: list[Block] = [Heading("Warnings")]
+    blocks.append(Notes(tuple(warnings)) if warnings else Text("No result raised a warning."))
+    if assumptions:
+        blocks += [
+            Heading("Assumptions"),
+            Text("The results mean what they say only if these hold; the data cannot prove them."),
+            Notes(tuple(assumptions), "assumption"),
+        ]
+    return blocks
+
+
+def gather(study: Study, member: str) -> list[tuple[str, str]]:
+    """Return each warning or assumption once, in the order met, with the results it belongs to."""
+    owners: dict[str, list[str]] = {}
+    speakers = [(name, getattr(result, member)) for name, result in study.results]
+    if member == "warnings":
+        designed = () if study.design is None else study.design.table.notes
+        speakers = [("Units", () if study.located is None else study.located.notes), *speakers]
+        speakers += [("Design", designed), ("Report", _disagreements(study))]
+    for name, texts in speakers:
+        for text in texts:
+            owners.setdefault(str(text), []).append(name)
+    everyone = len(study.results)
+    averages = {name for name, _ in study.results if name.startswith(AVERAGE)}
+    return [
+        (tables.sentence_case(text), _owners(names, averages, everyone)) for text, names in owners.items()
+    ]
+
+
+def _owners(names: list[str], averages: set[str], everyone: int) -> str:
+    """Return the results a text belongs to, those that belong together in one word."""
+    distinct = list(dict.fromkeys(names))
+    results = [name for name in distinct if name not in ("Units", "Design", "Report")]
+    if everyone > 2 and len(results) == everyone:
+        return "All results"
+    if len(averages) > 1 and averages <= set(results):
+        first = next(name for name in distinct if name in averages)
+        kept = [name for name in distinct if name == first or name not in averages]
+        distinct = [ALL_AVERAGES if name == first else name for name in kept]
+    return "; ".join(distinct)
+
+
+def _disagreements(study: Study) -> tuple[str, ...]:
+    """Say when the results were not made from the same design."""
+    made = [result.provenance.get("design_hash") for _, result in study.results]
+    made += [] if study.design is None else [study.design.fingerprint]
+    different = len({one for one in made if one is not None})
+    if different < 2:
+        return ()
+    return (f"the results come from {different} different designs; compare them with care",)
+
+
+def _provenance(study: Study) -> list[Block]:
+    today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
+    items = [("Written", today)]
+    made = [(name, result.provenance) for name, result in study.results]
+    for key, label in (
+        ("design", "Design"), ("design_hash", "Hash of the design"), ("features_hash", "Hash of the features"),
+        ("folds", "Folds"), ("seed", "Seed"), ("rate_seed", "Seed of RATE"),
+    ):  # fmt: skip
+        items += _distinct(label, [(name, one[key]) for name, one in made if one.get(key) is not None])
+    if study.located is not None:
+        items.append(("Hash of the units", study.located.fingerprint))
+    if study.chips is not None:
+        items += [("Chips", repr(study.chips)), ("Bands", ", ".join(study.chips.bands))]
+        items += [("Date of the imagery", study.chips.date)] if study.chips.date else []
+    blocks: list[Block] = [Items(tuple(items))]
+    if study.design is not None and study.design.features is not None:
+        features = study.design.features
+        recipe = [("Features", repr(features)), *_flat(features.recipe)]
+        blocks += [Heading("How the features were made"), Items(tuple(recipe))]
+    installed = next((one["versions"] for _, one in made if "versions" in one), None) or _versions()
+    found = [(name, version) for name, version in installed.items() if version != "not installed"]
+    return [*blocks, Heading("Versions"), Items(tuple((name, str(version)) for name, version in found))]
+
+
+def _versions() -> dict[str, str]:
+    from eocausal._provenance import versions
+
+    return versions()
+
+
+def _distinct(label: str, values: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    """Return one row when all results agree, else one a value with the results it belongs to."""
+    owners: dict[str, list[str]] = {}
+    for name, value in values:
+        text = (
+            ", ".join(f"{key} {one}" for key, one in value.items())
+            if isinstance(value, Mapping)
+            else str(value)
+        )
+        owners.setdefault(text, []).append(name)
+    if len(owners) == 1:
+        return [(label, text) for text in owners]
+    return [(label, f"{text} ({'; '.join(dict.fromkeys(names))})") for text, names in owners.items()]
+
+
+def _flat(recipe: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Return a nested recipe as rows, one a value, lists on one line."""
+    rows: list[tuple[str, str]] = []
+    for key, value in recipe.items():
+        name = f"{before}{key}"
+        if isinstance(value, Mapping) and value:
+            rows += _flat(value, f"{name} / ")
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        rows.append((name, text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"))
+    return rows
+
+
+# The reading order: anchor, then heading and the function that builds the section.
+SECTIONS: dict[str, tuple[str, Callable[[Study], list[Block]]]] = {
+    "summary": ("Summary", _summary),
+    "data": ("Data", _data),
+    "comparability": ("Balance and overlap", _comparability),
+    "average": ("Average effects", _average),
+    "heterogeneity": ("Who gains more", _heterogeneity),
+    "warnings": ("Warnings and assumptions", _warnings),
+    "provenance": ("Provenance", _provenance),
+}

@@ -1,0 +1,283 @@
+"""Numbers as text, and the tables of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from eocausal.reporting.blocks import Table
+from eocausal.reporting.study import METHOD_NAMES, Study
+
+if TYPE_CHECKING:
+    from eocausal.inference.estimate import Estimate
+
+__all__ = [
+    "arms_table",
+    "balance_table",
+    "chips_table",
+    "count",
+    "decimals_for",
+    "errors_table",
+    "estimate_rows",
+    "estimates_table",
+    "interval",
+    "number",
+    "overlap_table",
+    "p_value",
+    "rate_rows",
+    "rate_table",
+    "rows_of",
+    "sentence_case",
+]
+
+MINUS = "\N{MINUS SIGN}"
+MISSING = "\N{EN DASH}"
+# A table longer than this shows its most telling rows and says so.
+LONGEST_TABLE = 40
+
+
+def decimals_for(errors: Iterable[float], *, digits: int = 2) -> int | None:
+    """Return how many decimals show the smallest error with so many digits; None when plain decimals will not do.
+
+    Examples
+    --------
+    >>> decimals_for([0.0755, 0.2]), decimals_for([0.0755], digits=3), decimals_for([1234.0])
+    (3, 4, 0)
+    """
+    sizes = np.abs(np.asarray(list(errors), dtype=float))
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
+    if sizes.size == 0:
+        return None
+    needed = digits - 1 - int(np.floor(np.log10(sizes.min())))
+    return None if needed > 6 else max(needed, 0)
+
+
+def number(value: float | None, decimals: int | None = None) -> str:
+    """Return a number for readers: thousands set off, a true minus sign, a dash where there is none.
+
+    Examples
+    --------
+    >>> number(-1234.5, 1), number(0.00001234), number(float("nan"), 2)
+    ('−1,234.5', '1.234e-05', '–')
+    """
+    if value is None or not np.isfinite(value):
+        return MISSING
+    text = f"{value:.4g}" if decimals is None else f"{value:,.{decimals}f}"
+    if float(text.replace(",", "")) == 0:
+        text = text.lstrip("-")
+    return MINUS + text[1:] if text.startswith("-") else text
+
+
+def count(value: float | None) -> str:
+    """Return a whole number with thousands set off."""
+    return MISSING if value is None or pd.isna(value) else f"{int(value):,}"
+
+
+def p_value(value: float | None) -> str:
+    """Return a p-value with three decimals, never zero.
+
+    Examples
+    --------
+    >>> p_value(0.00004), p_value(0.0381), p_value(1.0)
+    ('<0.001', '0.038', '1.000')
+    """
+    if value is None or not np.isfinite(value):
+        return MISSING
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def interval(low: float, high: float, decimals: int | None = None) -> str:
+    """Return an interval in words that cannot be read as a minus sign: ``−0.1 to 0.2``."""
+    return f"{number(low, decimals)} to {number(high, decimals)}"
+
+
+def sentence_case(text: str) -> str:
+    """Return text with its first letter as a capital and the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def rows_of(frame: pd.DataFrame) -> Iterable[Any]:
+    """Return the rows of a table as tuples with the names of its columns."""
+    return frame.itertuples()
+
+
+def estimate_rows(estimates: Iterable[Estimate]) -> pd.DataFrame:
+    """Return the broom rows of all estimates with a ``label`` that tells them apart."""
+    frames = []
+    for one in estimates:
+        frame = one.to_frame().assign(vcov=one.vcov, df=one.variance.df, factor=one.variance.factor)
+        name = METHOD_NAMES.get(one.method, one.method)
+        frame["label"] = sentence_case(name) if len(one.terms) == 1 else [str(term) for term in one.terms]
+        for key in ("clusters_treated_only", "clusters_control_only", "clusters_with_both_arms"):
+            frame[key] = one.diagnostics.get(key)
+        frames.append(frame)
+    rows = pd.concat([frame.astype(object) for frame in frames], ignore_index=True)
+    rows["label"] = _told_apart(rows["label"].tolist(), rows["vcov"].tolist())
+    return rows
+
+
+def _told_apart(labels: list[str], more: list[str]) -> list[str]:
+    """Return the labels, those that repeat with more words, and with a number where that is not enough."""
+    repeated = [labels.count(label) > 1 for label in labels]
+    longer = [f"{label}, {extra}" if again else label for label, extra, again in zip(labels, more, repeated)]
+    seen: dict[str, int] = {}
+    told = []
+    for label in longer:
+        seen[label] = seen.get(label, 0) + 1
+        told.append(label if longer.count(label) == 1 else f"{label} ({seen[label]})")
+    return told
+
+
+def estimates_table(rows: pd.DataFrame, *, truth: float | None) -> Table:
+    """Return the table of average effects."""
+    decimals = decimals_for(rows["std_error"], digits=3)
+    estimands = rows["estimand"].map(lambda name: name.upper() if len(name) == 3 else name)
+    several = len(set(estimands)) > 1
+    columns = [
+        "Method", *(["Estimand"] if several else []), "Estimate", "Std. error", "t", "p", "95% interval", "Units",
+        "Clusters",
+    ]  # fmt: skip
+    body = []
+    for row, estimand in zip(rows_of(rows), estimands):
+        cells = [
+            row.label, *([estimand] if several else []),
+            number(row.estimate, decimals), number(row.std_error, decimals), number(row.statistic, 2),
+            p_value(row.p_value), interval(row.conf_low, row.conf_high, decimals), count(row.n),
+            count(row.n_clusters),
+        ]  # fmt: skip
+        if truth is not None:
+            cells.append("yes" if row.conf_low <= truth <= row.conf_high else "no")
+        body.append(tuple(cells))
+    if truth is not None:
+        columns.append(f"Truth ({number(truth)}) inside interval")
+    numeric = tuple(name not in ("Method", "Estimand") for name in columns)
+    caption = "Average effects" if several else f"Average effects ({estimands.iloc[0]})"
+    return Table(caption, tuple(columns), tuple(body), numeric)
+
+
+def errors_table(rows: pd.DataFrame) -> Table:
+    """Return how the standard errors were made, one row an estimate."""
+    columns = (
+        "Method", "Standard errors", "Finite-sample factor", "Degrees of freedom", "Clusters treated",
+        "Clusters control", "Clusters with both",
+    )  # fmt: skip
+    body = tuple(
+        (
+            row.label, row.vcov, number(row.factor, 4), count(row.df), count(row.clusters_treated_only),
+            count(row.clusters_control_only), count(row.clusters_with_both_arms),
+        )
+        for row in rows_of(rows)
+    )  # fmt: skip
+    note = (
+        "The variance of an estimate is that of its influence values, summed within clusters where clusters are "
+        "named, times the factor; intervals and p-values use the t distribution with these degrees of freedom."
+    )
+    numeric = (False, False, True, True, True, True, True)
+    return Table("How the standard errors were made", columns, body, numeric, note)
+
+
+def rate_rows(study: Study) -> pd.DataFrame:
+    """Return the broom rows of every RATE, with its target."""
+    frames: list[pd.DataFrame] = [one.to_frame().assign(target=one.target) for one in study.rates]
+    return pd.concat(frames, ignore_index=True)
+
+
+def rate_table(rows: pd.DataFrame) -> Table:
+    """Return the table of rank-weighted average effects."""
+    decimals = decimals_for(rows["std_error"], digits=3)
+    columns = ("Ranked by", "Target", "Estimate", "Std. error", "p", "95% interval", "Units", "Clusters")
+    body = tuple(
+        (
+            str(row.term), row.target, number(row.estimate, decimals), number(row.std_error, decimals),
+            p_value(row.p_value), interval(row.conf_low, row.conf_high, decimals), count(row.n),
+            count(row.n_clusters),
+        )
+        for row in rows_of(rows)
+    )  # fmt: skip
+    note = (
+        "AUTOC weighs large gains of a few more, QINI small gains of many; they are on different scales and are "
+        "not to be compared with one another. Standard errors are from half-samples."
+    )
+    return Table("Rank-weighted average effects (RATE)", columns, body, (False, False) + (True,) * 6, note)
+
+
+def balance_table(table: pd.DataFrame) -> Table:
+    """Return the balance of the arms, the largest differences when there are very many rows."""
+    shown, note = table, "SMD: difference in means divided by the pooled standard deviation."
+    if len(table) > LONGEST_TABLE:
+        order = table["smd"].abs().sort_values(ascending=False, kind="stable").index
+        shown = table.reindex(order[:LONGEST_TABLE])
+        note += f" Shown are the {LONGEST_TABLE} of {len(table):,} columns with the largest difference."
+    body = tuple(
+        (
+            str(row.term), str(row.kind), number(row.mean_treated), number(row.mean_control),
+            number(row.smd, 3), number(row.variance_ratio, 2), p_value(row.p_value),
+        )
+        for row in rows_of(shown)
+    )  # fmt: skip
+    columns = ("Column", "Kind", "Mean, treated", "Mean, control", "SMD", "Variance ratio", "p")
+    return Table("The arms before treatment", columns, body, (False, False) + (True,) * 5, note)
+
+
+def overlap_table(frame: pd.DataFrame) -> Table:
+    """Return the spread of the propensity by arm."""
+    body = tuple(
+        (
+            sentence_case(row.arm), count(row.n), number(row.min, 3), number(row.median, 3), number(row.max, 3),
+            f"{100 * row.share_outside:.1f}%", count(round(row.effective_n)),
+        )
+        for row in rows_of(frame)
+    )  # fmt: skip
+    columns = ("Arm", "Units", "Lowest", "Median", "Highest", "Outside 0.05 to 0.95", "Effective units")
+    note = "Effective units: how many equally weighted units carry the same information after weighting."
+    return Table("Propensity by arm", columns, body, (False,) + (True,) * 6, note)
+
+
+def arms_table(study: Study) -> Table:
+    """Return units, clusters and images by arm."""
+    used = study.used
+    groups = [("All", used)]
+    if study.has_arms:
+        groups = [("Treated", used[used["arm"] == 1]), ("Control", used[used["arm"] == 0]), *groups]
+    has_clusters = bool(used["cluster"].notna().any())
+    has_images = bool(used["image_key"].notna().any())
+    body = [
+        (
+            name, count(len(rows)),
+            *([count(rows["cluster"].nunique())] if has_clusters else []),
+            *([count(rows["image_key"].nunique())] if has_images else []),
+        )
+        for name, rows in groups
+    ]  # fmt: skip
+    columns = ("Arm", "Units", *(["Clusters"] if has_clusters else []), *(["Images"] if has_images else []))
+    note = _shared_note(used) if study.has_arms else ""
+    return Table("Units by arm", columns, tuple(body), (False,) + (True,) * (len(columns) - 1), note)
+
+
+def _shared_note(used: pd.DataFrame) -> str:
+    """Say how many clusters and images hold both arms, which is why rows need not add up."""
+    parts = []
+    for column, name in (("cluster", "clusters"), ("image_key", "images")):
+        if used[column].notna().any():
+            share = used.groupby(column)["arm"].mean()
+            both = int(((share > 0) & (share < 1)).sum())
+            if both:
+                parts.append(f"{both:,} {name}")
+    return "" if not parts else f"{' and '.join(parts)} hold units of both arms and are counted in both rows."
+
+
+def chips_table(table: pd.DataFrame, statuses: tuple[str, ...]) -> Table:
+    """Return how many chips of each size are usable."""
+    body = tuple(
+        (str(block), *(count((rows["status"] == status).sum()) for status in statuses))
+        for block, rows in table.groupby("block", sort=False)
+    )
+    columns = ("Size", *(sentence_case(status) for status in statuses))
+    note = (
+        "Ok: every pixel is valid. Partial: some pixels are missing. Outside: no raster covers the place. "
+        "Nodata: a raster covers it, without a valid pixel. Missing: no chip was given for the image."
+    )
+    return Table("Chips by status", columns, body, (False,) + (True,) * len(statuses), note)
