@@ -215,7 +215,7 @@ def cate(
     folds : Folds, optional
         Default five folds with clusters and shared images kept whole.
     learners : Learners, optional
-        Nuisance learners, and to how many components wide feature blocks are reduced.
+        Nuisance learners; the forest's own reduction is ``Forest(pca=...)``.
     seed : int
     progress : bool
         Show a progress bar.

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-RIDGE_PENALTIES = np.logspace(-2, 5, 15)
-LOGIT_INVERSE_PENALTIES = np.logspace(-5, 2, 8)
+# Penalties to choose from, for columns of unit scale, and the splits to choose on.
+RIDGE_PENALTIES = np.logspace(-1, 5, 7)
+LOGIT_INVERSE_PENALTIES = np.logspace(-4, 1, 6)
+INNER_SPLITS = 4
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,7 @@ def _fit_outcome(
     if columns.shape[1] == 0:
         return _Constant(float(np.average(design.table.outcome[rows], weights=design.table.weights[rows])))
     if learners.outcome is None:
-        model = RidgeCV(alphas=RIDGE_PENALTIES, cv=group_splits(design.groups[rows], k=5))
+        model = RidgeCV(alphas=RIDGE_PENALTIES, cv=group_splits(design.groups[rows], k=INNER_SPLITS))
     else:
         model = clone(learners.outcome)
     return _fit(model, columns, design.table.outcome[rows], design.table.weights[rows])
@@ -221,7 +223,7 @@ def _fit_propensity(
     columns = reducer.transform(design, rows)
     if learners.propensity is None:
         model = GridSearchCV(
-            LogisticRegression(max_iter=1000),
+            LogisticRegression(solver="newton-cholesky", max_iter=1000),
             {"C": LOGIT_INVERSE_PENALTIES},
             scoring="neg_log_loss",
             cv=_two_class_splits(design, rows),
@@ -234,7 +236,7 @@ def _fit_propensity(
 def _two_class_splits(design: Design, rows: npt.NDArray[np.bool_]) -> list[Any]:
     """Return the inner splits whose training and test parts hold both arms."""
     treatment = design.table.treatment[rows]
-    splits = group_splits(design.groups[rows], k=5)
+    splits = group_splits(design.groups[rows], k=INNER_SPLITS)
     usable = [split for split in splits if all(0 < treatment[part].mean() < 1 for part in split)]
     if not usable:
         raise EstimationError(

@@ -39,7 +39,7 @@ def _imagery_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     elif sources == ["rasters"]:
         if not sizes:
             yield (), "chips cut from rasters need a size. Give size_m (metres) or size_px (pixels)"
-        for name in _given(block, "keys", "name", "axes", "nodata"):
+        for name in _given(block, "keys", "axes", "nodata"):
             yield (name,), f"{name} belongs to arrays, not to rasters. Leave it out"
     else:
         yield from _array_rules(block)
@@ -50,9 +50,8 @@ def _array_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("size_px",), "size_px belongs to rasters; chips in arrays are cut already. Leave it out"
     if isinstance(block.get("size_m"), list | tuple) and len(block["size_m"]) > 1:
         yield ("size_m",), "chips in arrays have one size. Give the side they have, or leave it out"
-    for name in ("keys", "name"):
-        if not _given(block, name):
-            yield (), f"chips in arrays need {name}. Name the array in the file that holds it"
+    if not _given(block, "keys"):
+        yield (), "chips in arrays need keys. Name the array in the file that holds them"
     bands = block.get("bands")
     if any(isinstance(band, int) for band in (bands if isinstance(bands, list | tuple) else [bands])):
         yield ("bands",), "bands of arrays are named, not chosen, such as [red, green, blue]"

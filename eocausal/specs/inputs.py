@@ -106,11 +106,9 @@ def _array_mistakes(imagery: ImagerySpec, path: str) -> Mistakes:
     except _UNREADABLE:
         yield ("imagery", "arrays"), f"{Path(path).name!r} is not an NPZ file. Save it with numpy.savez"
         return
-    for field in ("keys", "name"):
-        array = getattr(imagery, field)
-        if array not in names:
-            text = f"there is no array {array!r} in {Path(path).name!r}. {did_you_mean(str(array), names)}"
-            yield ("imagery", field), text
+    if imagery.keys not in names:
+        text = f"there is no array {imagery.keys!r} in {Path(path).name!r}."
+        yield ("imagery", "keys"), f"{text} {did_you_mean(str(imagery.keys), names)}"
 
 
 def _embeddings_mistakes(embeddings: EmbeddingsSpec) -> Mistakes:

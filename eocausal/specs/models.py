@@ -98,8 +98,10 @@ class ImagerySpec(_Block):
         None, description="One GeoTIFF or VRT, a list of them, or a pattern such as landsat_2007_*.tif."
     )
     arrays: FilePath | None = Field(None, description="NPZ file that holds the chips as arrays.")
-    keys: Text | None = Field(None, description="Array in the NPZ file with the image key of each chip.")
-    name: Text | None = Field(None, description="Array in the NPZ file that holds the pixels.")
+    keys: Text | None = Field(
+        None,
+        description="Array in the NPZ file with the image key of each chip; the pixels are the only other array.",
+    )
     size_m: Annotated[Sizes, Field(min_length=1)] | None = Field(
         None,
         description="Sides of the square chips in metres on the ground; one block of features for each. "
@@ -195,6 +197,9 @@ class CateSpec(_Block):
     trees: Count = Field(500, description="Trees of the forest; a multiple of 4.", multiple_of=4)
     min_leaf: Count = Field(5, description="Smallest number of units in a leaf.")
     sample_share: float = Field(0.45, gt=0, le=0.5, description="Share of the units drawn for a tree.")
+    pca: Count | None = Field(
+        10, description="Components each block of features is reduced to for the trees; null for none."
+    )
 
 
 class FoldsSpec(_Block):

@@ -202,7 +202,7 @@ def test_arrays_and_embeddings_are_checked_by_name(study: Path) -> None:
     _with_files(folder)
     np.savez(folder / "chips.npz", image_key=np.arange(2), chips=np.zeros((2, 3, 3, 1)))
     pd.DataFrame({"image_key": [1], "e000": [0.5], "e001": [0.5]}).to_parquet(folder / "clip.parquet")
-    text = STUDY.replace('rasters: "scene_*.tif"', "arrays: chips.npz\n  keys: image_key\n  name: chips")
+    text = STUDY.replace('rasters: "scene_*.tif"', "arrays: chips.npz\n  keys: image_key")
     text = (
         text.replace("  size_m: 960\n", "") + "embeddings: {path: clip.parquet, key: image_key, columns: e}\n"
     )
@@ -211,11 +211,11 @@ def test_arrays_and_embeddings_are_checked_by_name(study: Path) -> None:
     assert spec.embeddings is not None
     assert spec.embeddings.columns == "e"
     check_inputs(load_spec(study))
-    study.write_text(text.replace("name: chips", "name: chip").replace("columns: e", "columns: [e000, e01]"))
+    study.write_text(text.replace("keys: image_key", "keys: image_kei").replace("columns: e", "columns: [e000, e01]"))
     with pytest.raises(SpecError) as caught:
         check_inputs(load_spec(study))
     told = str(caught.value)
-    assert "imagery.name: there is no array 'chip' in 'chips.npz'. Did you mean 'chips'?" in told
+    assert "imagery.keys: there is no array 'image_kei' in 'chips.npz'. Did you mean 'image_key'?" in told
     assert "embeddings.columns[1]: column 'e01' is not in the embeddings table. Did you mean 'e001'?" in told
 
 

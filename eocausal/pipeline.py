@@ -1,0 +1,384 @@
+"""The main job: a specification in, a folder of results out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from eocausal._io import hash_file, write_atomically, write_json
+from eocausal._provenance import versions
+from eocausal.design import Design
+from eocausal.effects.ate import ate
+from eocausal.effects.cate import Cate, cate
+from eocausal.effects.forest import Forest
+from eocausal.embeddings import Embeddings, read_embeddings
+from eocausal.evaluate.balance import Balance, balance
+from eocausal.evaluate.overlap import Overlap, overlap
+from eocausal.evaluate.rate import rate
+from eocausal.evaluate.rate_result import Rate
+from eocausal.imagery.arrays import chips_from_arrays
+from eocausal.imagery.chips import Chips, chips
+from eocausal.inference.estimate import Estimate
+from eocausal.inference.folds import Folds
+from eocausal.inference.tables import jsonable
+from eocausal.runner.embed import embed
+from eocausal.specs.inputs import check_inputs
+from eocausal.specs.load import LoadedSpec, load_spec
+from eocausal.units import Units, read_units
+
+if TYPE_CHECKING:
+    from eocausal.encoders.protocol import Encoder
+    from eocausal.specs.models import AnalysisSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What the main job made.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds ``report.html``, ``estimates.csv``, ``effects.parquet``, ``figures/`` and ``run.lock.json``.
+    report : Path
+    units : Units
+    chips : Chips or None
+    design : Design
+    balance : Balance
+    overlap : Overlap
+    estimates : dict of str to Estimate
+        Average effects by method.
+    cate : Cate or None
+    rates : dict of str to Rate
+        By target.
+    truth : DataFrame or None
+        For simulated data: estimates against the truth.
+    """
+
+    folder: Path
+    report: Path
+    units: Units
+    chips: Chips | None
+    design: Design
+    balance: Balance
+    overlap: Overlap
+    estimates: dict[str, Estimate]
+    cate: Cate | None
+    rates: dict[str, Rate]
+    truth: pd.DataFrame | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return every estimate in one table with broom's columns."""
+        frames: list[pd.DataFrame] = [result.to_frame() for result in self.estimates.values()]
+        frames += [result.to_frame() for result in self.rates.values()]
+        return pd.concat(frames, ignore_index=True)
+
+    def summary(self) -> str:
+        """Return the table of estimates, the truth where it is known, and how many warnings there are."""
+        columns = ["estimand", "method", "estimate", "std_error", "p_value", "conf_low", "conf_high", "n"]
+        lines = [repr(self.design), "", _table_text(self.to_frame()[columns])]
+        if self.truth is not None:
+            lines += ["", "against the truth of this simulated region:", _table_text(self.truth)]
+        warnings = {text for result in self._results() for text in result.warnings}
+        lines += ["", f"{len(warnings)} warnings, all in the report"]
+        return "\n".join(lines)
+
+    def _results(self) -> list[Any]:
+        found = [self.balance, self.overlap, *self.estimates.values(), *self.rates.values()]
+        return found if self.cate is None else [*found, self.cate]
+
+
+def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = True) -> Run:
+    """Run a specification: units and imagery to features, effects, RATE and a report.
+
+    Features are kept under the results folder, so a run that was killed continues there.
+
+    Parameters
+    ----------
+    spec : path
+        A YAML specification; ``docs`` and ``data_specs/README.md`` explain its fields.
+    out : path, optional
+        Folder for the results, instead of the one named in the specification.
+    progress : bool
+        Show progress bars and steps on standard error.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    SpecError
+        The specification is wrong; every mistake with its line.
+    EocausalError
+        The data are not as described.
+
+    Examples
+    --------
+    >>> import tempfile, eocausal as ec
+    >>> ec.run("no_such_folder/study.yaml", progress=False)
+    Traceback (most recent call last):
+    ...
+    eocausal.errors.SpecError: There is no specification 'no_such_folder/study.yaml'.
+      Mend: Name a YAML file.
+    """
+    loaded = load_spec(spec)
+    check_inputs(loaded)
+    asked = loaded.spec
+    folder = Path(out if out is not None else asked.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    clock = _Clock(progress)
+    with clock.step("units"):
+        units = _read_units(asked)
+    with clock.step("features"):
+        cut = _cut_chips(asked, units)
+        features = _features(asked, cut, folder, progress)
+    with clock.step("design, balance and overlap"):
+        design = _design(asked, units, features)
+        folds = _folds(asked)
+        balanced = balance(design, seed=asked.seed)
+        overlapping = overlap(design, folds=folds, seed=asked.seed)
+    with clock.step("average effects"):
+        estimates: dict[str, Estimate] = {
+            method: ate(design, method=method, folds=folds, seed=asked.seed) for method in asked.effects.ate
+        }
+    with clock.step("effects by unit"):
+        found = _cate(asked, design, folds, progress)
+        rates = {
+            target: rate(found, target=target, seed=asked.seed) for target in asked.effects.rate if found
+        }
+    made = Run(
+        folder=folder,
+        report=folder / "report.html",
+        units=units,
+        chips=cut,
+        design=design,
+        balance=balanced,
+        overlap=overlapping,
+        estimates=estimates,
+        cate=found,
+        rates=rates,
+        truth=_against_truth(asked, units, estimates, found),
+        seconds=clock.seconds,
+    )
+    with clock.step("report"):
+        _write(made, loaded)
+    return made
+
+
+class _Clock:
+    """Tells what is being done and remembers how long it took."""
+
+    def __init__(self, progress: bool) -> None:
+        self.progress = progress
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        import sys
+
+        start = time.perf_counter()
+        if self.progress:
+            print(f"* {name}", file=sys.stderr, flush=True)  # noqa: T201 - progress is for the terminal
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 2)
+
+
+def _read_units(spec: AnalysisSpec) -> Units:
+    asked = spec.units
+    return read_units(
+        asked.path,
+        id=asked.id,
+        lon=asked.lon,
+        lat=asked.lat,
+        crs=asked.crs,
+        image_key=asked.image_key,
+        date=asked.date,
+    )
+
+
+def _cut_chips(spec: AnalysisSpec, units: Units) -> Chips | None:
+    asked = spec.imagery
+    if asked is None:
+        return None
+    date = None if asked.date is None else str(asked.date)
+    if asked.arrays is not None:
+        return chips_from_arrays(units, asked.arrays, keys=asked.keys, date=date, pixel_unit=asked.pixel_unit)
+    return chips(
+        units,
+        list(asked.rasters or ()),
+        size_m=None if asked.size_m is None else list(asked.size_m),
+        size_px=None if asked.size_px is None else list(asked.size_px),
+        bands=None if asked.bands is None else list(asked.bands),
+        date=date,
+        pixel_unit=asked.pixel_unit,
+    )
+
+
+def _features(spec: AnalysisSpec, cut: Chips | None, folder: Path, progress: bool) -> Embeddings:
+    """Return the features of imagery and of tables made elsewhere, side by side in blocks."""
+    tables: list[Embeddings] = []
+    if cut is not None:
+        tables.append(embed(cut, encoder=_encoder(spec), out=folder / "features", progress=progress))
+    if spec.embeddings is not None:
+        asked = spec.embeddings
+        columns = (
+            asked.columns if asked.columns is None or isinstance(asked.columns, str) else list(asked.columns)
+        )
+        date = None if asked.date is None else str(asked.date)
+        tables.append(read_embeddings(asked.path, key=asked.key, columns=columns, date=date))
+    first, *others = tables
+    for other in others:
+        first = first.with_block(other.take(first.keys))
+    return first
+
+
+def _encoder(spec: AnalysisSpec) -> str | Encoder:
+    from eocausal.encoders.image_stats import ImageStats
+    from eocausal.encoders.random_features import RandomFeatures
+
+    makers: dict[str, Callable[..., Any]] = {"rcf": RandomFeatures, "image_stats": ImageStats}
+    assert spec.encoder is not None  # the specification requires one with imagery
+    options = spec.encoder.model_dump(exclude={"name"})
+    made: Encoder = makers[spec.encoder.name](**options)
+    return made
+
+
+def _design(spec: AnalysisSpec, units: Units, features: Embeddings) -> Design:
+    asked = spec.design
+    return Design(
+        units,
+        outcome=asked.outcome,
+        treatment=asked.treatment,
+        features=features,
+        covariates=asked.covariates,
+        cluster=asked.cluster,
+        weights=asked.weights,
+        propensity=asked.propensity,
+        missing=asked.missing,
+    )
+
+
+def _folds(spec: AnalysisSpec) -> Folds:
+    asked = spec.effects.folds
+    return Folds() if asked is None else Folds(kind=asked.kind, k=asked.k)
+
+
+def _cate(spec: AnalysisSpec, design: Design, folds: Folds, progress: bool) -> Cate | None:
+    asked = spec.effects.cate
+    if asked is None:
+        return None
+    forest = Forest(trees=asked.trees, min_leaf=asked.min_leaf, sample_share=asked.sample_share)
+    return cate(design, learner=forest, folds=folds, seed=spec.seed, progress=progress)
+
+
+def _rates(spec: AnalysisSpec, found: Cate) -> dict[str, Rate]:
+    return {target: rate(found, target=target, seed=spec.seed) for target in spec.effects.rate}
+
+
+def _against_truth(
+    spec: AnalysisSpec, units: Units, estimates: dict[str, Estimate], found: Cate | None
+) -> pd.DataFrame | None:
+    """Return estimates against the truth, where the specification knows it."""
+    if spec.truth is None:
+        return None
+    rows = []
+    for method, result in estimates.items():
+        low, high = result.ci()
+        rows.append(
+            {
+                "quantity": f"average effect by {method}",
+                "estimate": result.estimate,
+                "truth": spec.truth.ate,
+                "error_in_se": (float(result.estimate) - spec.truth.ate) / float(result.std_error),
+                "inside_interval": "yes" if low <= spec.truth.ate <= high else "no",
+            }
+        )
+    if found is not None and spec.truth.effect_column is not None:
+        effects = pd.Series(units.column(spec.truth.effect_column).to_numpy(dtype=float), index=units.ids)
+        true = effects.reindex(found.ids).to_numpy()
+        rows.append(
+            {"quantity": "correlation of predicted with true unit effects",
+             "estimate": float(np.corrcoef(found.effect_values, true)[0, 1]), "truth": 1.0}
+        )  # fmt: skip
+        rows.append(
+            {"quantity": "standard deviation of unit effects",
+             "estimate": float(found.effect_values.std()), "truth": float(true.std())}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _write(made: Run, loaded: LoadedSpec) -> None:
+    """Write tables, figures, the report and what made them."""
+    from eocausal.reporting.report import report
+
+    folder = made.folder
+    write_atomically(folder / "estimates.csv", lambda path: made.to_frame().to_csv(path, index=False))
+    if made.truth is not None:
+        truth = made.truth
+        write_atomically(folder / "truth.csv", lambda path: truth.to_csv(path, index=False))
+    if made.cate is not None:
+        effects = made.cate.effects
+        effects.attrs = {}
+        write_atomically(folder / "effects.parquet", lambda path: effects.to_parquet(path))
+    _write_figures(made)
+    items: list[Any] = [made.units, made.design, made.balance, made.overlap, *made.estimates.values()]
+    items += [] if made.chips is None else [made.chips]
+    items += [] if made.cate is None else [made.cate]
+    items += made.rates.values()
+    spec = loaded.spec
+    report(
+        items,
+        made.report,
+        title=spec.title,
+        question=spec.question,
+        truth=None if spec.truth is None else spec.truth.ate,
+    )
+    write_json(folder / "run.lock.json", _lock(made, loaded))
+
+
+def _write_figures(made: Run) -> None:
+    from matplotlib.figure import Figure
+
+    results: dict[str, Any] = {"balance": made.balance, "overlap": made.overlap}
+    results |= {f"ate_{method}": result for method, result in made.estimates.items()}
+    results |= {f"toc_{target.lower()}": result for target, result in made.rates.items()}
+    if made.cate is not None:
+        results["effects"] = made.cate
+    for name, result in results.items():
+        height = 1.2 + 0.24 * len(result.table) if name == "balance" else 3.6
+        figure = Figure(figsize=(6.4, height), layout="constrained")
+        result.plot(ax=figure.subplots())
+        path = made.folder / "figures" / f"{name}.png"
+        write_atomically(path, partial(figure.savefig, format="png", dpi=150))
+
+
+def _lock(made: Run, loaded: LoadedSpec) -> dict[str, Any]:
+    """Return everything needed to say whether a second run would be the same."""
+    features = made.design.features
+    content = {
+        "spec": {"file": loaded.path.name, "sha256": loaded.sha256, "text": loaded.text},
+        "units": {"file": Path(loaded.spec.units.path).name, "sha256": hash_file(loaded.spec.units.path)},
+        "chips": None if made.chips is None else made.chips.recipe(),
+        "features": None
+        if features is None
+        else {"hash": features.recipe_hash, "recipe": dict(features.recipe)},
+        "design": {"repr": repr(made.design), "hash": made.design.fingerprint},
+        "seed": loaded.spec.seed,
+        "versions": versions(),
+        "seconds": made.seconds,
+    }
+    locked: dict[str, Any] = jsonable(content)
+    return locked
+
+
+def _table_text(frame: pd.DataFrame) -> str:
+    return frame.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep="")
