@@ -211,7 +211,17 @@ def _cut_chips(spec: AnalysisSpec, units: Units) -> Chips | None:
         return None
     date = None if asked.date is None else str(asked.date)
     if asked.arrays is not None:
-        return chips_from_arrays(units, asked.arrays, keys=asked.keys, date=date, pixel_unit=asked.pixel_unit)
+        return chips_from_arrays(
+            units,
+            asked.arrays,
+            keys=asked.keys,
+            axes=asked.axes,
+            bands=None if asked.bands is None else [str(band) for band in asked.bands],
+            date=date,
+            size_m=None if asked.size_m is None else asked.size_m[0],
+            nodata=asked.nodata,
+            pixel_unit=asked.pixel_unit,
+        )
     return chips(
         units,
         list(asked.rasters or ()),
@@ -276,7 +286,9 @@ def _cate(spec: AnalysisSpec, design: Design, folds: Folds, progress: bool) -> C
     asked = spec.effects.cate
     if asked is None:
         return None
-    forest = Forest(trees=asked.trees, min_leaf=asked.min_leaf, sample_share=asked.sample_share)
+    forest = Forest(
+        trees=asked.trees, min_leaf=asked.min_leaf, sample_share=asked.sample_share, pca=asked.pca
+    )
     return cate(design, learner=forest, folds=folds, seed=spec.seed, progress=progress)
 
 

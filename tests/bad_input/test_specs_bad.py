@@ -173,7 +173,7 @@ INPUTS = {
     "covariate": ("[age]", "[age, sexx]", ":12:21 design.covariates[1]: column 'sexx' is not in the units table. Choose from: unit, lon,"),
     "propensity": ("covariates: [age]", "propensity: pscore", ":12:3 design.propensity: column 'pscore' is not in the units table"),
     "truth": ("effects:", "truth: {ate: 1, effect_column: effect}\neffects:", ":13:17 truth.effect_column: column 'effect' is not in"),
-    "arrays": ("rasters: scene.tif\n  size_m: 960", "arrays: scene.tif\n  keys: k\n  name: n", ":5:3 imagery.arrays: 'scene.tif' is not an NPZ file. Save it with numpy.savez"),
+    "arrays": ("rasters: scene.tif\n  size_m: 960", "arrays: scene.tif\n  keys: k", ":5:3 imagery.arrays: 'scene.tif' is not an NPZ file. Save it with numpy.savez"),
     "embeddings": ("effects:", "embeddings: {path: units.csv, key: image}\neffects:", ":13:31 embeddings.key: column 'image' is not in the embeddings table"),
     "prefix": ("effects:", "embeddings: {path: units.csv, key: unit, columns: emb}\neffects:", "embeddings.columns: no column of the embeddings table begins with 'emb'"),
     "broken table": ("effects:", "embeddings: {path: broken.parquet, key: unit}\neffects:", ":13:14 embeddings.path: the table cannot be read"),

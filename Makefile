@@ -1,0 +1,44 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+# one thread a process: two processes with one thread each beat one with two
+export OMP_NUM_THREADS ?= 1
+export EOCAUSAL_SHARED ?= $(abspath ../shared)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint docs bench slow clean
+
+help:            ## show the targets
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+demo: $(STAMP)   ## set up, simulate a region, run the main job on it and write demo_output/report.html
+	$(BIN)/eocausal demo --out demo_output
+
+test: $(STAMP) lint  ## set up and run every check: style, types, layers, tests, docstring examples, notebooks
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)   ## style (ruff), types (mypy) and import layers (import-linter)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: $(STAMP)   ## build the documentation into docs/_build/html
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
+
+bench: $(STAMP)  ## run every benchmark in its quick form
+	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
+
+slow: $(STAMP)   ## long simulations: coverage of intervals, size and power of RATE
+	$(BIN)/python -m pytest -n 1 -m slow -s tests/simulation
+
+clean:           ## remove the environment and everything made
+	rm -rf $(VENV) build dist *.egg-info demo_output out docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
