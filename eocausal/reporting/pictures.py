@@ -48,6 +48,10 @@ def usable_images(study: Study, chips: Chips, block: str) -> pd.DataFrame:
     table = chips.table()
     table = table[table["block"] == block].set_index(chips.key_name)
     used = study.used
+    if not used["image_key"].notna().any():
+        # results that do not know their images: all chips can be shown, without arm or place
+        keyless = table.assign(lon=np.nan, lat=np.nan, share_treated=np.nan)
+        return keyless[keyless["status"].isin(USABLE)]
     images = used.groupby("image_key", sort=False).agg(
         lon=("lon", "mean"), lat=("lat", "mean"), share_treated=("arm", "mean"), n_units=("arm", "size")
     )
@@ -87,21 +91,29 @@ def spread_out(images: pd.DataFrame, how_many: int) -> list[Any]:
 def most_and_least(
     effects: pd.DataFrame, images: pd.DataFrame, how_many: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the images whose units are predicted to gain most, and least: ``effect n_units`` by key.
+    """Return the images whose units are predicted to gain most, and least: ``effect n_units group`` by key.
 
     Parameters
     ----------
     effects : DataFrame
-        Columns ``effect`` and ``image_key``, one row per unit.
+        Columns ``effect``, ``image_key`` and ``group`` (which units share a cluster or an image), one row per unit.
     images : DataFrame
         By key; only these can be shown.
     how_many : int
-        At most so many of each, and never the same image in both.
+        At most so many of each, from different groups where there are enough, so that neighbours do not fill the
+        gallery; never the same image in both.
     """
-    found = effects.groupby("image_key").agg(effect=("effect", "mean"), n_units=("effect", "size"))
+    found = effects.groupby("image_key").agg(
+        effect=("effect", "mean"), n_units=("effect", "size"), group=("group", "first")
+    )
     found = found[found.index.isin(images.index)].sort_values("effect", ascending=False, kind="stable")
+    apart = found["group"].nunique() >= 2 * how_many
     each = min(how_many, len(found) // 2)
-    return found.iloc[:each], found.iloc[len(found) - each :][::-1]
+    most = (found.drop_duplicates("group") if apart else found).iloc[:each]
+    rest = found[~found.index.isin(most.index)][::-1]
+    if apart:
+        rest = rest[~rest["group"].isin(most["group"])].drop_duplicates("group")
+    return most, rest.iloc[:each]
 
 
 def thumbnails(chips: Chips, keys: Sequence[Any], *, block: str) -> list[Thumbnail]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+import eocausal
 from eocausal.reporting import figures, maps, pictures, tables, words
 from eocausal.reporting.blocks import (
     Block,
@@ -254,7 +255,7 @@ def _rate_blocks(study: Study) -> list[Block]:
 
 
 def _effects_blocks(study: Study, cate: Cate) -> list[Block]:
-    effects = cate.effects
+    effects = cate.effects.assign(group=cate.group_codes)
     low, high = (float(bound) for bound in np.ravel(cate.ci()))
     tenth, ninetieth = np.quantile(cate.effect_values, [0.1, 0.9])
     decimals = tables.decimals_for(np.ravel(cate.average.std_error))
@@ -410,8 +411,11 @@ def _provenance(study: Study) -> list[Block]:
         recipe = [("Features", repr(features)), *_flat(features.recipe)]
         blocks += [Heading("How the features were made"), Items(tuple(recipe))]
     installed = next((one["versions"] for _, one in made if "versions" in one), None) or _versions()
-    found = [(name, version) for name, version in installed.items() if version != "not installed"]
-    return [*blocks, Heading("Versions"), Items(tuple((name, str(version)) for name, version in found))]
+    # a package that runs from its source folder is not among the installed ones
+    found = {"eocausal": eocausal.__version__} | {
+        str(name): str(version) for name, version in installed.items() if version != "not installed"
+    }
+    return [*blocks, Heading("Versions"), Items(tuple(found.items()))]
 
 
 def _versions() -> dict[str, str]:
@@ -439,10 +443,16 @@ def _flat(recipe: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     """Return a nested recipe as rows, one a value, lists on one line."""
     rows: list[tuple[str, str]] = []
     for key, value in recipe.items():
+        if value is None or value in ([], {}, ""):
+            continue
         name = f"{before}{key}"
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, list) and all(isinstance(part, Mapping) for part in value):
+            value = {str(number): part for number, part in enumerate(value, start=1)}
+        if isinstance(value, Mapping):
             rows += _flat(value, f"{name} / ")
             continue
+        if isinstance(value, list) and not any(isinstance(part, Mapping | list) for part in value):
+            value = ", ".join(map(str, value))
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         rows.append((name, text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"))
     return rows

@@ -32,8 +32,8 @@ METHOD_NAMES = {
     "difference": "difference in means",
     "regression": "regression with interactions",
     "ipw": "inverse-probability weighting",
-    "aipw": "doubly robust (AIPW)",
-    "aipw (causal forest folds)": "doubly robust, folds of the forest",
+    "aipw": "doubly robust AIPW",
+    "aipw (causal forest folds)": "doubly robust AIPW, folds of the forest",
 }
 AVERAGE = "Average effect"
 AVERAGES = ("ate", "att", "atc", "ato")
@@ -91,14 +91,15 @@ class Study:
 
     @property
     def located(self) -> Units | None:
-        """The units, from wherever they came."""
+        """The units behind the results, or those of the chips when there are no results."""
         from eocausal.units import Units
 
         if self.units is not None:
             return self.units
         if self.design is not None and isinstance(self.design.data, Units):
             return self.design.data
-        return None if self.chips is None else self.chips.units
+        alone = self.chips is not None and self._entered() is None
+        return self.chips.units if self.chips is not None and alone else None
 
     @property
     def results(self) -> list[tuple[str, Any]]:

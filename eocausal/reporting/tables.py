@@ -152,9 +152,10 @@ def estimates_table(rows: pd.DataFrame, *, truth: float | None) -> Table:
             cells.append("yes" if row.conf_low <= truth <= row.conf_high else "no")
         body.append(tuple(cells))
     if truth is not None:
-        columns.append(f"Truth ({number(truth)}) inside interval")
+        columns.append("Truth inside interval")
     numeric = tuple(name not in ("Method", "Estimand") for name in columns)
     caption = "Average effects" if several else f"Average effects ({estimands.iloc[0]})"
+    caption += "" if truth is None else f"; the truth is {number(truth)}"
     return Table(caption, tuple(columns), tuple(body), numeric)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from eocausal.reporting.blocks import Fact
-from eocausal.reporting.study import METHOD_NAMES, Study
+from eocausal.reporting.study import AVERAGES, METHOD_NAMES, Study
 from eocausal.reporting.tables import count, decimals_for, interval, number, p_value
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def answer(study: Study) -> str:
     parts = []
     headline = study.headline
     if headline is not None:
-        parts += [average_sentence(study, headline), in_deviations(study, headline)]
+        parts += [average_sentence(study, headline), in_deviations(study, headline), _other_methods(study)]
     if study.rates:
         parts += [rate_sentence(study, study.rates[0]), _other_targets(study)]
     parts.append(size_sentence(study))
@@ -208,13 +208,13 @@ def facts(study: Study, n_warnings: int) -> tuple[Fact, ...]:
         decimals = decimals_for(np.ravel(headline.std_error))
         low, high = np.ravel(headline.ci())
         value = number(float(headline.values[0]), decimals)
-        found.append(Fact("Average effect", value, f"{interval(low, high, decimals)} (95% interval)"))
+        found.append(Fact("Average effect", value, f"{interval(low, high, decimals)}\n95% interval"))
     if study.rates:
         rate = study.rates[0]
         decimals = decimals_for(np.ravel(rate.std_error)[:1])
         low, high = np.atleast_2d(rate.ci())[0]
         value = number(float(np.ravel(rate.estimate)[0]), decimals)
-        found.append(Fact(f"RATE ({rate.target})", value, f"{interval(low, high, decimals)} (95% interval)"))
+        found.append(Fact(f"RATE ({rate.target})", value, f"{interval(low, high, decimals)}\n95% interval"))
     used = study.used
     if len(used):
         detail = f"{int(used['arm'].sum()):,} treated" if study.has_arms else ""
@@ -225,6 +225,10 @@ def facts(study: Study, n_warnings: int) -> tuple[Fact, ...]:
         elif _has_imagery(study):
             found.append(Fact("Images", count(used["image_key"].nunique())))
     advice = "read them first" if n_warnings else "none raised"
+    elif study.averages or study.rates:
+        shown = (*study.averages, *study.rates)[0]
+        clusters = "" if shown.n_clusters is None else plural(shown.n_clusters, "cluster")
+        found.append(Fact("Units", count(shown.n), clusters))
     return (*found, Fact("Warnings", count(n_warnings), advice, "warnings"))
 
 
@@ -285,6 +289,17 @@ def plural(number_of: int, noun: str) -> str:
     ('1 unit', '2,075 units')
     """
     return f"{number_of:,} {noun}" + ("" if number_of == 1 else "s")
+
+
+def _other_methods(study: Study) -> str:
+    """Say how far the other average effects shown lie from the first."""
+    others = [one for one in study.averages if one is not study.headline and one.estimand in AVERAGES]
+    values = [float(value) for one in others for value in one.values]
+    if not values or study.headline is None:
+        return ""
+    decimals = decimals_for(np.ravel(study.headline.std_error))
+    low, high = number(min(values), decimals), number(max(values), decimals)
+    return f"Other methods give {low}." if low == high else f"Other methods give {low} to {high}."
 
 
 def _other_targets(study: Study) -> str:

@@ -61,7 +61,7 @@ def simulate_region(
     n_villages: int = 250,
     size_px: int = 2000,
     mean_effect: float = 0.5,
-    effect_sd: float = 0.3,
+    effect_sd: float = 0.5,
     seed: int = 1,
 ) -> Region:
     """Write a simulated region with a village-randomised trial whose true effects are known.
