@@ -203,33 +203,37 @@ def size_sentence(study: Study) -> str:
 def facts(study: Study, n_warnings: int) -> tuple[Fact, ...]:
     """Return the few numbers that stand at the head."""
     found = []
-    headline = study.headline
-    if headline is not None:
-        decimals = decimals_for(np.ravel(headline.std_error))
-        low, high = np.ravel(headline.ci())
-        value = number(float(headline.values[0]), decimals)
-        found.append(Fact("Average effect", value, f"{interval(low, high, decimals)}\n95% interval"))
+    if study.headline is not None:
+        found.append(_first_term("Average effect", study.headline))
     if study.rates:
-        rate = study.rates[0]
-        decimals = decimals_for(np.ravel(rate.std_error)[:1])
-        low, high = np.atleast_2d(rate.ci())[0]
-        value = number(float(np.ravel(rate.estimate)[0]), decimals)
-        found.append(Fact(f"RATE ({rate.target})", value, f"{interval(low, high, decimals)}\n95% interval"))
-    used = study.used
+        found.append(_first_term(f"RATE ({study.rates[0].target})", study.rates[0]))
+    advice = "read them first" if n_warnings else "none raised"
+    return (*found, *_size_facts(study), Fact("Warnings", count(n_warnings), advice, "warnings"))
+
+
+def _first_term(name: str, result: Estimate | Rate) -> Fact:
+    decimals = decimals_for(np.ravel(result.std_error)[:1])
+    low, high = (float(bound) for bound in np.atleast_2d(result.ci())[0])
+    value = number(float(np.ravel(result.estimate)[0]), decimals)
+    return Fact(name, value, f"{interval(low, high, decimals)}\n95% interval")
+
+
+def _size_facts(study: Study) -> list[Fact]:
+    used, found = study.used, []
     if len(used):
         detail = f"{int(used['arm'].sum()):,} treated" if study.has_arms else ""
         found.append(Fact("Units", count(len(used)), detail))
+        images = used["image_key"].nunique() if _has_imagery(study) else 0
         if used["cluster"].notna().any():
-            images = f"{plural(used['image_key'].nunique(), 'image')}" if _has_imagery(study) else ""
-            found.append(Fact("Clusters", count(used["cluster"].nunique()), images))
-        elif _has_imagery(study):
-            found.append(Fact("Images", count(used["image_key"].nunique())))
-    advice = "read them first" if n_warnings else "none raised"
+            shown = plural(images, "image") if images else ""
+            found.append(Fact("Clusters", count(used["cluster"].nunique()), shown))
+        elif images:
+            found.append(Fact("Images", count(images)))
     elif study.averages or study.rates:
-        shown = (*study.averages, *study.rates)[0]
-        clusters = "" if shown.n_clusters is None else plural(shown.n_clusters, "cluster")
-        found.append(Fact("Units", count(shown.n), clusters))
-    return (*found, Fact("Warnings", count(n_warnings), advice, "warnings"))
+        first = (*study.averages, *study.rates)[0]
+        clusters = "" if first.n_clusters is None else plural(first.n_clusters, "cluster")
+        found.append(Fact("Units", count(first.n), clusters))
+    return found
 
 
 def balance_sentence(balance: Balance, bound: float) -> str:
