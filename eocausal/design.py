@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import KW_ONLY, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -49,7 +50,8 @@ class Design:
         Known probability of treatment, or a column of it, strictly between 0 and 1.
     missing : {"error", "drop"}
         What to do with units that miss an outcome, a covariate or an image. ``drop`` leaves them out and says
-        how many of each arm in ``notes`` and in every result's ``warnings``.
+        how many of each arm in every result's ``warnings``. The plain difference in means, which uses neither
+        covariates nor images, keeps every unit with an outcome.
 
     Raises
     ------
@@ -125,17 +127,28 @@ class Design:
         optional = [table.clusters, table.propensity]
         return hash_arrays(*parts, *[part for part in optional if part is not None])
 
+    def unadjusted(self) -> Self:
+        """Return the design without covariates and features, on every unit that has an outcome."""
+        return replace(self, covariates=(), features=None)
+
     def with_outcome(self, outcome: str) -> Self:
         """Return the same design for another outcome column."""
         return replace(self, outcome=outcome)
 
     def take(self, rows: npt.NDArray[Any] | Sequence[int]) -> Self:
-        """Return the design on some of its units, by position or by a boolean array of length n."""
+        """Return the design on some of its units, by position or by a boolean array of length n.
+
+        Columns stay as they were read: a level or a missing value that no chosen unit has keeps its column.
+        """
         chosen = np.asarray(rows)
         chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
         positions = self.table.rows[chosen]
         data = self.data.iloc[positions] if isinstance(self.data, pd.DataFrame) else self.data.take(positions)
-        return replace(self, data=data)
+        part = copy(self)
+        part.__dict__.pop("groups", None)
+        object.__setattr__(part, "data", data)
+        object.__setattr__(part, "table", self.table.take(chosen))
+        return part
 
     def split(self, share: float = 0.5, *, seed: int) -> tuple[Self, Self]:
         """Split into two designs that share no cluster and no image.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +58,17 @@ class StudyTable:
     coordinates: FloatArray | None
     rows: npt.NDArray[np.intp]
     notes: tuple[str, ...]
+
+    def take(self, chosen: npt.NDArray[np.intp]) -> StudyTable:
+        """Return the table of some units, by position, for the data of just these units."""
+        by_unit = {name: value[chosen] for name in _BY_UNIT if (value := getattr(self, name)) is not None}
+        return replace(self, **by_unit, rows=np.arange(chosen.size))
+
+
+_BY_UNIT = (
+    "ids", "outcome", "treatment", "weights", "covariates", "features", "image_keys", "clusters", "propensity",
+    "coordinates",
+)  # fmt: skip
 
 
 def build_table(design: Design) -> StudyTable:
@@ -195,24 +206,28 @@ def _expand_covariates(frame: pd.DataFrame, names: list[str], ids: npt.NDArray[A
     """Return the covariates as numbers; a text column becomes 0/1 columns with its first level left out."""
     columns: dict[str, FloatArray] = {}
     for name in names:
-        column = frame[name]
-        if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-            columns[name] = _read_numbers(column, ids, role="covariate")
-            continue
-        levels = sorted(column.dropna().unique().tolist(), key=str)
-        if len(levels) > max(2, len(column) // 10):
-            raise DesignError(
-                explain(
-                    f"Covariate {name!r} is text with {len(levels)} values for {len(column)} units.",
-                    rule="at most one level for ten units",
-                    fix=f"data[{name!r}] = pd.to_numeric(data[{name!r}]), or leave it out",
-                )
-            )
-        for level in levels[1:]:
-            dummy = (column == level).to_numpy(dtype=float)
-            dummy[column.isna().to_numpy()] = np.nan
-            columns[f"{name}[{level}]"] = dummy
+        columns |= _as_numbers(frame[name], name, ids)
     return pd.DataFrame(columns, index=range(len(frame)))
+
+
+def _as_numbers(column: pd.Series, name: str, ids: npt.NDArray[Any]) -> dict[str, FloatArray]:
+    """Return one numeric column, or 0/1 columns of a text column's levels, NaN where missing."""
+    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        return {name: _read_numbers(column, ids, role="covariate")}
+    levels = sorted(column.dropna().unique().tolist(), key=str)
+    if len(levels) > max(2, len(column) // 10):
+        raise DesignError(
+            explain(
+                f"Covariate {name!r} is text with {len(levels)} values for {len(column)} units.",
+                rule="at most one level for ten units",
+                fix=f"data[{name!r}] = pd.to_numeric(data[{name!r}]), or leave it out",
+            )
+        )
+    missing = column.isna().to_numpy()
+    return {
+        f"{name}[{level}]": np.where(missing, np.nan, (column == level).to_numpy(dtype=float))
+        for level in levels[1:]
+    }
 
 
 def _join_features(
@@ -261,20 +276,31 @@ def _keep_complete(
     for reason, missing in reasons.items():
         if not missing.any():
             continue
-        counts = f"{int(missing[treatment == 1].sum())} treated, {int(missing[treatment == 0].sum())} control"
         if design.missing == "error":
             raise DesignError(
                 explain(
-                    f"{int(missing.sum())} units have {reason} ({counts}).",
+                    f"{by_arm(missing, treatment)} have {reason}.",
                     where=ids[missing],
                     fix="missing='drop' leaves them out and says so in every result",
                 )
             )
-        notes.append(f"left out: {int(missing.sum())} units with {reason} ({counts})")
+        notes.append(f"left out: {by_arm(missing, treatment)} with {reason}")
         keep &= ~missing
     if not keep.any():
         raise DesignError(explain("No unit is complete.", where=notes))
     return keep, notes
+
+
+def by_arm(rows: npt.NDArray[np.bool_], treatment: FloatArray) -> str:
+    """Return how many units a boolean array (n,) picks, in all and by arm.
+
+    Examples
+    --------
+    >>> by_arm(np.array([True, True, False]), np.array([1.0, 0.0, 0.0]))
+    '2 units (1 treated, 1 control)'
+    """
+    treated, control = int(rows[treatment == 1].sum()), int(rows[treatment == 0].sum())
+    return f"{treated + control} units ({treated} treated, {control} control)"
 
 
 def _read_weights(frame: pd.DataFrame, name: str | None, ids: npt.NDArray[Any]) -> FloatArray:

@@ -74,7 +74,7 @@ def ate(
     design : Design
     method : {"aipw", "difference", "regression", "ipw"}
         ``aipw`` (default): augmented inverse-probability weighting with out-of-fold nuisances; adjusts for
-        covariates and image features. ``difference``: difference of weighted means. ``regression``: covariates
+        covariates and image features. ``difference``: difference of weighted means of all units with an outcome. ``regression``: covariates
         interacted with treatment (Lin 2013); image features are too many for it and do not enter. ``ipw``:
         Hajek-normalised weighting by the known or out-of-fold propensity.
     folds : Folds, optional
@@ -116,6 +116,8 @@ def ate(
     if not isinstance(seed, int):
         raise EstimationError(explain(f"seed={seed!r} is not a whole number."))
     settings = Settings(folds or Folds(), learners or Learners(), seed)
+    if method == "difference":
+        design = design.unadjusted()
     fitted = METHODS[method](design, settings)
     groups = design.cluster_labels()
     chosen = vcov if vcov is not None else ("cluster" if groups else "iid")
