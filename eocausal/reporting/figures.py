@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.reporting.tables import decimals_for, interval, number
+from eocausal.reporting.tables import MINUS, decimals_for, interval, number
 from eocausal.reporting.text import one_line
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONTROL",
+    "LABEL",
     "TREATED",
     "WIDTH",
     "as_png",
@@ -35,6 +37,7 @@ __all__ = [
     "love_plot",
     "propensity_histogram",
     "short",
+    "tick",
     "toc_plot",
 ]
 
@@ -44,12 +47,13 @@ INK, MUTED, PALE = "#1d2430", "#5b6472", "#d9dde3"
 CURVES = ("#2f4858", "#b8860b", "#3d8b7d", "#8c4b7e")
 # Inches; the column of text is a little wider, so letters come out at about the size of the text.
 WIDTH = 5.6
+# Letters of a name in a label that stands upright.
+LABEL = 22
 # Rows of a love plot that a page can hold.
 MOST_ROWS = 30
 
 _STYLE: dict[str, Any] = {
     "font.size": 9.5,
-    "font.family": ["sans-serif"],
     "axes.edgecolor": MUTED,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.8,
@@ -82,10 +86,11 @@ def style() -> Iterator[None]:
     from matplotlib import font_manager
 
     present = set(font_manager.get_font_names())
-    fonts = [name for name in _FONTS if name in present]
+    # the first font there is, and for the letters it lacks the one that comes with matplotlib
+    fonts = [next(name for name in _FONTS if name in present or name == _FONTS[-1]), _FONTS[-1]]
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update({**_STYLE, "font.sans-serif": fonts})
+        mpl.rcParams.update({**_STYLE, "font.family": list(dict.fromkeys(fonts))})
         yield
 
 
@@ -127,8 +132,39 @@ def short(text: object, *, longest: int = 34) -> str:
     return f"{line[: longest // 2].rstrip(' ,._-')}…{line[-tail:]}"
 
 
+def wrapped(text: object, *, width: int = 30) -> str:
+    """Return text on at most two lines that fit a label."""
+    return textwrap.fill(one_line(str(text)), width=width, max_lines=2, placeholder="…")
+
+
+def distinct(names: Iterable[object]) -> list[str]:
+    """Return labels, made longer as long as some that were cut short look the same."""
+    listed = list(names)
+    for longest in (34, 46, 58):
+        labels = [short(name, longest=longest) for name in listed]
+        if len(set(labels)) == len(set(listed)):
+            break
+    return labels
+
+
+def tick(value: float, _: object = None) -> str:
+    """Return the label of a tick: thousands as k, millions as M.
+
+    Examples
+    --------
+    >>> [tick(value) for value in (-600_000, 2_500_000, 1500, 0.2)]
+    ['−600k', '2.5M', '1500', '0.2']
+    """
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= max(size, 10_000):
+            return f"{value / size:g}{letter}".replace("-", MINUS)
+    return f"{value:g}".replace("-", MINUS)
+
+
 def forest_plot(rows: pd.DataFrame, *, outcome: str, truth: float | None) -> str:
     """Draw estimates with their intervals, numbers at the right; a dashed line for the truth where it is known."""
+    from matplotlib.ticker import MaxNLocator
+
     decimals = decimals_for(rows["std_error"])
 
     def draw(ax: Axes) -> None:
@@ -144,7 +180,9 @@ def forest_plot(rows: pd.DataFrame, *, outcome: str, truth: float | None) -> str
         low, high = (rows[name].to_numpy(dtype=float) for name in ("conf_low", "conf_high"))
         ax.hlines(height, low, high, color=CURVES[0], linewidth=2.2)
         ax.plot(estimate, height, "o", color=CURVES[0], markersize=6.5, markeredgecolor="white")
-        ax.set_yticks(height, labels=[short(label) for label in rows["label"]])
+        ax.set_yticks(height, labels=[wrapped(label) for label in rows["label"]])
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_formatter(tick)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         ax.set_ylim(-0.7, len(rows) - 0.3)
@@ -172,7 +210,7 @@ def love_plot(table: pd.DataFrame, *, bound: float) -> str:
         ax.axvline(0, color=MUTED, linewidth=0.9)
         ax.hlines(height, 0, smd, color=PALE, linewidth=1.2)
         ax.plot(smd, height, "o", color=CURVES[0], markersize=5.5)
-        ax.set_yticks(height, labels=[short(term) for term in shown["term"]], fontsize=8.5)
+        ax.set_yticks(height, labels=distinct(shown["term"]), fontsize=8.5)
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(-0.7, len(shown) - 0.3)
         reach = max(1.15 * np.nanmax(np.abs(smd), initial=0.0), 2.2 * bound)
@@ -222,7 +260,8 @@ def toc_plot(curves: list[tuple[str, pd.DataFrame]], *, outcome: str) -> str:
         for ax in axes.ravel()[len(curves) :]:
             ax.set_visible(False)
         for ax in axes[:, 0]:
-            ax.set_ylabel(f"gain over treating at random\n({short(outcome)})")
+            ax.set_ylabel(f"gain over treating at random\n({short(outcome, longest=LABEL)})")
+            ax.yaxis.set_major_formatter(tick)
         figure.supxlabel("share of units treated, highest ranked first (%)", fontsize=9.5)
 
     return as_svg(draw, height=0.5 + 2.6 * (-(-len(curves) // 2)))
@@ -240,8 +279,10 @@ def _draw_toc(ax: Axes, toc: pd.DataFrame, *, title: str) -> None:
         )
     ax.set_xlim(0, 102)
     ax.set_xticks([20, 40, 60, 80, 100])
-    ax.set_title(title)
+    ax.set_title(short(title, longest=24))
     if len(names) > 1:
+        bottom, top = ax.get_ylim()
+        ax.set_ylim(bottom, top + 0.13 * len(names) * (top - bottom))
         ax.legend(loc="upper right", fontsize=8)
 
 
@@ -264,6 +305,7 @@ def effects_histogram(
         if min(effects.min(), low) <= 0 <= max(effects.max(), high):
             ax.axvline(0, color=MUTED, linewidth=0.9)
         ax.set_xlabel(f"predicted effect on {short(outcome)}")
+        ax.xaxis.set_major_formatter(tick)
         ax.set_ylabel("units" if np.allclose(weights, 1) else "units (weighted)")
         _legend_above(ax)
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.reporting.figures import CONTROL, INK, MUTED, PALE, TREATED, WIDTH, as_png, short
+from eocausal.reporting.figures import CONTROL, INK, LABEL, MUTED, PALE, TREATED, WIDTH, as_png, short, tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,11 +45,15 @@ def units_map(people: pd.DataFrame, *, has_arms: bool) -> str:
         legend = []
         if not used.all():
             _, places = extent.places(people[~used])
-            legend.append(_points(ax, places, "#9aa1ab", f"left out ({(~used).sum():,} units)", marker="x"))
+            gone = np.full(len(places), 18.0)
+            text = f"left out ({(~used).sum():,} units)"
+            legend.append(_points(ax, places, "#9aa1ab", text, sizes=gone, marker="x"))
         kept = people[used]
-        for name, colour, rows in _arms(kept, has_arms):
-            _, places = extent.places(rows)
-            legend.append(_points(ax, places, colour, f"{name} ({len(rows):,} units)"))
+        if has_arms:
+            share, places = extent.places(kept, kept["arm"].to_numpy(dtype=float))
+            legend += _arms(ax, places.assign(share=share), treated=int(kept["arm"].sum()), total=len(kept))
+        else:
+            legend.append(_points(ax, extent.places(kept)[1], INK, f"{len(kept):,} units"))
         extent.finish(ax)
         figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), markerscale=1.2)
 
@@ -74,10 +78,10 @@ def effects_map(people: pd.DataFrame, effects: FloatArray, *, outcome: str) -> s
         extent.finish(ax)
         ends = {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}
         bar = figure.colorbar(
-            drawn, ax=ax, shrink=0.85, pad=0.02, aspect=28,
+            drawn, ax=ax, shrink=0.85, pad=0.02, aspect=28, format=tick,
             extend=ends[bool(values.min() < low), bool(values.max() > high)],
         )  # fmt: skip
-        bar.set_label(f"predicted effect on {short(outcome)}")
+        bar.set_label(f"predicted effect\non {short(outcome, longest=LABEL)}")
         bar.outline.set_visible(False)
 
     return as_png(draw, height=extent.height + 0.1)
@@ -197,11 +201,29 @@ def _degrees(positive: str, negative: str) -> Any:
     return text
 
 
-def _arms(people: pd.DataFrame, has_arms: bool) -> list[tuple[str, str, pd.DataFrame]]:
-    if not has_arms:
-        return [("units", INK, people)]
-    arms = (("control", CONTROL, 0), ("treated", TREATED, 1))
-    return [(name, colour, people[people["arm"] == arm]) for name, colour, arm in arms]
+def _arms(ax: Axes, places: pd.DataFrame, *, treated: int, total: int) -> list[Any]:
+    """Draw places by arm, those with both as half and half, and return the legend."""
+    from matplotlib.lines import Line2D
+    from matplotlib.path import Path
+
+    sizes = _sizes(places["size"].to_numpy())
+    control, whole = places["share"] == 0, places["share"] == 1
+    legend = [
+        _points(ax, places[control], CONTROL, f"control ({total - treated:,} units)", sizes=sizes[control]),
+        _points(ax, places[whole], TREATED, f"treated ({treated:,} units)", sizes=sizes[whole]),
+    ]
+    both = ~(control | whole)
+    if both.any():
+        for start, colour in ((90, CONTROL), (270, TREATED)):
+            half = Path.wedge(start, start + 180)
+            _points(ax, places[both], colour, "", sizes=sizes[both], marker=half)
+        legend.append(
+            Line2D(
+                [], [], marker="o", linestyle="none", markersize=7, fillstyle="left", markerfacecolor=CONTROL,
+                markerfacecoloralt=TREATED, markeredgewidth=0, label="both in one place",
+            )
+        )  # fmt: skip
+    return legend
 
 
 def _sizes(counts: npt.NDArray[Any]) -> FloatArray:
@@ -211,14 +233,22 @@ def _sizes(counts: npt.NDArray[Any]) -> FloatArray:
     return np.asarray(np.full(counts.shape, smallest) if largest == 1 else smallest + 90.0 * counts / largest)
 
 
-def _points(ax: Axes, places: pd.DataFrame, colour: str, label: str, marker: str = "o") -> Any:
+def _points(
+    ax: Axes,
+    places: pd.DataFrame,
+    colour: str,
+    label: str,
+    *,
+    sizes: FloatArray | None = None,
+    marker: Any = "o",
+) -> Any:
     """Draw the places of one group and return what the legend shows for them."""
     from matplotlib.lines import Line2D
 
-    cross = marker == "x"
+    cross = isinstance(marker, str) and marker == "x"
     ax.scatter(
-        places["x"], places["y"], s=18 if cross else _sizes(places["size"].to_numpy()), c=colour, marker=marker,
-        alpha=0.8 if cross else 0.55, linewidths=1.0 if cross else 0.3,
-        edgecolors=None if cross else "white",
+        places["x"], places["y"], s=_sizes(places["size"].to_numpy()) if sizes is None else sizes, c=colour,
+        marker=marker, alpha=0.8 if cross else 0.65, linewidths=1.0 if cross else 0.0,
     )  # fmt: skip
-    return Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=6, label=label)
+    shown = marker if isinstance(marker, str) else "o"
+    return Line2D([], [], color=colour, marker=shown, linestyle="none", markersize=6, label=label)

@@ -40,19 +40,21 @@ LONGEST_TABLE = 40
 
 
 def decimals_for(errors: Iterable[float], *, digits: int = 2) -> int | None:
-    """Return how many decimals show the smallest error with so many digits; None when plain decimals will not do.
+    """Return how many decimals show the smallest error with so many digits.
+
+    Below zero it says to which ten or hundred to round; None when plain decimals will not do.
 
     Examples
     --------
     >>> decimals_for([0.0755, 0.2]), decimals_for([0.0755], digits=3), decimals_for([1234.0])
-    (3, 4, 0)
+    (3, 4, -2)
     """
     sizes = np.abs(np.asarray(list(errors), dtype=float))
     sizes = sizes[np.isfinite(sizes) & (sizes > 0)]
     if sizes.size == 0:
         return None
     needed = digits - 1 - int(np.floor(np.log10(sizes.min())))
-    return None if needed > 6 else max(needed, 0)
+    return None if needed > 6 else needed
 
 
 def number(value: float | None, decimals: int | None = None) -> str:
@@ -60,12 +62,14 @@ def number(value: float | None, decimals: int | None = None) -> str:
 
     Examples
     --------
-    >>> number(-1234.5, 1), number(0.00001234), number(float("nan"), 2)
-    ('−1,234.5', '1.234e-05', '–')
+    >>> number(-1234.5, 1), number(193_037.0, -3), number(0.00001234), number(float("nan"), 2)
+    ('−1,234.5', '193,000', '1.234e-05', '–')
     """
     if value is None or not np.isfinite(value):
         return MISSING
-    text = f"{value:.4g}" if decimals is None else f"{value:,.{decimals}f}"
+    if decimals is None and 1e4 <= abs(value) < 1e15:
+        decimals = 3 - int(np.floor(np.log10(abs(value))))
+    text = f"{value:.4g}" if decimals is None else f"{round(value, decimals):,.{max(decimals, 0)}f}"
     if float(text.replace(",", "")) == 0:
         text = text.lstrip("-")
     return MINUS + text[1:] if text.startswith("-") else text

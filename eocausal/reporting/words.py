@@ -230,7 +230,7 @@ def _size_facts(study: Study) -> list[Fact]:
         elif images:
             found.append(Fact("Images", count(images)))
     elif study.averages or study.rates:
-        first = (*study.averages, *study.rates)[0]
+        first: Estimate | Rate = study.averages[0] if study.averages else study.rates[0]
         clusters = "" if first.n_clusters is None else plural(first.n_clusters, "cluster")
         found.append(Fact("Units", count(first.n), clusters))
     return found
@@ -314,7 +314,7 @@ def _other_targets(study: Study) -> str:
         return ""
     if len(set(verdicts)) == 1:
         return f"The other target shown ({', '.join(dict.fromkeys(others))}) gives the same verdict."
-    return "Not all rankings and targets shown give the same verdict; see the section on heterogeneity."
+    return "Not all rankings and targets shown give the same verdict; see “Who gains more”."
 
 
 def _verdict(rate: Rate) -> int:
