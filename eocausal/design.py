@@ -140,14 +140,15 @@ class Design:
 
         Columns stay as they were read: a level or a missing value that no chosen unit has keeps its column.
         """
-        chosen = np.asarray(rows)
-        chosen = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        chosen = _as_positions(rows, len(self))
+        table = self.table.take(chosen)
+        _require_two_arms(table.treatment, self.treatment)
         positions = self.table.rows[chosen]
         data = self.data.iloc[positions] if isinstance(self.data, pd.DataFrame) else self.data.take(positions)
         part = copy(self)
         part.__dict__.pop("groups", None)
         object.__setattr__(part, "data", data)
-        object.__setattr__(part, "table", self.table.take(chosen))
+        object.__setattr__(part, "table", table)
         return part
 
     def split(self, share: float = 0.5, *, seed: int) -> tuple[Self, Self]:
@@ -209,6 +210,32 @@ def tied_groups(links: list[npt.NDArray[Any]], *, ids: npt.NDArray[Any]) -> npt.
     rank = np.empty(component.max() + 1, dtype=np.intp)
     rank[np.unique(component)[np.argsort(first_seen)]] = np.arange(first_seen.size)
     return rank[component]
+
+
+def _as_positions(rows: npt.NDArray[Any] | Sequence[int], n: int) -> npt.NDArray[np.intp]:
+    """Return distinct positions from 0 to n - 1, from positions or a mask."""
+    chosen = np.asarray(rows)
+    if chosen.dtype == bool:
+        if chosen.shape != (n,):
+            raise DesignError(
+                explain(
+                    f"The mask has shape {chosen.shape}, the design has {n} units.",
+                    rule="one True or False for each unit that entered, in the order of design.table.ids",
+                )
+            )
+        return np.flatnonzero(chosen)
+    if chosen.ndim != 1 or (chosen.size and chosen.dtype.kind not in "iu"):
+        raise DesignError(explain("rows are neither positions nor a boolean mask.", where=chosen.ravel()))
+    wrong = (chosen < 0) | (chosen >= n) | pd.Index(chosen).duplicated()
+    if wrong.any():
+        raise DesignError(
+            explain(
+                "Row positions repeat or are out of range.",
+                where=chosen[wrong],
+                rule=f"0 <= row < {n}, each once",
+            )
+        )
+    return chosen.astype(np.intp)
 
 
 def _require_two_arms(treatment: FloatArray, name: str) -> None:

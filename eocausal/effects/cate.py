@@ -295,7 +295,7 @@ def _cross_fit_effects(
     for seen, fold in tqdm(jobs, desc="causal forests", unit="forest", disable=not progress):
         test = fold_of == fold
         model = learn(fold_of != fold if seen == "others" else fold_of < fold)
-        effect, error = model.predict(design.take(test))
+        effect, error = model.predict(design, rows=test)
         if seen == "others":
             effects[test], errors[test] = effect, error
         if seen == "earlier" or fold == k - 1:

@@ -31,8 +31,10 @@ TREES_PER_BAG = 4
 class EffectModel(Protocol):
     """What a learner hands back."""
 
-    def predict(self, design: Design) -> tuple[FloatArray, FloatArray]:
-        """Return the effect (n,) and its standard error (n,) for the units of a design."""
+    def predict(
+        self, design: Design, *, rows: npt.NDArray[Any] | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the effect and its standard error for the units of a design, or for some rows of it."""
         ...
 
 
@@ -93,9 +95,12 @@ class ForestModel:
     reducer: ColumnReducer
     predict_columns: Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
-    def predict(self, design: Design) -> tuple[FloatArray, FloatArray]:
-        """Return the effect (n,) and its standard error (n,) for the units of a design."""
-        return self.predict_columns(self.reducer.transform(design, np.arange(len(design))))
+    def predict(
+        self, design: Design, *, rows: npt.NDArray[Any] | None = None
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the effect and its standard error for the units of a design, or for some rows of it."""
+        asked = np.arange(len(design)) if rows is None else rows
+        return self.predict_columns(self.reducer.transform(design, asked))
 
 
 def causal_forest(design: Design, forest: Forest, learners: Learners, *, seed: int) -> ForestModel:

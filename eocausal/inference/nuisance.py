@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,6 +105,7 @@ class ColumnReducer:
         from sklearn.preprocessing import StandardScaler
 
         table = design.table
+        self.fitted_on = (table.covariate_names, table.feature_blocks)
         self.covariate_scaler = (
             StandardScaler().fit(table.covariates[rows]) if table.covariate_names else None
         )
@@ -121,6 +123,15 @@ class ColumnReducer:
     def transform(self, design: Design, rows: npt.NDArray[Any]) -> FloatArray:
         """Return the columns (rows, p) that learners see: covariates first, then features block by block."""
         table = design.table
+        if (table.covariate_names, table.feature_blocks) != self.fitted_on:
+            raise EstimationError(
+                explain(
+                    f"The design has the columns {_columns_of(table.covariate_names, table.feature_blocks)}, but "
+                    f"the model was fitted on {_columns_of(*self.fitted_on)}.",
+                    rule="the same covariates, levels of text covariates, and feature blocks",
+                    fix="make one design and part it: design.split() or design.take(rows)",
+                )
+            )
         n_rows = table.ids[rows].size
         parts = [np.zeros((n_rows, 0))]
         if self.covariate_scaler is not None:
@@ -130,6 +141,10 @@ class ColumnReducer:
             block = scaler.transform(table.features[rows, start:stop].astype(float))
             parts.append(block if reducer is None else reducer.transform(block))
         return np.concatenate(parts, axis=1)
+
+
+def _columns_of(covariates: tuple[str, ...], blocks: Mapping[str, tuple[int, int]]) -> list[str]:
+    return [*covariates, *(f"{name} (width {stop - start})" for name, (start, stop) in blocks.items())]
 
 
 def outcomes_out_of_fold(
