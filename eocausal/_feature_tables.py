@@ -1,4 +1,4 @@
-"""Tables of features from files and frames: find the file, read it, and check keys and numbers."""
+"""Tables of features: choose the columns, and check keys and numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from eocausal.errors import EmbeddingsError, explain
 
 FORMAT_VERSION = 1
 METADATA = b"eocausal"
-_SUFFIXES = (".parquet", ".csv")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,35 +78,13 @@ def check_distinct(keys: npt.NDArray[Any], key_name: str) -> None:
         )
 
 
-def existing_file(path: Path) -> Path:
-    """Return a path that is a file of a kind that can be read, or say what there is."""
-    if not path.is_file():
-        siblings = sorted(entry.name for entry in path.parent.glob("*")) if path.parent.is_dir() else []
-        absent = f"folder {path.parent} is empty or absent"
-        fix = did_you_mean(path.name, siblings[:20]) if siblings else absent
-        raise EmbeddingsError(explain(f"There is no file {path}.", fix=fix))
-    if path.suffix.lower() not in _SUFFIXES:
-        raise EmbeddingsError(
-            explain(
-                f"Embeddings cannot be read from {path.name!r}.",
-                rule=f"the file ends in {' or '.join(_SUFFIXES)}",
-                fix="read it with pandas and pass the DataFrame",
-            )
-        )
-    return path
-
-
 def own_metadata(path: Path) -> dict[str, Any] | None:
     """Return what :meth:`Embeddings.write` recorded in a file, or None for a file made elsewhere."""
     if path.suffix.lower() != ".parquet":
         return None
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        metadata = pq.read_schema(path).metadata or {}
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
+    metadata = pq.read_schema(path).metadata or {}
     if METADATA not in metadata:
         return None
     about: dict[str, Any] = json.loads(metadata[METADATA])
@@ -135,27 +112,6 @@ def check_own(about: Mapping[str, Any], *, key: str, date: str | None) -> None:
                 fix="leave date= out, or embed the imagery of that date",
             )
         )
-
-
-def read_frame(path: Path, *, key: str) -> pd.DataFrame:
-    """Read Parquet (page checksums verified) or CSV.
-
-    Keys in CSV become integers only where every key is written as a plain integer, so ``007`` stays text.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    broken = (OSError, pa.ArrowException, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError)
-    try:
-        if path.suffix.lower() == ".parquet":
-            stored: pd.DataFrame = pq.read_table(path, page_checksum_verification=True).to_pandas()
-            return stored
-        frame = pd.read_csv(path, dtype={key: str})
-    except broken as error:
-        raise _unreadable(path, error) from error
-    if key in frame and bool(frame[key].str.fullmatch(r"0|-?[1-9]\d{0,17}").fillna(False).all()):
-        frame[key] = frame[key].astype("int64")
-    return frame
 
 
 def read_features(frame: pd.DataFrame, *, key: str, columns: Sequence[str] | str | None) -> FeatureTable:
@@ -325,12 +281,3 @@ def _first_rows(keys: npt.NDArray[Any], values: npt.NDArray[np.float32], key: st
 
 def _some(names: npt.NDArray[Any]) -> str:
     return ", ".join(str(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")
-
-
-def _unreadable(path: Path, error: Exception) -> EmbeddingsError:
-    return EmbeddingsError(
-        explain(
-            f"{path} cannot be read: {str(error).splitlines()[0]}",
-            fix="the file is damaged or of another kind; write it again",
-        )
-    )

@@ -82,7 +82,7 @@ def read_csv(file: Path, key_columns: Sequence[str], error: type[EocausalError])
             index_col=False,
         )
     except UnicodeDecodeError as cause:
-        fix = f'read_units(pd.read_csv({file.name!r}, encoding="latin-1"), ...)'
+        fix = f'pass the table instead: pd.read_csv({file.name!r}, encoding="latin-1")'
         raise error(explain(f"File {file.name!r} is not UTF-8 text.", rule=str(cause), fix=fix)) from cause
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as cause:
         raise error(explain(f"File {file.name!r} is not a CSV table.", rule=str(cause))) from cause
@@ -109,7 +109,7 @@ def _csv_header(file: Path, error: type[EocausalError]) -> list[str]:
         )
     if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
         mark = next(mark for mark in ";\t|" if mark in header[0])
-        fix = f"read_units(pd.read_csv({file.name!r}, sep={mark!r}), ...)"
+        fix = f"pass the table instead: pd.read_csv({file.name!r}, sep={mark!r})"
         raise error(explain(f"File {file.name!r} is separated by {mark!r}, not by commas.", fix=fix))
     return header
 
@@ -139,9 +139,11 @@ def _read_parquet(file: Path, key_columns: Sequence[str], error: type[EocausalEr
             import geopandas
 
             return geopandas.read_parquet(file)  # type: ignore[no-any-return]
-        return pd.read_parquet(file)
+        table = pyarrow.parquet.read_table(file, page_checksum_verification=True)
+        return table.to_pandas()  # type: ignore[no-any-return]
     except (pyarrow.ArrowException, OSError) as cause:
-        raise error(explain(f"File {file.name!r} is not a Parquet file.", rule=str(cause)[:200])) from cause
+        text = f"File {file.name!r} is damaged or not a Parquet file."
+        raise error(explain(text, rule=str(cause)[:200])) from cause
 
 
 def _read_vector(file: Path, key_columns: Sequence[str], error: type[EocausalError]) -> pd.DataFrame:
@@ -162,7 +164,7 @@ def _read_vector(file: Path, key_columns: Sequence[str], error: type[EocausalErr
     try:
         layers = [str(name) for name in geopandas.list_layers(file)["name"]]
         if len(layers) > 1:
-            fix = f"read_units(geopandas.read_file({file.name!r}, layer={layers[0]!r}), ...)"
+            fix = f"pass the table instead: geopandas.read_file({file.name!r}, layer={layers[0]!r})"
             raise error(explain(f"File {file.name!r} holds several layers.", where=layers, fix=fix))
         return geopandas.read_file(file)  # type: ignore[no-any-return]
     except (RuntimeError, ValueError, OSError) as cause:

@@ -17,6 +17,7 @@ from eocausal import _feature_tables as tables
 from eocausal._checks import did_you_mean, require_columns
 from eocausal._io import hash_content, hash_file, write_atomically
 from eocausal._provenance import hash_arrays
+from eocausal._tables import read_table
 from eocausal.errors import EmbeddingsError, explain
 
 if TYPE_CHECKING:
@@ -293,9 +294,9 @@ def read_embeddings(
     if isinstance(source, pd.DataFrame):
         found = tables.read_features(source, key=key, columns=columns)
         return _assemble(found, key=key, block="features", date=date, made={"source": "DataFrame"})
-    path = tables.existing_file(Path(source))
+    path = Path(source)
+    frame = read_table(path, key_columns=[key], error=EmbeddingsError)
     about = tables.own_metadata(path)
-    frame = tables.read_frame(path, key=key)
     if about is not None:
         require_columns(frame, [key], table="embeddings", error=EmbeddingsError)
         return _restore(frame, about, key=key, columns=columns, date=date)

@@ -74,9 +74,9 @@ def ate(
     design : Design
     method : {"aipw", "difference", "regression", "ipw"}
         ``aipw`` (default): augmented inverse-probability weighting with out-of-fold nuisances; adjusts for
-        covariates and image features. ``difference``: difference of weighted means of all units with an outcome. ``regression``: covariates
-        interacted with treatment (Lin 2013); image features are too many for it and do not enter. ``ipw``:
-        Hajek-normalised weighting by the known or out-of-fold propensity.
+        covariates and image features. ``difference``: difference of weighted means, of all units with an
+        outcome. ``regression``: covariates interacted with treatment (Lin 2013); image features are too many
+        for it and do not enter. ``ipw``: Hajek-normalised weighting by the known or out-of-fold propensity.
     folds : Folds, optional
         Default five folds with clusters and shared images kept whole.
     learners : Learners, optional

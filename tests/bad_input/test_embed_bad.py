@@ -60,18 +60,18 @@ def test_tables_made_elsewhere(table, more, words):
 
 def test_files_that_are_not_there_or_not_readable(tmp_path: Path):
     frame().to_csv(tmp_path / "clip_features.csv", index=False)
-    with pytest.raises(EmbeddingsError, match=r"(?s)no file .*clip_feature\.csv.*'clip_features\.csv'"):
+    with pytest.raises(EmbeddingsError, match=r"(?s)clip_feature\.csv' is not there.*clip_features\.csv'"):
         read_embeddings(tmp_path / "clip_feature.csv", key="image_key")
-    with pytest.raises(EmbeddingsError, match=r"(?s)no file.*empty or absent"):
+    with pytest.raises(EmbeddingsError, match=r"(?s)is not there.*no folder"):
         read_embeddings(tmp_path / "nowhere" / "x.parquet", key="image_key")
     (tmp_path / "x.xlsx").write_bytes(b"x")
-    with pytest.raises(EmbeddingsError, match=r"(?s)\.parquet or \.csv.*DataFrame"):
+    with pytest.raises(EmbeddingsError, match=r"(?s)\.csv, \.parquet.*DataFrame"):
         read_embeddings(tmp_path / "x.xlsx", key="image_key")
     (tmp_path / "x.parquet").write_bytes(b"not parquet")
-    with pytest.raises(EmbeddingsError, match=r"x\.parquet cannot be read"):
+    with pytest.raises(EmbeddingsError, match=r"x\.parquet' is damaged or not a Parquet file"):
         read_embeddings(tmp_path / "x.parquet", key="image_key")
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(EmbeddingsError, match=r"empty\.csv cannot be read"):
+    with pytest.raises(EmbeddingsError, match=r"empty\.csv' is not a CSV table"):
         read_embeddings(tmp_path / "empty.csv", key="image_key")
 
 
@@ -82,7 +82,7 @@ def test_a_flipped_byte_in_a_page_is_found(tmp_path: Path):
     content = bytearray(path.read_bytes())
     content[len(content) // 4] ^= 1
     path.write_bytes(content)
-    with pytest.raises(EmbeddingsError, match=r"x\.parquet cannot be read"):
+    with pytest.raises(EmbeddingsError, match=r"x\.parquet' is damaged or not a Parquet file"):
         read_embeddings(path, key="k")
 
 

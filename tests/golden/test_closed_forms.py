@@ -68,7 +68,8 @@ def test_normal_effects_ranked_perfectly_reach_the_population_values() -> None:
     n = 200_000
     effects = norm.ppf((np.arange(n) + 0.5) / n)
     ranking = rank(effects)
-    toc, autoc = toc_and_rate(ranking, effects, np.ones(n), target="AUTOC", grid=np.array([0.05, 0.1, 0.2, 0.5, 1.0]))
+    shares = np.array([0.05, 0.1, 0.2, 0.5, 1.0])
+    toc, autoc = toc_and_rate(ranking, effects, np.ones(n), target="AUTOC", grid=shares)
     qini = toc_and_rate(ranking, effects, np.ones(n), target="QINI", grid=DEFAULT_GRID)[1]
     assert autoc == pytest.approx(0.9031972856, abs=1e-3)
     assert qini == pytest.approx(0.2820947918, abs=1e-4)

@@ -27,7 +27,7 @@ def birthweight() -> pd.DataFrame:
     return table
 
 
-# Stata's manual: teffects aipw (bweight prenatal1 mmarried mage fbaby) (mbsmoke mmarried c.mage##c.mage fbaby medu, probit)
+# the models of Stata's manual: outcome on prenatal1 mmarried mage fbaby, and a probit of smoking on the rest
 OUTCOME_COVARIATES = ["prenatal1", "mmarried", "mage", "fbaby"]
 COVARIATES = ["mmarried", "mage", "mage2", "fbaby", "medu"]
 
@@ -37,7 +37,8 @@ def _design(table: pd.DataFrame, covariates: list[str], **options) -> ec.Design:
 
 
 def test_difference_agrees_with_the_published_mean_difference(birthweight: pd.DataFrame) -> None:
-    assert ec.ate(_design(birthweight, COVARIATES), method="difference").estimate == pytest.approx(-275.2519, abs=1e-4)
+    result = ec.ate(_design(birthweight, COVARIATES), method="difference")
+    assert result.estimate == pytest.approx(-275.2519, abs=1e-4)
 
 
 def test_regression_agrees_with_stata_teffects_ra(birthweight: pd.DataFrame) -> None:
@@ -116,7 +117,10 @@ def test_regression_outcome_model_agrees_with_the_published_lalonde_estimate(sha
     # the published estimate averages over the treated: centre the covariates there by giving the rest no pull
     weights = np.where(treatment == 1, 1.0, 1e-9)
     scored = scores.regression(
-        table["re78"].to_numpy(dtype=float), treatment, weights, covariates=(rows - rows.mean(0)) / rows.std(0)
+        table["re78"].to_numpy(dtype=float),
+        treatment,
+        weights,
+        covariates=(rows - rows.mean(0)) / rows.std(0),
     )
     assert scored.estimate == pytest.approx(1133.275, abs=0.5)
 

@@ -23,7 +23,9 @@ def _one(world: Callable[[int], ec.Design], method: str, seed: int) -> tuple[flo
     return result.estimate, result.std_error, low <= TRUE_ATE <= high
 
 
-def _simulate(world: Callable[[int], ec.Design], method: str, draws: int) -> tuple[float, float, float, float]:
+def _simulate(
+    world: Callable[[int], ec.Design], method: str, draws: int
+) -> tuple[float, float, float, float]:
     """Return coverage, bias, its Monte Carlo error, and mean standard error over true standard deviation."""
     runs = Parallel(n_jobs=2)(delayed(_one)(world, method, seed) for seed in range(draws))
     estimates, errors, covered = (np.array(column) for column in zip(*runs))

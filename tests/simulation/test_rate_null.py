@@ -16,13 +16,11 @@ LEARNERS = ec.Learners(outcome=Ridge(10.0))
 
 
 def _p_values(seed: int, spread: float) -> tuple[float, float, float, float]:
-    """Return p-values of AUTOC and QINI on sequential folds, and of AUTOC on pooled and on fold-wise predictions."""
+    """Return p-values on sequential folds (AUTOC, QINI), and of AUTOC on pooled and on fold-wise predictions."""
     design = cluster_trial(seed, n_clusters=80, per_cluster=5, width=8, spread=spread)
     found = ec.cate(design, learner=FOREST, learners=LEARNERS, seed=seed)
     sequential = [float(ec.rate(found, target=target, seed=seed).p_value()) for target in ("AUTOC", "QINI")]
-    pooled = ec.rate_from_scores(
-        found.dr_scores, found.effect_values, clusters=found.group_codes, seed=seed
-    )
+    pooled = ec.rate_from_scores(found.dr_scores, found.effect_values, clusters=found.group_codes, seed=seed)
     naive = [
         ec.rate_from_scores(
             found.dr_scores[found.folds == fold],
@@ -41,7 +39,8 @@ def _p_values(seed: int, spread: float) -> tuple[float, float, float, float]:
 def _rejections(spread: float, draws: int) -> np.ndarray:
     values = Parallel(n_jobs=2)(delayed(_p_values)(seed, spread) for seed in range(draws))
     shares = (np.array(values) < 0.05).mean(axis=0)
-    print(f"spread {spread}: AUTOC {shares[0]:.3f} QINI {shares[1]:.3f} pooled {shares[2]:.3f} fold-wise {shares[3]:.3f}")
+    names = ("AUTOC", "QINI", "pooled", "fold-wise")
+    print(f"spread {spread}:", *(f"{name} {share:.3f}" for name, share in zip(names, shares)))
     return shares
 
 

@@ -211,7 +211,8 @@ def test_arrays_and_embeddings_are_checked_by_name(study: Path) -> None:
     assert spec.embeddings is not None
     assert spec.embeddings.columns == "e"
     check_inputs(load_spec(study))
-    study.write_text(text.replace("keys: image_key", "keys: image_kei").replace("columns: e", "columns: [e000, e01]"))
+    wrong = text.replace("keys: image_key", "keys: image_kei")
+    study.write_text(wrong.replace("columns: e", "columns: [e000, e01]"))
     with pytest.raises(SpecError) as caught:
         check_inputs(load_spec(study))
     told = str(caught.value)
