@@ -114,9 +114,7 @@ class Design:
     def groups(self) -> npt.NDArray[np.intp]:
         """Codes (n,) of units tied together by a shared cluster or image, directly or through others."""
         table = self.table
-        links = [] if table.clusters is None else [table.clusters]
-        if table.features.shape[1] or _units_share_images(self.data):
-            links.append(table.image_keys)
+        links = [table.image_keys] if table.clusters is None else [table.clusters, table.image_keys]
         return tied_groups(links, ids=table.ids)
 
     @property
@@ -129,7 +127,10 @@ class Design:
 
     def unadjusted(self) -> Self:
         """Return the design without covariates and features, on every unit that has an outcome."""
-        return replace(self, covariates=(), features=None)
+        # a plain table knows its images by the features alone, so they stay behind as the cluster
+        shared = self._shared_image
+        cluster = shared if self.cluster is None and isinstance(self.data, pd.DataFrame) else self.cluster
+        return replace(self, covariates=(), features=None, cluster=cluster)
 
     def with_outcome(self, outcome: str) -> Self:
         """Return the same design for another outcome column."""
@@ -174,9 +175,19 @@ class Design:
     def cluster_labels(self) -> dict[str, npt.NDArray[Any]]:
         """Return the labels that standard errors can be clustered by, the design's own cluster first."""
         labels = {} if self.table.clusters is None else {str(self.cluster): self.table.clusters}
-        if _units_share_images(self.data) and isinstance(self.data, Units):
-            labels.setdefault(self.data.image_key, self.table.image_keys)
+        if self._shared_image is not None:
+            labels.setdefault(self._shared_image, self.table.image_keys)
         return labels
+
+    @property
+    def _shared_image(self) -> str | None:
+        """Name of the column of image keys when units share images."""
+        keys = self.table.image_keys
+        if np.unique(keys).size == keys.size:
+            return None
+        if isinstance(self.data, Units):
+            return self.data.image_key
+        return None if self.features is None else self.features.key_name
 
 
 def tied_groups(links: list[npt.NDArray[Any]], *, ids: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
@@ -287,12 +298,18 @@ def _refuse_leaks(design: Design, table: StudyTable) -> None:
                 explain(
                     f"Covariate {name!r} {reason}.",
                     rule="a covariate is fixed before treatment and not made from it",
-                    fix=f"covariates=[c for c in covariates if c != {name!r}]",
+                    fix=f"covariates=[c for c in covariates if c != {_column_of(name, design)!r}]; a trait of the "
+                    "places that were assigned needs cluster= in Design",
                 )
             )
     if table.features.shape[1]:
         _refuse_leaking_features(design, table, groups)
     _refuse_late_images(design, table)
+
+
+def _column_of(name: str, design: Design) -> str:
+    """Return the column that a covariate was read from: ``region`` for ``region[north]``."""
+    return name if name in design.covariates else name.partition("[")[0]
 
 
 def _refuse_leaking_features(design: Design, table: StudyTable, groups: npt.NDArray[np.intp]) -> None:
@@ -333,15 +350,10 @@ def _refuse_late_images(design: Design, table: StudyTable) -> None:
 
 
 def _assignment_groups(table: StudyTable) -> npt.NDArray[np.intp]:
-    """Codes of the units of assignment: clusters when each lies in one arm, else single units."""
-    if table.clusters is None:
-        return np.arange(table.ids.size)
-    codes = np.unique(table.clusters, return_inverse=True)[1]
+    """Codes of the units of assignment: clusters, or else images, when most lie in one arm; else single units."""
+    labels = table.image_keys if table.clusters is None else table.clusters
+    codes = np.unique(labels, return_inverse=True)[1]
     shares = np.bincount(codes, weights=table.treatment) / np.bincount(codes)
     whole = np.isin(shares, (0.0, 1.0)).mean()
     # a trial whose clusters are nearly all of one arm was assigned by cluster, whatever a few say
     return codes if whole > 0.5 else np.arange(table.ids.size)
-
-
-def _units_share_images(data: Units | pd.DataFrame) -> bool:
-    return isinstance(data, Units) and np.unique(data.image_keys).size < len(data)

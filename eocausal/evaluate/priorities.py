@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from eocausal.design import Design
 from eocausal.effects.ate import Settings, doubly_robust_scores, provenance
@@ -116,16 +115,22 @@ def _external(name: str, value: Any, ids: npt.NDArray[Any], design: Design | Non
 
 
 def _refuse_pooled(name: str, values: FloatArray, source: Cate) -> None:
-    agreement = stats.spearmanr(values, source.effect_values).statistic if np.ptp(values) > 0 else 0.0
-    if agreement > 1 - 1e-9:
-        raise EvaluationError(_pooled_text(name))
+    """Raise when the priority orders units, or groups of them, as the effects or the scores do, or in reverse."""
+    if np.ptp(values) == 0:
+        return
+    for seen in (source.effect_values, source.dr_scores):
+        steps = np.diff(values[np.lexsort((values, seen))])
+        back = np.diff(values[np.lexsort((-values, seen))])
+        if (steps >= 0).all() or (back <= 0).all():
+            raise EvaluationError(_pooled_text(name))
 
 
 def _pooled_text(name: str) -> str:
     return explain(
         f"Priority {name!r} is made of predictions that were cross-fitted on the units it would be judged on.",
         rule="pooled cross-fitted priorities reject a true null about twice too often",
-        fix="ec.rate(cate) without priority evaluates them fold by fold; or train on one half: design.split()",
+        fix="ec.rate(cate) without priority evaluates them fold by fold; or train on one half: design.split(); "
+        "a column that was fixed beforehand goes with the design: ec.rate(design, priority='column')",
     )
 
 
@@ -141,9 +146,12 @@ def _refuse_seen(name: str, trained: Cate, source: Design) -> None:
                 fix="train, test = design.split(0.5, seed=1); rate(test, priority=ec.cate(train))",
             )
         )
-    labels = source.cluster_labels()
-    for cluster, own in labels.items():
-        shared = np.isin(own, trained.average.groups.get(cluster, np.zeros(0)))
+    # images are compared whether or not units share them within either part
+    labels = {
+        name: (own, trained.average.groups.get(name)) for name, own in source.cluster_labels().items()
+    } | {"image": (source.table.image_keys, trained.image_keys)}
+    for cluster, (own, others) in labels.items():
+        shared = np.isin(own, np.zeros(0) if others is None else others)
         if shared.any():
             raise EvaluationError(
                 explain(
