@@ -1,0 +1,123 @@
+"""Notebooks, and the twelve lines of the README, run as a user would run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import eocausal as ec
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+KERNEL = "running"
+
+
+def _check_rct(text: str, folder: Path) -> None:
+    """The tables are printed, the words around them are true, and the report is a whole page."""
+    assert "ate by aipw  (n 600, 100 clusters)" in text
+    assert "cluster(village)" in text
+    assert "AUTOC by sequential folds" in text
+    found = re.search(r"true average effect (\S+); estimate \S+, 95% interval (\S+) to (\S+)", text)
+    assert found is not None
+    truth, low, high = map(float, found.groups())
+    assert low < truth < high
+    correlation = re.search(r"correlation of predicted with true effects (\S+)", text)
+    assert correlation is not None
+    assert float(correlation[1]) > 0.5
+    page = (folder / "out" / "region.html").read_text(encoding="utf-8")
+    assert page.lstrip().lower().startswith("<!doctype html>")
+    assert page.rstrip().endswith("</html>")
+
+
+# What must hold after a notebook has run: a check of its printed text and of the folder it ran in.
+CHECKS = {"01_rct_heterogeneity": _check_rct}
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Describe a kernel that is this very interpreter, whatever kernels the machine or the user has."""
+    folder = tmp_path / "jupyter" / "kernels" / KERNEL
+    folder.mkdir(parents=True)
+    launch = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": launch, "display_name": KERNEL, "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    for name in ("JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    # the kernel runs in another folder, so a relative path to the package would not lead there
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    yield KERNEL
+
+
+def _outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def _text(notebook: nbformat.NotebookNode) -> str:
+    return "\n".join(output.get("text", "") for output in _outputs(notebook))
+
+
+def test_every_notebook_is_listed_here_and_in_its_readme() -> None:
+    names = {path.stem for path in NOTEBOOKS}
+    assert names
+    assert names == set(CHECKS)
+    readme = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}.ipynb`" in readme for name in names)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_committed_clean(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert _outputs(notebook) == []
+    assert all(cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run_and_leave_the_repository_alone(path: Path, kernel: str, tmp_path: Path) -> None:
+    before = sorted(file.relative_to(path.parent) for file in path.parent.rglob("*"))
+    folder = tmp_path / "notebooks"
+    shutil.copytree(path.parent, folder, ignore=shutil.ignore_patterns("cache", "out", ".ipynb*"))
+    notebook = nbformat.read(folder / path.name, as_version=4)
+    NotebookClient(
+        notebook, timeout=300, kernel_name=kernel, resources={"metadata": {"path": str(folder)}}
+    ).execute()
+    assert [output for output in _outputs(notebook) if output.output_type == "error"] == []
+    assert all(cell.execution_count for cell in notebook.cells if cell.cell_type == "code")
+    assert any("image/png" in output.get("data", {}) for output in _outputs(notebook))
+    CHECKS[path.stem](_text(notebook), folder)
+    assert sorted(file.relative_to(path.parent) for file in path.parent.rglob("*")) == before
+
+
+def test_the_twelve_lines_of_the_readme_run(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (lines,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.S) if "ec.report(" in block]
+    ec.simulate_region(tmp_path / "demo_output" / "region", n_units=160, n_villages=40, size_px=500, seed=1)
+    quick = lines.replace('encoder="rcf"', "encoder=ec.RandomFeatures(n_features=16)")
+    quick = quick.replace('learner="causal_forest"', "learner=ec.Forest(trees=20)")
+    assert quick.count("ec.RandomFeatures") == quick.count("ec.Forest") == 1
+    search = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", quick],
+        cwd=tmp_path,
+        env={**os.environ, "MPLBACKEND": "Agg", "PYTHONPATH": search},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ate by aipw" in done.stdout
+    assert "AUTOC by sequential folds" in done.stdout
+    assert (tmp_path / "out" / "region.html").stat().st_size > 10_000
