@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from eocausal._checks import one_of
+from eocausal._checks import one_of, whole_number
 from eocausal._provenance import hash_arrays, versions
+from eocausal.design import Design
 from eocausal.errors import EstimationError, explain
 from eocausal.inference import scores
 from eocausal.inference.estimate import Estimate, VcovChoice, resolve_vcov, vcov_label
@@ -23,9 +24,6 @@ from eocausal.inference.nuisance import (
 )
 from eocausal.inference.smd import standardised_differences
 from eocausal.inference.variance import score_variance
-
-if TYPE_CHECKING:
-    from eocausal.design import Design
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,6 +54,20 @@ class Settings:
     folds: Folds
     learners: Learners
     seed: int
+
+
+def settings_for(design: Design, *, folds: Folds | None, learners: Learners | None, seed: int) -> Settings:
+    """Return checked settings with defaults filled in; shared by every verb that takes a design."""
+    folds = Folds() if folds is None else folds
+    learners = Learners() if learners is None else learners
+    for name, value, kind, fix in (
+        ("design", design, Design, "ec.Design(table, outcome=..., treatment=...)"),
+        ("folds", folds, Folds, "ec.Folds(k=5)"),
+        ("learners", learners, Learners, "ec.Learners(outcome=..., propensity=...)"),
+    ):
+        if not isinstance(value, kind):
+            raise EstimationError(explain(f"{name} is {_kind_of(value)}.", fix=f"pass {fix}"))
+    return Settings(folds, learners, whole_number(seed, argument="seed", error=EstimationError))
 
 
 def ate(
@@ -113,9 +125,8 @@ def ate(
     True
     """
     one_of(method, tuple(METHODS), argument="method", error=EstimationError)
-    if not isinstance(seed, int):
-        raise EstimationError(explain(f"seed={seed!r} is not a whole number."))
-    settings = Settings(folds or Folds(), learners or Learners(), seed)
+    settings = settings_for(design, folds=folds, learners=learners, seed=seed)
+    made = provenance(design, settings)
     if method == "difference":
         design = design.unadjusted()
     fitted = METHODS[method](design, settings)
@@ -135,9 +146,9 @@ def ate(
         groups=groups if labels is None else {**groups, name: labels},
         n_params=fitted.scored.n_params,
         assumptions=fitted.assumptions,
-        warnings=(*design.table.notes, *_few_clusters(design, labels), *fitted.warnings),
+        warnings=(*design.table.notes, *few_clusters(design, labels), *fitted.warnings),
         diagnostics={**arm_counts(design, labels), **fitted.diagnostics},
-        provenance=provenance(design, settings),
+        provenance=made,
     )
 
 
@@ -180,7 +191,7 @@ def _ipw(design: Design, settings: Settings) -> Fitted:
         )
     return Fitted(
         scores.hajek(table.outcome, table.treatment, table.weights, propensity=propensity),
-        (_ignorability(design, known),),
+        (ignorability(design, known),),
         tuple(warnings),
         {**propensity_diagnostics(propensity, table.treatment, known), "largest_smd_after_weighting": worst},
     )
@@ -189,7 +200,7 @@ def _ipw(design: Design, settings: Settings) -> Fitted:
 def _aipw(design: Design, settings: Settings) -> Fitted:
     table = design.table
     dr_scores, diagnostics, warnings = doubly_robust_scores(design, settings)
-    assumption = _ignorability(design, table.propensity is not None)
+    assumption = ignorability(design, table.propensity is not None)
     return Fitted(
         scores.mean_of_scores(dr_scores, table.weights), (assumption,), tuple(warnings), diagnostics
     )
@@ -287,7 +298,12 @@ def provenance(design: Design, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _few_clusters(design: Design, labels: npt.NDArray[Any] | None) -> list[str]:
+def _kind_of(value: object) -> str:
+    return f"a {type(value).__name__}" if not isinstance(value, int | float | str) else repr(value)
+
+
+def few_clusters(design: Design, labels: npt.NDArray[Any] | None) -> list[str]:
+    """Return a warning when an arm has few clusters; every clustered standard error carries it."""
     if labels is None:
         return []
     share = _cluster_shares(labels, design.table.treatment)
@@ -305,7 +321,8 @@ def _cluster_shares(labels: npt.NDArray[Any], treatment: FloatArray) -> FloatArr
     return np.asarray(np.bincount(codes, weights=treatment) / np.bincount(codes))
 
 
-def _ignorability(design: Design, known: bool) -> str:
+def ignorability(design: Design, known: bool) -> str:
+    """Return what must hold of the assignment for an adjusted estimate to be causal."""
     if known:
         return "treatment was assigned with the known propensity"
     used = ["covariates"] if design.table.covariate_names else []

@@ -12,7 +12,14 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal.effects.ate import Settings, arm_counts, doubly_robust_scores, provenance
+from eocausal.effects.ate import (
+    Settings,
+    arm_counts,
+    doubly_robust_scores,
+    few_clusters,
+    provenance,
+    settings_for,
+)
 from eocausal.effects.forest import (
     EffectModel,
     Forest,
@@ -34,6 +41,11 @@ if TYPE_CHECKING:
     from eocausal.design import Design
 
 FloatArray = npt.NDArray[np.float64]
+
+SINGLE_EFFECTS = (
+    "standard errors of single effects treat units of a cluster as independent and are too small with many "
+    "features; make claims from averages and RATE"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,11 +176,12 @@ class Cate:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Cate:
         """Rebuild the result that ``to_dict(scores=True)`` wrote; it cannot predict for new units."""
+        average = Estimate.from_dict(content["average"])
         arrays: dict[str, Any] = {
             name: None if content[name] is None else np.array(content[name]) for name in _UNIT_FIELDS
         }
         arrays["sequential_values"] = np.array(content["sequential_values"], dtype=float)
-        return cls(average=Estimate.from_dict(content["average"]), **arrays)
+        return cls(average=average, **arrays)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the distribution of predicted effects with the average effect, and return the Axes."""
@@ -247,7 +260,8 @@ def cate(
     ['effect', 'std_error', 'conf_low', 'conf_high', 'fold', 'dr_score', 'image_key']
     """
     forest = resolve_learner(learner)
-    settings = Settings(folds or Folds(), learners or Learners(), seed)
+    settings = settings_for(design, folds=folds, learners=learners, seed=seed)
+    seed = settings.seed
     fold_of = settings.folds.assign(design, seed=seed)
 
     def learn(rows: npt.NDArray[np.bool_] | None) -> EffectModel:
@@ -257,10 +271,7 @@ def cate(
     effects, errors, sequential = _cross_fit_effects(design, fold_of, learn, progress=progress)
     dr_scores, diagnostics, warnings = doubly_robust_scores(design, settings)
     diagnostics |= describe_forest(forest) | {"sd_of_effects": float(effects.std())}
-    warnings.append(
-        "standard errors of single effects treat units of a cluster as independent and are too small with many "
-        "features; make claims from averages and RATE"
-    )
+    warnings.append(SINGLE_EFFECTS)
     return Cate(
         average=_average(design, dr_scores, settings, diagnostics, warnings),
         ids=design.table.ids,
@@ -325,7 +336,7 @@ def _average(
         variance=score_variance(values, vcov=kind, clusters=labels),
         groups=groups,
         assumptions=("effects depend on the units only through covariates and features that enter",),
-        warnings=(*design.table.notes, *warnings),
+        warnings=(*design.table.notes, *few_clusters(design, labels), *warnings),
         diagnostics={**arm_counts(design, labels), **diagnostics},
         provenance=provenance(design, settings),
     )

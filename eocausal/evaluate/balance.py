@@ -12,13 +12,15 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal.effects.ate import LEADING_COMPONENTS, Settings, arm_counts, provenance
+from eocausal._checks import whole_number
+from eocausal.effects.ate import LEADING_COMPONENTS, arm_counts, few_clusters, provenance, settings_for
+from eocausal.errors import EvaluationError, explain
 from eocausal.inference import scores
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate, resolve_vcov, vcov_label
-from eocausal.inference.folds import Folds
-from eocausal.inference.nuisance import ColumnReducer, Learners
+from eocausal.inference.nuisance import ColumnReducer
 from eocausal.inference.smd import standardised_differences, weighted_variance
+from eocausal.inference.tables import jsonable
 from eocausal.inference.variance import score_variance
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ FloatArray = npt.NDArray[np.float64]
 
 # The usual bound above which an arm difference is called an imbalance, and the strict one.
 BOUNDS = (0.1, 0.05)
+# Smaller, relative to the largest, is rounding: the columns are collinear in that direction.
+SMALLEST_EIGENVALUE = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +113,8 @@ class Balance:
         return {
             "type": "Balance",
             "differences": self.differences.to_dict(scores=scores),
-            "table": self.table.to_dict(orient="list"),
-            "joint_p_value": self.joint_p_value,
+            "table": jsonable(self.table.to_dict(orient="list")),
+            "joint_p_value": jsonable(self.joint_p_value),
         }
 
     @classmethod
@@ -118,8 +122,8 @@ class Balance:
         """Rebuild the result that ``to_dict(scores=True)`` wrote."""
         return cls(
             differences=Estimate.from_dict(content["differences"]),
-            table=pd.DataFrame(content["table"]),
-            joint_p_value=content["joint_p_value"],
+            table=pd.DataFrame({name: _as_numbers(values) for name, values in content["table"].items()}),
+            joint_p_value=float(_as_numbers([content["joint_p_value"]])[0]),
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -167,10 +171,14 @@ def balance(design: Design, *, n_components: int = LEADING_COMPONENTS, seed: int
     >>> ec.balance(design).to_frame()[["term", "smd"]].round(3).to_dict("records")
     [{'term': 'age', 'smd': 0.707}]
     """
-    columns, names, kinds = _columns(design, n_components, seed)
+    settings = settings_for(design, folds=None, learners=None, seed=seed)
+    whole_number(n_components, argument="n_components", error=EvaluationError, least=1)
+    columns, names, kinds = _columns(design, n_components, settings.seed)
     table = design.table
+    # measured from the first unit, so that rounding makes no difference out of a constant column
+    centred = columns - columns[0]
     scored = [
-        scores.difference(columns[:, k], table.treatment, table.weights) for k in range(columns.shape[1])
+        scores.difference(centred[:, k], table.treatment, table.weights) for k in range(columns.shape[1])
     ]
     influence = np.column_stack([one.scores for one in scored])
     values = np.array([one.estimate for one in scored])
@@ -188,12 +196,12 @@ def balance(design: Design, *, n_components: int = LEADING_COMPONENTS, seed: int
         variance=variance,
         groups=groups,
         n_params=2,
-        warnings=table.notes,
+        warnings=(*table.notes, *few_clusters(design, labels)),
         diagnostics=arm_counts(design, labels),
-        provenance=provenance(design, Settings(Folds(), Learners(), seed)),
+        provenance=provenance(design, settings),
     )
     treated, control = table.treatment == 1, table.treatment == 0
-    spread = [weighted_variance(columns[arm], table.weights[arm]) for arm in (treated, control)]
+    spread = [weighted_variance(centred[arm], table.weights[arm]) for arm in (treated, control)]
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = spread[0] / spread[1]
     frame = pd.DataFrame(
@@ -202,7 +210,7 @@ def balance(design: Design, *, n_components: int = LEADING_COMPONENTS, seed: int
             "kind": kinds,
             "mean_treated": np.average(columns[treated], axis=0, weights=table.weights[treated]),
             "mean_control": np.average(columns[control], axis=0, weights=table.weights[control]),
-            "smd": standardised_differences(columns, table.treatment, weights=table.weights,
+            "smd": standardised_differences(centred, table.treatment, weights=table.weights,
                                             base_weights=table.weights),
             "variance_ratio": ratio,
             "p_value": np.atleast_1d(differences.p_value()),
@@ -213,8 +221,6 @@ def balance(design: Design, *, n_components: int = LEADING_COMPONENTS, seed: int
 
 def _columns(design: Design, n_components: int, seed: int) -> tuple[FloatArray, list[str], list[str]]:
     """Return what is compared (n, p), with names and kinds."""
-    from eocausal.errors import EvaluationError, explain
-
     table = design.table
     parts, names = [table.covariates], list(table.covariate_names)
     kinds = ["covariate"] * len(names)
@@ -224,7 +230,8 @@ def _columns(design: Design, n_components: int, seed: int) -> tuple[FloatArray, 
         components = reducer.transform(design, everyone)[:, len(table.covariate_names) :]
         parts.append(components)
         for block, (start, stop) in table.feature_blocks.items():
-            width = min(n_components, stop - start, len(design) - 1)
+            components_of = reducer.block_steps[block][1]
+            width = stop - start if components_of is None else components_of.n_components_
             names += [f"{block} component {k + 1}" for k in range(width)]
             kinds += ["feature"] * width
     if table.coordinates is not None:
@@ -241,10 +248,24 @@ def _columns(design: Design, n_components: int, seed: int) -> tuple[FloatArray, 
     return columns, names, kinds
 
 
+def _as_numbers(values: list[Any]) -> list[Any]:
+    """Return a column read from JSON, which writes NaN and infinity as None."""
+    return [float("nan") if value is None else value for value in values]
+
+
 def _wald_p(values: FloatArray, matrix: FloatArray, df: float) -> float:
-    """Return the p-value of no difference in any column: Hotelling's F with the variance's degrees of freedom."""
-    rank = int(np.linalg.matrix_rank(matrix, hermitian=True))
-    wald = float(values @ np.linalg.pinv(matrix, hermitian=True) @ values)
+    """Return the p-value of no difference in any column: Hotelling's F with the variance's degrees of freedom.
+
+    Works on correlations, so that the units a column is measured in do not matter.
+    """
+    scale = np.sqrt(np.diag(matrix))
+    varies = scale > 0
+    size, direction = np.linalg.eigh(matrix[np.ix_(varies, varies)] / np.outer(scale[varies], scale[varies]))
+    kept = size > SMALLEST_EIGENVALUE * size.max(initial=0.0)
+    rank = int(kept.sum())
+    wald = float(
+        (((values / np.where(varies, scale, 1.0))[varies] @ direction)[kept] ** 2 / size[kept]).sum()
+    )
     if rank == 0 or df <= rank:
         return float("nan")
     return float(stats.f.sf(wald * (df - rank + 1) / (df * rank), rank, df - rank + 1))

@@ -13,10 +13,11 @@ import pandas as pd
 
 from eocausal.effects.ate import (
     EXTREME_PROPENSITY,
-    Settings,
     extreme_propensities,
+    few_clusters,
     propensity_diagnostics,
     provenance,
+    settings_for,
 )
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate, resolve_vcov, vcov_label
@@ -121,8 +122,9 @@ class Overlap:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Overlap:
         """Rebuild the result that ``to_dict(scores=True)`` wrote."""
+        auc = Estimate.from_dict(content["auc"])
         arrays = {name: np.array(content[name]) for name in ("ids", "propensity", "treatment")}
-        return cls(auc=Estimate.from_dict(content["auc"]), **arrays)
+        return cls(auc=auc, **arrays)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the propensity of both arms, treated upwards and controls downwards, and return the Axes."""
@@ -182,7 +184,8 @@ def overlap(
     """
     from dataclasses import replace
 
-    settings = Settings(folds or Folds(), learners or Learners(), seed)
+    settings = settings_for(design, folds=folds, learners=learners, seed=seed)
+    seed = settings.seed
     asked = replace(design, propensity=None)
     fold_of = settings.folds.assign(asked, seed=seed)
     propensity, _ = propensity_out_of_fold(asked, fold_of, settings.learners, seed=seed)
@@ -201,7 +204,11 @@ def overlap(
         vcov=vcov_label(kind, name),
         variance=score_variance(scores, vcov=kind, clusters=labels),
         groups=groups,
-        warnings=(*table.notes, *extreme_propensities(propensity, table.treatment)),
+        warnings=(
+            *table.notes,
+            *few_clusters(design, labels),
+            *extreme_propensities(propensity, table.treatment),
+        ),
         diagnostics={
             **propensity_diagnostics(propensity, table.treatment, known=False),
             **settings.learners.describe(),

@@ -10,12 +10,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.design import Design
-from eocausal.effects.ate import Settings, doubly_robust_scores, provenance
-from eocausal.effects.cate import Cate
+from eocausal.effects.ate import doubly_robust_scores, provenance, settings_for
+from eocausal.effects.cate import SINGLE_EFFECTS, Cate
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.half_sample import Part
-from eocausal.inference.folds import Folds
-from eocausal.inference.nuisance import Learners
 
 FloatArray = npt.NDArray[np.float64]
 Priority = Cate | pd.Series | npt.NDArray[Any] | str
@@ -49,14 +47,16 @@ def parts_of_cate(source: Cate, named: Mapping[str, Priority | None]) -> tuple[l
             )
         )
     constant = [part for part in parts if any(np.ptp(part.priorities[name]) == 0 for name in own)]
-    warnings = [f"{len(constant)} folds have one predicted effect for all units"] if constant else []
+    warnings = [text for text in source.warnings if text != SINGLE_EFFECTS]
+    if constant:
+        warnings.append(f"{len(constant)} folds have one predicted effect for all units")
     return parts, warnings
 
 
 def parts_of_design(
     source: Design, named: Mapping[str, Priority | None], *, seed: int
-) -> tuple[list[Part], Mapping[str, Any]]:
-    """Return a held-out sample as one part, with its own doubly robust scores, and its provenance."""
+) -> tuple[list[Part], list[str], Mapping[str, Any]]:
+    """Return a held-out sample as one part, with its own doubly robust scores, warnings, and provenance."""
     priorities = {}
     for name, value in named.items():
         if value is None:
@@ -68,11 +68,11 @@ def parts_of_design(
             priorities[name] = value.predict(source)
         else:
             priorities[name] = _external(name, value, source.table.ids, source)
-    settings = Settings(Folds(), Learners(), seed)
-    dr_scores, _, _ = doubly_robust_scores(source, settings)
+    settings = settings_for(source, folds=None, learners=None, seed=seed)
+    dr_scores, _, warnings = doubly_robust_scores(source, settings)
     table = source.table
     part = Part(table.ids, dr_scores, table.weights, source.groups, priorities)
-    return [part], provenance(source, settings)
+    return [part], [*source.table.notes, *warnings], provenance(source, settings)
 
 
 def _external(name: str, value: Any, ids: npt.NDArray[Any], design: Design | None) -> FloatArray:
@@ -101,6 +101,14 @@ def _external(name: str, value: Any, ids: npt.NDArray[Any], design: Design | Non
     if isinstance(value, pd.Series):
         if "trained_on" in value.attrs:
             raise EvaluationError(_pooled_text(name))
+        if value.index.has_duplicates:
+            raise EvaluationError(
+                explain(
+                    f"Priority {name!r} has several values for some units.",
+                    where=value.index[value.index.duplicated()],
+                    fix="one value for each unit id",
+                )
+            )
         missing = ~np.isin(ids, value.index.to_numpy())
         if missing.any():
             raise EvaluationError(
@@ -165,7 +173,14 @@ def _refuse_seen(name: str, trained: Cate, source: Design) -> None:
 
 def finite(what: str, values: Any, size: int) -> FloatArray:
     """Return values as a float array of the given length, all finite."""
-    array = np.asarray(values, dtype=float)
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(
+            explain(f"{what} is not numeric.", fix="pass one number for each unit")
+        ) from error
+    if size == 0:
+        raise EvaluationError(explain(f"{what} is empty."))
     if array.shape != (size,):
         raise EvaluationError(
             explain(f"{what} has shape {array.shape}.", rule=f"one value for each of {size} units")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal._checks import one_of
+from eocausal._checks import one_of, whole_number
 from eocausal.design import Design
 from eocausal.effects.cate import Cate
 from eocausal.errors import EvaluationError, explain
@@ -87,12 +87,13 @@ def rate(
     """
     shares = _check_options(target, grid, replicates, seed)
     named = dict(priority) if isinstance(priority, Mapping) else {_name_of(priority): priority}
+    _require_some(named)
     if isinstance(source, Cate):
         parts, warnings = parts_of_cate(source, named)
         made, assumptions = source.provenance, _assumptions(source, named)
     elif isinstance(source, Design):
-        parts, made = parts_of_design(source, named, seed=seed)
-        warnings, assumptions = [], _assumptions(source, named)
+        parts, warnings, made = parts_of_design(source, named, seed=seed)
+        assumptions = _assumptions(source, named)
     else:
         raise EvaluationError(
             explain(
@@ -149,17 +150,20 @@ def rate_from_scores(
     Examples
     --------
     >>> rate_from_scores([3.0, -1.0, 2.0, 0.5], [4, 3, 2, 1], target="QINI").estimate
-    0.21875
+    0.140625
     """
     shares = _check_options(target, grid, replicates, seed)
-    scores = np.asarray(dr_scores, dtype=float)
+    size = np.size(dr_scores)
+    scores = finite("dr_scores", dr_scores, size)
     named = priority if isinstance(priority, Mapping) else {"priority": priority}
-    ids = np.arange(scores.size)
+    _require_some(named)
+    _require_one_index({"dr_scores": dr_scores, "weights": weights, "clusters": clusters, **named})
+    ids = np.arange(size)
     part = Part(
         ids=ids,
-        dr_scores=finite("dr_scores", scores, scores.size),
+        dr_scores=scores,
         weights=np.ones(scores.size) if weights is None else finite("weights", weights, scores.size),
-        groups=ids if clusters is None else np.asarray(clusters),
+        groups=ids if clusters is None else _clusters(clusters, size),
         priorities={
             name: finite(f"priority {name!r}", values, scores.size) for name, values in named.items()
         },
@@ -172,15 +176,53 @@ def rate_from_scores(
 def _check_options(target: str, grid: npt.ArrayLike | None, replicates: int, seed: int) -> FloatArray:
     one_of(target, ("AUTOC", "QINI"), argument="target", error=EvaluationError)
     shares = DEFAULT_GRID if grid is None else np.asarray(grid, dtype=float)
-    if shares.ndim != 1 or not (np.diff(shares) > 0).all() or shares[0] <= 0 or shares[-1] != 1:
+    if (
+        shares.ndim != 1
+        or shares.size == 0
+        or not (np.diff(shares) > 0).all()
+        or shares[0] <= 0
+        or shares[-1] != 1
+    ):
         raise EvaluationError(
             explain("grid is not a rising list of shares that ends at 1.", fix="grid=[0.1, 0.2, 0.5, 1.0]")
         )
-    if not isinstance(replicates, int) or replicates < 50:
-        raise EvaluationError(explain(f"replicates={replicates!r}.", rule="a whole number of at least 50"))
-    if not isinstance(seed, int):
-        raise EvaluationError(explain(f"seed={seed!r} is not a whole number."))
+    whole_number(replicates, argument="replicates", error=EvaluationError, least=50)
+    whole_number(seed, argument="seed", error=EvaluationError)
     return shares
+
+
+def _require_some(named: Mapping[str, Any]) -> None:
+    if not named:
+        raise EvaluationError(explain("priority is an empty mapping.", fix="priority={'name': values}"))
+
+
+def _require_one_index(given: Mapping[str, Any]) -> None:
+    """Raise when Series are in different orders: their values would be taken by position."""
+    series = {name: value for name, value in given.items() if isinstance(value, pd.Series)}
+    if not series:
+        return
+    first = next(iter(series))
+    other = [name for name, value in series.items() if not value.index.equals(series[first].index)]
+    if other:
+        raise EvaluationError(
+            explain(
+                f"The Series {other[0]!r} has another index than {first!r}.",
+                rule="values are taken in order",
+                fix=f"{other[0]} = {other[0]}.reindex({first}.index)",
+            )
+        )
+
+
+def _clusters(clusters: npt.ArrayLike, size: int) -> npt.NDArray[Any]:
+    labels = np.asarray(clusters)
+    if labels.shape != (size,):
+        raise EvaluationError(
+            explain(f"clusters has shape {labels.shape}.", rule=f"one label for each of {size} units")
+        )
+    missing = pd.isna(labels)
+    if missing.any():
+        raise EvaluationError(explain("clusters has missing labels.", where=np.flatnonzero(missing)))
+    return labels.astype(str) if labels.dtype == object else labels
 
 
 def _name_of(priority: Any) -> str:
