@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 
+NO_INTERVAL = "No interval could be computed, so nothing can be said."
+
+
 def title(study: Study) -> str:
     """Return the title given, or one made of the names of treatment and outcome."""
     if study.title:
@@ -83,7 +86,9 @@ def average_sentence(study: Study, estimate: Estimate) -> str:
         return f"{found} The interval lies above zero: the data show that the average effect is positive."
     if high < 0:
         return f"{found} The interval lies below zero: the data show that the average effect is negative."
-    return f"{found} The interval includes zero: the data do not show that there is an average effect."
+    if np.isfinite([low, high]).all():
+        return f"{found} The interval includes zero: the data do not show that there is an average effect."
+    return f"{found} {NO_INTERVAL}"
 
 
 def in_deviations(study: Study, estimate: Estimate) -> str:
@@ -141,6 +146,8 @@ def rate_sentence(study: Study, rate: Rate) -> str:
     return (
         f"The data do not show that ranking units by {by} finds those who gain more ({found}): the interval "
         "includes zero."
+        if np.isfinite([low, high]).all()
+        else f"Ranking units by {by}: {found}. {NO_INTERVAL}"
     )
 
 
