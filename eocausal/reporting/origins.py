@@ -65,20 +65,10 @@ def _owners(names: list[str], averages: set[str], everyone: int) -> str:
 
 
 def _disagreements(study: Study) -> tuple[str, ...]:
-    """Say when the results were not made from the same design.
-
-    A plain difference in means sets covariates and features aside, so it has a hash of its own.
-    """
-    plain = [one.provenance.get("design_hash") for one in study.estimates if one.method == "difference"]
-    adjusted = [
-        result.provenance.get("design_hash")
-        for name, result in study.results
-        if not (name.startswith(AVERAGE) and result.method == "difference")
-    ]
-    if study.design is not None:
-        adjusted.append(study.design.fingerprint)
-        plain.append(study.design.unadjusted().fingerprint)
-    different = max(len({code for code in codes if code is not None}) for codes in (plain, adjusted))
+    """Say when the results were not made from the same design."""
+    made = [result.provenance.get("design_hash") for _, result in study.results]
+    made += [] if study.design is None else [study.design.fingerprint]
+    different = len({code for code in made if code is not None})
     if different < 2:
         return ()
     return (f"the results come from {different} different designs; compare them with care",)
