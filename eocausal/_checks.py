@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import numbers
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import numpy.typing as npt
 import pandas as pd
 
 from eocausal.errors import EocausalError, explain
@@ -38,6 +41,19 @@ def one_of(value: str, allowed: Sequence[str], *, argument: str, error: type[Eoc
     return value
 
 
+def whole_number(value: object, *, argument: str, error: type[EocausalError], least: int = 0) -> int:
+    """Return a whole number, NumPy's kinds included, that is at least ``least``; else raise ``error``.
+
+    Examples
+    --------
+    >>> whole_number(3, argument="seed", error=EocausalError)
+    3
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
+        raise error(explain(f"{argument}={value!r}.", rule=f"a whole number of at least {least}"))
+    return int(value)
+
+
 def require_columns(
     frame: pd.DataFrame, columns: Sequence[str], *, table: str, error: type[EocausalError]
 ) -> None:
@@ -57,3 +73,11 @@ def require_columns(
                     fix="frame = frame.loc[:, ~frame.columns.duplicated()]",
                 )
             )
+
+
+def require_one_kind(labels: npt.NDArray[Any], *, what: str, error: type[EocausalError], fix: str) -> None:
+    """Raise ``error`` unless all labels are numbers, or all text, so that they can be sorted and written."""
+    kinds = {type(label) for label in labels.tolist()}
+    if labels.dtype.kind in "Mm" or len(kinds) > 1 or not kinds <= {int, float, str, bool}:
+        names = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise error(explain(f"{what} holds {names}.", rule="all numbers or all text", fix=fix))

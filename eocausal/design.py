@@ -87,8 +87,11 @@ class Design:
             raise DesignError(
                 explain("covariates is text, not a list.", fix=f"covariates=[{self.covariates!r}]")
             )
+        if self.covariates is None:
+            raise DesignError(explain("covariates is None.", fix="leave covariates out, or covariates=[]"))
         object.__setattr__(self, "covariates", tuple(self.covariates))
         one_of(self.missing, ("error", "drop"), argument="missing", error=DesignError)
+        _require_names(self)
         table = build_table(self)
         _require_two_arms(table.treatment, self.treatment)
         _refuse_constants(table, self.outcome)
@@ -221,6 +224,24 @@ def tied_groups(links: list[npt.NDArray[Any]], *, ids: npt.NDArray[Any]) -> npt.
     rank = np.empty(component.max() + 1, dtype=np.intp)
     rank[np.unique(component)[np.argsort(first_seen)]] = np.arange(first_seen.size)
     return rank[component]
+
+
+def _require_names(design: Design) -> None:
+    """Raise where values stand in place of the name of a column."""
+    required = {"outcome": design.outcome, "treatment": design.treatment}
+    required |= {f"covariates[{position}]": name for position, name in enumerate(design.covariates)}
+    optional: dict[str, Any] = {"cluster": design.cluster, "weights": design.weights}
+    if not isinstance(design.propensity, float | int | np.floating):
+        optional["propensity"] = design.propensity
+    for role, name in {**required, **optional}.items():
+        if not isinstance(name, str) and not (name is None and role in optional):
+            fix = f"data['{role}'] = values, then Design(data, {role}='{role}')"
+            raise DesignError(
+                explain(
+                    f"{role} is a {type(name).__name__}, not the name of a column.",
+                    fix=fix if role in optional else "data.columns = data.columns.astype(str)",
+                )
+            )
 
 
 def _as_positions(rows: npt.NDArray[Any] | Sequence[int], n: int) -> npt.NDArray[np.intp]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal._checks import require_columns
+from eocausal._checks import require_columns, require_one_kind
 from eocausal.embeddings import Embeddings
 from eocausal.errors import DesignError, LeakError, explain
 from eocausal.units import Units
@@ -114,7 +114,20 @@ def frame_of(design: Design) -> tuple[pd.DataFrame, npt.NDArray[Any], npt.NDArra
         )
     if len(data) == 0:
         raise DesignError(explain("The table of units is empty."))
+    if data.index.nlevels > 1 or data.index.hasnans:
+        raise DesignError(
+            explain(
+                "The index of the data, which is the unit id, has several levels or missing values.",
+                fix="data = data.set_index('your_id') with one id for each unit",
+            )
+        )
     ids = data.index.to_numpy()
+    require_one_kind(
+        ids,
+        what="The index of the data, which is the unit id,",
+        error=DesignError,
+        fix="data.index = data.index.astype(str)",
+    )
     duplicated = data.index.duplicated()
     if duplicated.any():
         raise DesignError(
@@ -124,7 +137,7 @@ def frame_of(design: Design) -> tuple[pd.DataFrame, npt.NDArray[Any], npt.NDArra
                 fix="data = data.set_index('your_id'), or pass ec.read_units(...)",
             )
         )
-    if design.features is None:
+    if design.features is None or not isinstance(design.features, Embeddings):
         return data, ids, ids
     key = design.features.key_name
     if key not in data.columns and data.index.name != key:
@@ -334,6 +347,12 @@ def _read_clusters(
             )
         )
     labels = frame[name].to_numpy()[rows]
+    require_one_kind(
+        labels,
+        what=f"Cluster {name!r}",
+        error=DesignError,
+        fix=f"data[{name!r}] = data[{name!r}].astype(str)",
+    )
     if np.unique(labels).size < 2:
         raise DesignError(explain(f"Cluster {name!r} has a single value.", rule="at least two clusters"))
     return np.asarray(labels)

@@ -14,7 +14,7 @@ from eocausal._provenance import hash_arrays, versions
 from eocausal.design import Design
 from eocausal.errors import EstimationError, explain
 from eocausal.inference import scores
-from eocausal.inference.estimate import Estimate, VcovChoice, resolve_vcov, vcov_label
+from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
 from eocausal.inference.nuisance import (
     ColumnReducer,
@@ -24,6 +24,7 @@ from eocausal.inference.nuisance import (
 )
 from eocausal.inference.smd import standardised_differences
 from eocausal.inference.variance import score_variance
+from eocausal.inference.vcov import VcovChoice, resolve_vcov, vcov_label
 
 FloatArray = npt.NDArray[np.float64]
 

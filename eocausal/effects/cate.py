@@ -29,11 +29,12 @@ from eocausal.effects.forest import (
 )
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.delegate import Delegated
-from eocausal.inference.estimate import Estimate, resolve_vcov, vcov_label
+from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
 from eocausal.inference.nuisance import Learners
 from eocausal.inference.scores import mean_of_scores
 from eocausal.inference.variance import score_variance
+from eocausal.inference.vcov import resolve_vcov, vcov_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,11 +17,12 @@ from eocausal.effects.ate import LEADING_COMPONENTS, arm_counts, few_clusters, p
 from eocausal.errors import EvaluationError, explain
 from eocausal.inference import scores
 from eocausal.inference.delegate import Delegated
-from eocausal.inference.estimate import Estimate, resolve_vcov, vcov_label
+from eocausal.inference.estimate import Estimate
 from eocausal.inference.nuisance import ColumnReducer
 from eocausal.inference.smd import standardised_differences, weighted_variance
 from eocausal.inference.tables import jsonable
 from eocausal.inference.variance import score_variance
+from eocausal.inference.vcov import resolve_vcov, vcov_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

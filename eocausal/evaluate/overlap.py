@@ -20,10 +20,11 @@ from eocausal.effects.ate import (
     settings_for,
 )
 from eocausal.inference.delegate import Delegated
-from eocausal.inference.estimate import Estimate, resolve_vcov, vcov_label
+from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
 from eocausal.inference.nuisance import Learners, propensity_out_of_fold
 from eocausal.inference.variance import score_variance
+from eocausal.inference.vcov import resolve_vcov, vcov_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -25,13 +25,13 @@ from eocausal.inference.tables import (
     summary_text,
     two_sided_p,
 )
-from eocausal.inference.variance import Variance, Vcov, score_variance
+from eocausal.inference.variance import Variance, score_variance
+from eocausal.inference.vcov import VcovChoice, resolve_vcov, split_label, vcov_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FloatArray = npt.NDArray[np.float64]
-VcovChoice = str | Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,11 +274,18 @@ def compare(**estimates: Estimate) -> Estimate:
     if not results:
         raise EstimationError(explain("compare() got no estimates.", fix="compare(naive=a, adjusted=b)"))
     _require_comparable(estimates)
+    kinds_of_id = {type(result.ids.tolist()[0]) for result in results}
+    if len(kinds_of_id) > 1:
+        raise EstimationError(
+            explain(
+                f"The results have ids of different kinds: {sorted(kind.__name__ for kind in kinds_of_id)}."
+            )
+        )
     ids = np.unique(np.concatenate([result.ids for result in results]))
     scores = np.zeros((ids.size, len(results)))
     for column, result in enumerate(results):
         scores[np.searchsorted(ids, result.ids), column] = result.score_values[:, 0] * ids.size / result.n
-    kind, name = _split_label(results[0].vcov)
+    kind, name = split_label(results[0].vcov)
     labels = _joint_labels(ids, results, name) if kind == "cluster" else None
     n_params = max(result.n_params for result in results)
     return Estimate(
@@ -298,67 +305,24 @@ def compare(**estimates: Estimate) -> Estimate:
     )
 
 
-def resolve_vcov(
-    vcov: VcovChoice, *, groups: Mapping[str, npt.NDArray[Any]], ids: npt.NDArray[Any]
-) -> tuple[Vcov, str, npt.NDArray[Any] | None]:
-    """Turn a user's choice of standard errors into its kind, cluster name and labels (n,)."""
-    if isinstance(vcov, Mapping):
-        if list(vcov) != ["cluster"]:
-            raise EstimationError(explain(f"vcov={vcov!r} is not known.", fix="{'cluster': name or Series}"))
-        wanted = vcov["cluster"]
-        if isinstance(wanted, pd.Series):
-            labels = wanted.reindex(ids)
-            if labels.isna().any():
-                raise EstimationError(
-                    explain(
-                        "Cluster labels are missing for some units.",
-                        where=ids[labels.isna().to_numpy()],
-                        fix="index the Series by unit id",
-                    )
-                )
-            return "cluster", str(wanted.name or "given"), labels.to_numpy()
-        if wanted not in groups:
-            raise EstimationError(
-                explain(
-                    f"Cluster {wanted!r} is not stored with this result.",
-                    fix=f"choose from {sorted(groups)} or pass a Series of labels by unit id",
-                )
-            )
-        return "cluster", str(wanted), groups[wanted]
-    if vcov == "cluster":
-        if not groups:
-            raise EstimationError(
-                explain(
-                    "vcov='cluster' was asked for, but the design has no clusters.", fix="cluster= in Design"
-                )
-            )
-        name = next(iter(groups))
-        return "cluster", name, groups[name]
-    if vcov == "iid":
-        return "iid", "", None
-    if vcov == "hetero":
-        return "hetero", "", None
-    raise EstimationError(
-        explain(f"vcov={vcov!r} is not known.", fix="'iid', 'hetero', 'cluster' or {'cluster': name}")
-    )
-
-
-def vcov_label(kind: Vcov, name: str) -> str:
-    """Return how a kind of standard error is printed: ``iid``, ``hetero``, ``cluster(village)``."""
-    return f"cluster({name})" if kind == "cluster" else kind
-
-
 def _scalar_or_array(values: FloatArray) -> float | FloatArray:
     return float(values[0]) if values.size == 1 else values
 
 
-def _split_label(label: str) -> tuple[Vcov, str]:
-    if label.startswith("cluster("):
-        return "cluster", label[len("cluster(") : -1]
-    return ("hetero" if label == "hetero" else "iid"), ""
-
-
 def _require_comparable(estimates: Mapping[str, Estimate]) -> None:
+    strange = [
+        f"{name} is a {type(result).__name__}"
+        for name, result in estimates.items()
+        if not isinstance(result, Estimate)
+    ]
+    if strange:
+        raise EstimationError(
+            explain(
+                "Only Estimates can be compared.",
+                where=strange,
+                fix="a Cate holds one in .average, a Rate in .rates, an Overlap in .auc",
+            )
+        )
     several = [name for name, result in estimates.items() if len(result.terms) != 1]
     if several:
         raise EstimationError(explain("Only results with one term can be compared.", where=several))
@@ -368,6 +332,14 @@ def _require_comparable(estimates: Mapping[str, Estimate]) -> None:
             explain(
                 f"The results have different standard errors: {sorted(kinds)}.",
                 fix="give them the same kind first: result.with_vcov(...)",
+            )
+        )
+    if kinds <= {"half-sample", "half-sample(groups)"}:
+        raise EstimationError(
+            explain(
+                "Half-sample standard errors of separate runs cannot be joined.",
+                fix="ec.rate(source, priority={'a': ..., 'b': ...}) draws both on the same halves, or use "
+                "result.rates.with_vcov('cluster' or 'iid')",
             )
         )
 

@@ -41,6 +41,8 @@ def standardised_differences(
     >>> standardised_differences(x, np.array([0.0, 0, 1, 1]), weights=np.ones(4)).tolist()
     [0.707...]
     """
+    # measured from the first unit, so that rounding makes no difference out of a constant column
+    columns = columns - columns[0]
     base = np.ones(treatment.size) if base_weights is None else base_weights
     gap = np.zeros(columns.shape[1])
     pooled = np.zeros(columns.shape[1])
