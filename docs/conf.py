@@ -25,4 +25,5 @@ myst_heading_anchors = 3
 html_theme = "pydata_sphinx_theme"
 html_title = "eocausal"
 html_show_sourcelink = False
+html_sidebars = {"**": []}
 html_theme_options = {"navigation_with_keys": False, "footer_start": ["copyright"], "footer_end": []}

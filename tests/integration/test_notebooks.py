@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -44,7 +43,7 @@ CHECKS = {"01_rct_heterogeneity": _check_rct}
 
 
 @pytest.fixture
-def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Describe a kernel that is this very interpreter, whatever kernels the machine or the user has."""
     folder = tmp_path / "jupyter" / "kernels" / KERNEL
     folder.mkdir(parents=True)
@@ -56,7 +55,7 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     # the kernel runs in another folder, so a relative path to the package would not lead there
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    yield KERNEL
+    return KERNEL
 
 
 def _outputs(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
