@@ -37,6 +37,7 @@ __all__ = [
     "love_plot",
     "propensity_histogram",
     "short",
+    "short_ticks",
     "tick",
     "toc_plot",
 ]
@@ -161,6 +162,12 @@ def tick(value: float, _: object = None) -> str:
     return f"{value:g}".replace("-", MINUS)
 
 
+def short_ticks(axis: Any, *values: npt.NDArray[np.float64]) -> None:
+    """Write ticks as k or M when values are so large that their digits would not fit."""
+    if max(np.nanmax(np.abs(part), initial=0.0) for part in values) >= 10_000:
+        axis.set_major_formatter(tick)
+
+
 def forest_plot(rows: pd.DataFrame, *, outcome: str, truth: float | None) -> str:
     """Draw estimates with their intervals, numbers at the right; a dashed line for the truth where it is known."""
     from matplotlib.ticker import MaxNLocator
@@ -182,7 +189,7 @@ def forest_plot(rows: pd.DataFrame, *, outcome: str, truth: float | None) -> str
         ax.plot(estimate, height, "o", color=CURVES[0], markersize=6.5, markeredgecolor="white")
         ax.set_yticks(height, labels=[wrapped(label) for label in rows["label"]])
         ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.xaxis.set_major_formatter(tick)
+        short_ticks(ax.xaxis, low, high)
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
         ax.set_ylim(-0.7, len(rows) - 0.3)
@@ -261,7 +268,7 @@ def toc_plot(curves: list[tuple[str, pd.DataFrame]], *, outcome: str) -> str:
             ax.set_visible(False)
         for ax in axes[:, 0]:
             ax.set_ylabel(f"gain over treating at random\n({short(outcome, longest=LABEL)})")
-            ax.yaxis.set_major_formatter(tick)
+            short_ticks(ax.yaxis, *(curve["conf_high"].to_numpy(dtype=float) for _, curve in curves))
         figure.supxlabel("share of units treated, highest ranked first (%)", fontsize=9.5)
 
     return as_svg(draw, height=0.5 + 2.6 * (-(-len(curves) // 2)))
@@ -305,7 +312,7 @@ def effects_histogram(
         if min(effects.min(), low) <= 0 <= max(effects.max(), high):
             ax.axvline(0, color=MUTED, linewidth=0.9)
         ax.set_xlabel(f"predicted effect on {short(outcome)}")
-        ax.xaxis.set_major_formatter(tick)
+        short_ticks(ax.xaxis, effects)
         ax.set_ylabel("units" if np.allclose(weights, 1) else "units (weighted)")
         _legend_above(ax)
 

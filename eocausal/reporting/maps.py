@@ -12,7 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.reporting.figures import CONTROL, INK, LABEL, MUTED, PALE, TREATED, WIDTH, as_png, short, tick
+from eocausal.reporting.figures import (
+    CONTROL,
+    INK,
+    LABEL,
+    MUTED,
+    PALE,
+    TREATED,
+    WIDTH,
+    as_png,
+    short,
+    short_ticks,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,9 +66,11 @@ def units_map(people: pd.DataFrame, *, has_arms: bool) -> str:
         else:
             legend.append(_points(ax, extent.places(kept)[1], INK, f"{len(kept):,} units"))
         extent.finish(ax)
-        figure.legend(handles=legend, loc="outside lower center", ncols=len(legend), markerscale=1.2)
+        # two rows when one would be wider than the page
+        columns = len(legend) if len(legend) <= 3 else 2
+        figure.legend(handles=legend, loc="outside lower center", ncols=columns, markerscale=1.2)
 
-    return as_png(draw, height=extent.height + 0.45)
+    return as_png(draw, height=extent.height + 0.55)
 
 
 def effects_map(people: pd.DataFrame, effects: FloatArray, *, outcome: str) -> str:
@@ -78,11 +91,12 @@ def effects_map(people: pd.DataFrame, effects: FloatArray, *, outcome: str) -> s
         extent.finish(ax)
         ends = {(True, True): "both", (True, False): "min", (False, True): "max", (False, False): "neither"}
         bar = figure.colorbar(
-            drawn, ax=ax, shrink=0.85, pad=0.02, aspect=28, format=tick,
+            drawn, ax=ax, shrink=0.85, pad=0.02, aspect=28,
             extend=ends[bool(values.min() < low), bool(values.max() > high)],
         )  # fmt: skip
         bar.set_label(f"predicted effect\non {short(outcome, longest=LABEL)}")
         bar.outline.set_visible(False)
+        short_ticks(bar.ax.yaxis, values)
 
     return as_png(draw, height=extent.height + 0.1)
 

@@ -37,6 +37,9 @@ MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EN DASH}"
 # A table longer than this shows its most telling rows and says so.
 LONGEST_TABLE = 40
+UNEQUAL_UNITS = (
+    "Numbers of units differ because methods with covariates or images leave out units that miss them."
+)
 
 
 def decimals_for(errors: Iterable[float], *, digits: int = 2) -> int | None:
@@ -160,7 +163,8 @@ def estimates_table(rows: pd.DataFrame, *, truth: float | None) -> Table:
     numeric = tuple(name not in ("Method", "Estimand") for name in columns)
     caption = "Average effects" if several else f"Average effects ({estimands.iloc[0]})"
     caption += "" if truth is None else f"; the truth is {number(truth)}"
-    return Table(caption, tuple(columns), tuple(body), numeric)
+    note = "" if len(set(rows["n"])) == 1 else UNEQUAL_UNITS
+    return Table(caption, tuple(columns), tuple(body), numeric, note)
 
 
 def errors_table(rows: pd.DataFrame) -> Table:

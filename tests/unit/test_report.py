@@ -152,6 +152,25 @@ def test_the_table_shows_the_numbers_of_the_result(study):
     assert row[6:] == ("239", "48")
 
 
+def test_methods_on_different_units_are_told(study):
+    difference, regression = study.estimates
+    told_so = tables.estimates_table(tables.estimate_rows([difference, regression]), truth=None)
+    assert [row[6] for row in told_so.rows] == ["240", "239"]
+    assert told_so.note.startswith("Numbers of units differ")
+    assert tables.estimates_table(tables.estimate_rows([regression]), truth=None).note == ""
+
+
+def test_ticks_of_large_values_are_short():
+    from matplotlib.figure import Figure
+
+    axis = Figure().subplots().xaxis
+    plain = axis.get_major_formatter()
+    figures.short_ticks(axis, np.array([-0.5, np.nan, 9999.0]))
+    assert axis.get_major_formatter() is plain
+    figures.short_ticks(axis, np.array([1.0]), np.array([-20_000.0]))
+    assert axis.get_major_formatter()(-20_000.0, 0) == "−20k"
+
+
 @pytest.mark.parametrize(
     ("value", "decimals", "text"),
     [
