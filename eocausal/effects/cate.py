@@ -17,6 +17,7 @@ from eocausal.effects.ate import (
     arm_counts,
     doubly_robust_scores,
     few_clusters,
+    ignorability,
     provenance,
     settings_for,
 )
@@ -336,7 +337,7 @@ def _average(
         vcov=vcov_label(kind, name),
         variance=score_variance(values, vcov=kind, clusters=labels),
         groups=groups,
-        assumptions=("effects depend on the units only through covariates and features that enter",),
+        assumptions=(ignorability(design, design.table.propensity is not None),),
         warnings=(*design.table.notes, *few_clusters(design, labels), *warnings),
         diagnostics={**arm_counts(design, labels), **diagnostics},
         provenance=provenance(design, settings),

@@ -237,5 +237,5 @@ def _assumptions(source: Cate | Design, named: Mapping[str, Priority | None]) ->
     given = [name for name, value in named.items() if value is not None and not isinstance(value, Cate)]
     external = (f"priorities {given} were fixed without looking at these outcomes",) if given else ()
     own = isinstance(source, Cate) and len(given) < len(named)
-    sequential = ("an average over models trained on growing shares of the folds",) if own else ()
+    sequential = ("the rate is an average over models trained on growing shares of the folds",) if own else ()
     return (*source.assumptions[:1], *sequential, *external) if isinstance(source, Cate) else external

@@ -347,7 +347,7 @@ design:
   propensity: 0.5
 
 effects:
-  ate: [difference, regression, ipw, aipw]
+  ate: [aipw, difference, regression, ipw]
   cate: {{learner: causal_forest, trees: 500}}
   rate: [AUTOC, QINI]
   folds: {{kind: cluster, k: 5}}

@@ -215,7 +215,9 @@ class FoldsSpec(_Block):
 class EffectsSpec(_Block):
     """What is estimated."""
 
-    ate: Annotated[Methods, Field(min_length=1)] = Field(description="Methods for the average effect.")
+    ate: Annotated[Methods, Field(min_length=1)] = Field(
+        description="Methods for the average effect; the first is the headline of the report."
+    )
     cate: CateSpec | None = Field(None, description="Effects by unit; null for none.")
     rate: Targets = Field((), description="Whether the ranking by effect finds those who gain.")
     folds: FoldsSpec | None = Field(
