@@ -298,7 +298,7 @@ def _cross_fit_effects(
     progress: bool,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return out-of-fold effects and errors, and effects from models of earlier folds only."""
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     k = int(fold_of.max()) + 1
     effects, errors = np.zeros(len(design)), np.zeros(len(design))

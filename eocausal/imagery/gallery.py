@@ -61,15 +61,16 @@ def stretch(pixels: Pixels, mask: Bools) -> npt.NDArray[np.uint8]:
 
 def contact_sheet(pictures: npt.NDArray[np.uint8], titles: Sequence[Any], *, columns: int) -> Figure:
     """Draw pictures side by side with a title each; nothing is shown."""
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     columns = max(1, min(columns, len(pictures)))
     rows = -(-len(pictures) // columns)
-    figure, axes = plt.subplots(rows, columns, squeeze=False, figsize=(1.6 * columns, 1.8 * rows))
+    # not through pyplot: a notebook would show such a figure twice
+    figure = Figure(figsize=(1.6 * columns, 1.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for ax in axes.ravel():
         ax.set_axis_off()
     for ax, picture, title in zip(axes.ravel(), pictures, titles):
         ax.imshow(picture, interpolation="nearest")
         ax.set_title(str(title), fontsize=8)
-    figure.tight_layout()
-    return figure  # type: ignore[no-any-return]
+    return figure

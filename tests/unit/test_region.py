@@ -71,7 +71,7 @@ def test_the_truth_is_the_mean_and_spread_of_the_effects(region: Region, units: 
     assert truth["simulated"] is True
     assert region.true_ate == truth["true_ate"] == units["true_effect"].mean()
     assert region.true_ate == pytest.approx(0.5, abs=1e-6)
-    assert units["true_effect"].std(ddof=0) == pytest.approx(0.3, abs=1e-5)
+    assert units["true_effect"].std(ddof=0) == pytest.approx(0.5, abs=1e-5)
     pd.testing.assert_series_equal(region.effects["true_effect"], units["true_effect"])
 
 
@@ -160,7 +160,7 @@ def test_the_written_specification_fits_the_written_files(region: Region) -> Non
     spec = loaded.spec
     assert spec.imagery is not None
     assert spec.imagery.size_m == (960, 3840)
-    assert spec.effects.ate == ("difference", "regression", "ipw", "aipw")
+    assert spec.effects.ate == ("aipw", "difference", "regression", "ipw")
     assert spec.truth is not None
     assert spec.truth.ate == pytest.approx(region.true_ate, abs=1e-6)
     assert "true_effect" not in spec.design.covariates
