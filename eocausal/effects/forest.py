@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from eocausal._checks import one_of
+from eocausal._checks import one_of, whole_number
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.folds import Folds
 from eocausal.inference.nuisance import ColumnReducer, Learners, cross_fit
@@ -74,7 +74,10 @@ class Forest:
 
     def __post_init__(self) -> None:
         one_of(self.engine, tuple(ENGINES), argument="engine", error=EstimationError)
-        if self.trees < TREES_PER_BAG or self.trees % TREES_PER_BAG:
+        for name in ("trees", "min_leaf", "pca"):
+            if getattr(self, name) is not None or name != "pca":
+                whole_number(getattr(self, name), argument=name, error=EstimationError, least=1)
+        if self.trees % TREES_PER_BAG:
             raise EstimationError(
                 explain(f"trees={self.trees}.", rule=f"a multiple of {TREES_PER_BAG}", fix="trees=500")
             )
@@ -82,10 +85,6 @@ class Forest:
             raise EstimationError(
                 explain(f"sample_share={self.sample_share}.", rule="0 < sample_share <= 0.5")
             )
-        if self.pca is not None and self.pca < 1:
-            raise EstimationError(explain(f"pca={self.pca}.", rule="at least 1, or None"))
-        if self.min_leaf < 1:
-            raise EstimationError(explain(f"min_leaf={self.min_leaf}.", rule="at least 1"))
 
 
 @dataclass(frozen=True)

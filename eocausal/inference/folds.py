@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from eocausal._checks import one_of
+from eocausal._checks import one_of, whole_number
 from eocausal.errors import EstimationError, explain
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class Folds:
 
     def __post_init__(self) -> None:
         one_of(self.kind, ("cluster", "random"), argument="kind", error=EstimationError)
-        if not isinstance(self.k, int) or self.k < 2:
-            raise EstimationError(explain(f"k={self.k!r} folds.", rule="a whole number of at least 2"))
+        object.__setattr__(self, "k", whole_number(self.k, argument="k", error=EstimationError, least=2))
 
     def assign(self, design: Design, *, seed: int) -> npt.NDArray[np.intp]:
         """Return the fold (n,) of each unit, 0 to k - 1.

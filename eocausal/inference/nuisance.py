@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from eocausal._checks import whole_number
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.folds import group_splits
 
@@ -49,17 +50,21 @@ class Learners:
     pca: int | None = 50
 
     def __post_init__(self) -> None:
-        if self.pca is not None and (not isinstance(self.pca, int) or self.pca < 1):
-            raise EstimationError(explain(f"pca={self.pca!r}.", rule="a whole number of at least 1, or None"))
+        if self.pca is not None:
+            whole_number(self.pca, argument="pca", error=EstimationError, least=1)
         for role, learner, method in (
             ("outcome", self.outcome, "predict"),
             ("propensity", self.propensity, "predict_proba"),
         ):
+            if isinstance(learner, type):
+                raise EstimationError(
+                    explain(f"The {role} learner is a class.", fix=f"Learners({role}={learner.__name__}())")
+                )
             if learner is not None and not (hasattr(learner, "fit") and hasattr(learner, method)):
                 raise EstimationError(
                     explain(
                         f"The {role} learner {type(learner).__name__} has no {method}().",
-                        fix="pass a scikit-learn estimator, not a class or a fitted function",
+                        fix="pass a scikit-learn estimator",
                     )
                 )
 
