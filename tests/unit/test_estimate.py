@@ -1,0 +1,244 @@
+"""The result type: intervals, p-values, other standard errors, differences, tables, files."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import eocausal as ec
+from eocausal.errors import EstimationError
+from eocausal.inference.tables import BROOM, jsonable, two_sided_p
+from tests.studies import FAST, THREE, by_village, design, study
+
+
+@pytest.fixture(scope="module")
+def plain() -> ec.Estimate:
+    return ec.ate(design(study(), propensity=0.5), learners=FAST, folds=THREE)
+
+
+@pytest.fixture(scope="module")
+def clustered() -> ec.Estimate:
+    return ec.ate(design(by_village(), cluster="village"), method="difference")
+
+
+def test_the_standard_error_is_made_of_the_scores(plain: ec.Estimate) -> None:
+    scores = plain.scores[plain.terms[0]].to_numpy()
+    assert plain.std_error == pytest.approx(np.sqrt((scores**2).sum() * 120 / 119) / 120, rel=1e-12)
+    assert plain.scores.index.tolist() == plain.ids.tolist()
+    assert scores.mean() == pytest.approx(0, abs=1e-12)
+
+
+def test_the_clustered_standard_error_is_made_of_the_scores(clustered: ec.Estimate) -> None:
+    table = by_village()
+    sums = clustered.scores["grant"].groupby(table["village"]).sum()
+    factor = 24 / 23 * 119 / 118
+    assert clustered.std_error == pytest.approx(np.sqrt(factor * (sums**2).sum()) / 120, rel=1e-12)
+    assert (clustered.vcov, clustered.n_clusters) == ("cluster(village)", 24)
+
+
+def test_intervals_use_the_t_distribution(clustered: ec.Estimate) -> None:
+    half = stats.t.ppf(0.95, 23) * clustered.std_error
+    assert clustered.ci(0.9) == pytest.approx(
+        (clustered.estimate - half, clustered.estimate + half), rel=1e-12
+    )
+    expected = 2 * stats.t.sf(abs(clustered.estimate - 0.3) / clustered.std_error, 23)
+    assert clustered.p_value(0.3) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("level", [95, 0, 1, -0.1])
+def test_a_level_that_is_no_share_is_refused(plain: ec.Estimate, level: float) -> None:
+    with pytest.raises(EstimationError, match=r"is not a confidence level[\s\S]*0 < level < 1"):
+        plain.ci(level)
+
+
+def test_p_values_far_out_are_not_rounded_to_zero() -> None:
+    p = two_sided_p(np.array([9.0]), np.array([1.0]), df=1e9)
+    assert p[0] == pytest.approx(2.26e-19, rel=0.01)
+
+
+def test_an_exact_zero_without_error_has_p_one_and_another_value_p_zero() -> None:
+    assert two_sided_p(np.array([0.0, 1.0]), np.zeros(2), df=5).tolist() == [1.0, 0.0]
+
+
+def test_other_standard_errors_need_no_refit(clustered: ec.Estimate) -> None:
+    table = by_village()
+    for vcov in ("iid", "hetero", "cluster", {"cluster": "village"}):
+        again = ec.ate(design(table, cluster="village"), method="difference", vcov=vcov)
+        assert clustered.with_vcov(vcov).std_error == again.std_error
+        assert clustered.with_vcov(vcov).estimate == clustered.estimate
+    given = clustered.with_vcov({"cluster": table["village"].rename("place").sample(frac=1, random_state=0)})
+    assert given.vcov == "cluster(place)"
+    assert given.std_error == clustered.std_error
+    assert given.with_vcov("iid").with_vcov({"cluster": "place"}).std_error == clustered.std_error
+
+
+def test_a_difference_has_the_joint_standard_error_of_stacked_scores() -> None:
+    table = study()
+    naive = ec.ate(design(table), method="difference")
+    adjusted = ec.ate(design(table), method="regression")
+    found = naive - adjusted
+    gap = naive.score_values[:, 0] - adjusted.score_values[:, 0]
+    assert found.estimate == pytest.approx(naive.estimate - adjusted.estimate, rel=1e-12)
+    assert found.std_error == pytest.approx(np.sqrt(120 / 119 * (gap**2).sum()) / 120, rel=1e-12)
+    assert found.std_error < np.hypot(naive.std_error, adjusted.std_error)
+    reverse = adjusted - naive
+    assert (reverse.estimate, reverse.std_error) == (
+        -found.estimate,
+        pytest.approx(found.std_error, rel=1e-12),
+    )
+
+
+def test_nothing_differs_from_itself(plain: ec.Estimate) -> None:
+    gap = plain - plain
+    assert (gap.estimate, gap.std_error, gap.p_value()) == (0.0, 0.0, 1.0)
+
+
+def test_a_difference_on_partly_shared_units_by_hand() -> None:
+    table = study()
+    first = ec.ate(design(table.iloc[:80]), method="difference")
+    second = ec.ate(design(table.iloc[40:]), method="difference")
+    found = first - second
+    stacked = pd.DataFrame(
+        {
+            "first": first.scores["grant"] / 80,
+            "second": second.scores["grant"] / 80,
+        }
+    )
+    by_hand = (stacked["first"].fillna(0) - stacked["second"].fillna(0)).to_numpy()
+    assert len(by_hand) == found.n == 120
+    assert found.std_error == pytest.approx(np.sqrt(120 / 119 * (by_hand**2).sum()), rel=1e-12)
+
+
+def test_estimates_of_disjoint_units_are_independent() -> None:
+    table = study(400)
+    first = ec.ate(design(table.iloc[:200]), method="difference")
+    second = ec.ate(design(table.iloc[200:]), method="difference")
+    assert (first - second).std_error == pytest.approx(np.hypot(first.std_error, second.std_error), rel=5e-3)
+
+
+def test_a_clustered_difference_sums_within_clusters_of_both() -> None:
+    table = by_village()
+    first = ec.ate(design(table.iloc[:80], cluster="village"), method="difference")
+    second = ec.ate(design(table.iloc[40:], cluster="village"), method="difference")
+    unit = (first.scores["grant"] / 80).sub(second.scores["grant"] / 80, fill_value=0)
+    sums = unit.groupby(table["village"].reindex(unit.index)).sum()
+    factor = 24 / 23 * 119 / 118
+    assert (first - second).std_error == pytest.approx(np.sqrt(factor * (sums**2).sum()), rel=1e-12)
+    assert (first - second).vcov == "cluster(village)"
+
+
+def test_compare_holds_each_estimate_and_their_covariance() -> None:
+    table = study()
+    results = {method: ec.ate(design(table), method=method) for method in ("difference", "regression")}
+    found = ec.compare(**results)
+    assert found.terms == ("difference", "regression")
+    np.testing.assert_array_equal(found.estimate, [result.estimate for result in results.values()])
+    np.testing.assert_allclose(found.std_error, [result.std_error for result in results.values()], rtol=1e-12)
+    cross = results["difference"].score_values[:, 0] @ results["regression"].score_values[:, 0]
+    assert found.variance.matrix[0, 1] == pytest.approx(120 / 119 * cross / 120**2, rel=1e-12)
+    assert found.ci().shape == (2, 2)
+
+
+def test_compare_refuses_what_does_not_go_together(plain: ec.Estimate, clustered: ec.Estimate) -> None:
+    with pytest.raises(EstimationError, match="compare\\(\\) got no estimates"):
+        ec.compare()
+    with pytest.raises(EstimationError, match=r"different standard errors[\s\S]*with_vcov"):
+        ec.compare(a=plain, b=clustered)
+    with pytest.raises(EstimationError, match=r"one term[\s\S]*1 \(b\)"):
+        ec.compare(a=plain, b=ec.compare(c=plain, d=plain))
+    table = by_village()
+    other = ec.ate(design(table.assign(village=table["village"] // 2 * 2 + 1 - table["village"] % 2),
+                          cluster="village"), method="difference")  # fmt: skip
+    with pytest.raises(EstimationError, match="different 'village' in the two results"):
+        ec.compare(a=clustered, b=other)
+
+
+def test_half_sample_errors_of_separate_runs_are_not_joined() -> None:
+    rng = np.random.default_rng(0)
+    scores, clusters = rng.normal(size=60), np.arange(60) // 3
+    one, two = (ec.rate_from_scores(scores, rng.normal(size=60), clusters=clusters).rates for _ in range(2))
+    with pytest.raises(EstimationError, match=r"Half-sample[\s\S]*priority=\{"):
+        _ = one - two
+    joined = one.with_vcov("cluster") - two.with_vcov("cluster")
+    sums = np.bincount(clusters, weights=(one.score_values - two.score_values)[:, 0])
+    assert joined.std_error == pytest.approx(np.sqrt(20 / 19 * (sums**2).sum()) / 60, rel=1e-12)
+
+
+def test_ids_of_other_kinds_are_not_matched(plain: ec.Estimate) -> None:
+    table = study()
+    text = ec.ate(design(table.set_axis(table.index.astype(str)), propensity=0.5), learners=FAST, folds=THREE)
+    with pytest.raises(EstimationError, match="ids of different kinds"):
+        _ = plain - text
+
+
+def test_the_table_has_brooms_columns(plain: ec.Estimate) -> None:
+    frame = plain.to_frame(0.8)
+    assert tuple(frame.columns) == BROOM
+    row = frame.iloc[0]
+    assert (row["estimate"], row["std_error"], row["n"]) == (plain.estimate, plain.std_error, 120)
+    assert (row["conf_low"], row["conf_high"]) == plain.ci(0.8)
+    assert row["statistic"] == pytest.approx(plain.estimate / plain.std_error, rel=1e-12)
+    assert row["p_value"] == plain.p_value()
+    assert frame["n_clusters"].isna().all()
+
+
+def test_a_result_goes_through_json(plain: ec.Estimate, clustered: ec.Estimate) -> None:
+    for result in (plain, clustered, ec.compare(a=plain, b=plain)):
+        text = json.dumps(result.to_dict(scores=True), allow_nan=False)
+        back = ec.Estimate.from_dict(json.loads(text))
+        assert back == result
+        np.testing.assert_array_equal(back.ci(), result.ci())
+        assert back.with_vcov("hetero").std_error == pytest.approx(
+            result.with_vcov("hetero").std_error, rel=1e-15
+        )
+        assert back.ids.dtype.kind == result.ids.dtype.kind
+
+
+def test_units_are_not_told_unless_asked(plain: ec.Estimate) -> None:
+    content = plain.to_dict()
+    assert not {"ids", "score_values", "groups"} & set(content)
+    with pytest.raises(EstimationError, match=r"no unit-level scores[\s\S]*to_dict\(scores=True\)"):
+        ec.Estimate.from_dict(content)
+
+
+def test_equal_by_value_and_not_otherwise(plain: ec.Estimate, clustered: ec.Estimate) -> None:
+    assert plain == plain.with_vcov("iid")
+    assert plain != plain.with_vcov("hetero")
+    assert plain != clustered
+    assert plain != 3
+
+
+def test_json_content_is_plain() -> None:
+    content = jsonable({"a": np.float64(np.nan), "b": (np.int64(2), np.inf), "c": np.arange(2), 3: True})
+    assert content == {"a": None, "b": [2, None], "c": [0, 1], "3": True}
+
+
+def test_texts_are_short_and_escaped(clustered: ec.Estimate) -> None:
+    from dataclasses import replace
+
+    noisy = replace(clustered, terms=("a_b & c <b>",), warnings=tuple(f"w{k}" for k in range(40)))
+    assert len(noisy.summary().splitlines()) <= 25
+    assert "36 more warnings" in noisy.summary()
+    assert len(repr(noisy).splitlines()) == 1
+    assert "<b>" not in noisy._repr_html_()
+    assert r"a\_b \& c" in noisy.to_latex()
+
+
+@pytest.mark.parametrize(
+    ("vcov", "words"),
+    [
+        ("robust", "vcov='robust' is not known"),
+        ({"conley": "50km"}, r"is not known[\s\S]*\{'cluster': name or Series\}"),
+        ({"cluster": "district"}, r"'district' is not stored[\s\S]*\['village'\]"),
+        ({"cluster": pd.Series([1, 2], index=[100, 103])}, r"missing for some units[\s\S]*118 \(106, "),
+        ({"cluster": pd.Series([1, 2, 3], index=[100, 100, 103])}, r"several values[\s\S]*1 \(100\)"),
+        ({"cluster": np.arange(120)}, r"cluster is a ndarray[\s\S]*Series of labels by unit id"),
+    ],
+)
+def test_other_standard_errors_that_cannot_be(clustered: ec.Estimate, vcov: object, words: str) -> None:
+    with pytest.raises(EstimationError, match=words):
+        clustered.with_vcov(vcov)
