@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0.dev0"
 
 # Public name -> the module that holds it. No module of this package has the name of a public verb, because
-# importing a submodule would put it in the verb's place.
+# importing a submodule would put it in the verb's place. Each name stands again at the end, for type checkers.
 _HOME = {
     "Units": "eocausal.units",
     "read_units": "eocausal.units",
@@ -43,7 +43,7 @@ _HOME = {
 }
 _MODULES = ("errors",)
 
-__all__ = sorted([*_HOME, *_MODULES])  # noqa: PLE0605 - the public surface is the table above
+__all__ = sorted([*_HOME, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:
@@ -60,5 +60,32 @@ def __dir__() -> list[str]:
     return [*__all__, "__version__"]
 
 
+# the same names for type checkers and editors, which do not run __getattr__
 if TYPE_CHECKING:
     from eocausal import errors as errors
+    from eocausal.design import Design as Design
+    from eocausal.effects.ate import ate as ate
+    from eocausal.effects.cate import Cate as Cate
+    from eocausal.effects.cate import cate as cate
+    from eocausal.effects.forest import Forest as Forest
+    from eocausal.embeddings import Embeddings as Embeddings
+    from eocausal.embeddings import read_embeddings as read_embeddings
+    from eocausal.encoders.image_stats import ImageStats as ImageStats
+    from eocausal.encoders.random_features import RandomFeatures as RandomFeatures
+    from eocausal.evaluate.balance import balance as balance
+    from eocausal.evaluate.overlap import overlap as overlap
+    from eocausal.evaluate.rate import rate as rate
+    from eocausal.evaluate.rate import rate_from_scores as rate_from_scores
+    from eocausal.imagery.arrays import chips_from_arrays as chips_from_arrays
+    from eocausal.imagery.chips import Chips as Chips
+    from eocausal.imagery.chips import chips as chips
+    from eocausal.inference.estimate import Estimate as Estimate
+    from eocausal.inference.estimate import compare as compare
+    from eocausal.inference.folds import Folds as Folds
+    from eocausal.inference.nuisance import Learners as Learners
+    from eocausal.pipeline import run as run
+    from eocausal.reporting.report import report as report
+    from eocausal.runner.embed import embed as embed
+    from eocausal.simulate.region import simulate_region as simulate_region
+    from eocausal.units import Units as Units
+    from eocausal.units import read_units as read_units

@@ -152,9 +152,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
         }
     with clock.step("effects by unit"):
         found = _cate(asked, design, folds, progress)
-        rates = {
-            target: rate(found, target=target, seed=asked.seed) for target in asked.effects.rate if found
-        }
+        rates = {} if found is None else _rates(asked, found)
     made = Run(
         folder=folder,
         report=folder / "report.html",

@@ -91,7 +91,7 @@ def report(
 
 
 def _sections(study: Study, *, progress: bool) -> list[Section]:
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     from eocausal.reporting.sections import SECTIONS, build_section
 
