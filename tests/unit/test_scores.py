@@ -12,7 +12,7 @@ from eocausal.inference.variance import score_variance
 
 def _draw(seed: int, n: int = 40) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    covariates = rng.normal(size=(n, 2)) + [3.0, -1.0]
+    covariates = rng.normal(size=(n, 2)) + np.array([3.0, -1.0])
     propensity = rng.uniform(0.2, 0.8, size=n)
     treatment = (rng.uniform(size=n) < propensity).astype(float)
     treatment[:6] = [0, 1, 0, 1, 0, 1]

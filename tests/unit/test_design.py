@@ -1,0 +1,213 @@
+"""The frozen design: what it reads, ties together, leaves out, parts and hashes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import eocausal as ec
+from eocausal.errors import DesignError
+from tests.studies import FAST, FOREST, THREE, by_village, design, images, study
+
+
+def _units(table: pd.DataFrame, **options: object) -> ec.Units:
+    frame = table.reset_index().assign(lon=34 + table["age"].to_numpy() / 100, lat=1.0)
+    return ec.read_units(frame, id="id", lon="lon", lat="lat", **options)
+
+
+def test_arrays_are_the_columns_in_the_order_of_the_table() -> None:
+    table = study()
+    read = design(table, cluster="village", weights="weight", propensity="p").table
+    for name, column in (("outcome", "income"), ("treatment", "grant"), ("weights", "weight"),
+                         ("clusters", "village"), ("propensity", "p")):  # fmt: skip
+        np.testing.assert_array_equal(getattr(read, name), table[column])
+    np.testing.assert_array_equal(read.covariates, table[["age", "wealth"]])
+    np.testing.assert_array_equal(read.ids, table.index)
+
+
+def test_units_and_a_plain_table_make_the_same_design() -> None:
+    table = study()
+    plain = design(table, features=images())
+    units = design(_units(table, image_key="village"), features=images())
+    for name in ("ids", "outcome", "treatment", "covariates", "features", "image_keys"):
+        np.testing.assert_array_equal(getattr(plain.table, name), getattr(units.table, name))
+    np.testing.assert_array_equal(plain.groups, units.groups)
+    assert plain.cluster_labels().keys() == units.cluster_labels().keys() == {"village"}
+    for method in ("difference", "regression", "aipw"):
+        found = [ec.ate(one, method=method, learners=FAST, folds=THREE) for one in (plain, units)]
+        assert found[0].estimate == found[1].estimate
+        assert found[0].vcov == found[1].vcov == "cluster(village)"
+        assert found[0].std_error == found[1].std_error
+
+
+def test_features_are_joined_by_image() -> None:
+    table, features = study(), images()
+    read = design(table, features=features).table
+    for i in (0, 17, 119):
+        key = int(table["village"].iloc[i])
+        np.testing.assert_array_equal(read.features[i], features.values[features.keys.tolist().index(key)])
+    assert read.feature_blocks == {"features": (0, 6)}
+
+
+def test_text_becomes_columns_without_the_first_level() -> None:
+    table = study().assign(
+        region=lambda t: np.array(["c", "a", "b"])[t["village"] % 3], female=lambda t: t["age"] > 0
+    )
+    read = design(table, covariates=["region", "female"]).table
+    assert read.covariate_names == ("region[b]", "region[c]", "female")
+    np.testing.assert_array_equal(read.covariates[:, 0], table["region"] == "b")
+    np.testing.assert_array_equal(read.covariates[:, 1], table["region"] == "c")
+    np.testing.assert_array_equal(read.covariates[:, 2], table["female"])
+
+
+def test_units_left_out_are_counted_by_arm_for_each_reason() -> None:
+    table = study()
+    table.loc[table.index[[0, 1, 2]], "income"] = np.nan
+    table.loc[table.index[[2, 5]], "age"] = np.nan
+    table["village"] = table["village"].where(np.arange(120) != 9, 999)
+    made = design(table, features=images(), missing="drop")
+    assert len(made) == 115
+
+    def arms(rows: list[int]) -> str:
+        treated = int(table["grant"].iloc[rows].sum())
+        return rf"left out: {len(rows)} units ({treated} treated, {len(rows) - treated} control)"
+
+    assert made.table.notes == (
+        f"{arms([0, 1, 2])} with no outcome 'income'",
+        f"{arms([9])} with no usable image",
+        f"{arms([2, 5])} with no covariate 'age'",
+    )
+    gone = set(table.index[[0, 1, 2, 5, 9]])
+    assert not gone & set(made.table.ids.tolist())
+
+
+def test_every_result_says_what_was_left_out() -> None:
+    table = study()
+    table.loc[table.index[[0, 1, 2]], "income"] = np.nan
+    treated = int(table["grant"].iloc[:3].sum())
+    words = f"left out: 3 units ({treated} treated, {3 - treated} control) with no outcome 'income'"
+    asked = design(table, missing="drop", propensity=0.5)
+    found = ec.cate(asked, learner=FOREST, learners=FAST, folds=THREE)
+    results = [
+        *(ec.ate(asked, method=method, learners=FAST, folds=THREE) for method in ("aipw", "ipw", "regression",
+                                                                                 "difference")),
+        found,
+        ec.rate(found, replicates=50),
+        ec.rate(asked, priority="age", replicates=50),
+        ec.balance(asked),
+        ec.overlap(asked, learners=FAST, folds=THREE),
+        ec.compare(a=ec.ate(asked, method="ipw"), b=ec.ate(asked, method="difference")),
+    ]  # fmt: skip
+    for result in results:
+        assert words in result.warnings
+    assert not ec.balance(design(study())).warnings
+
+
+def test_the_difference_keeps_units_that_miss_only_what_it_does_not_use() -> None:
+    table = study()
+    table.loc[table.index[:10], "age"] = np.nan
+    asked = design(table, missing="drop")
+    found = ec.ate(asked, method="difference")
+    assert (found.n, ec.ate(asked, method="regression").n) == (120, 110)
+    assert not found.warnings
+    by_hand = table["income"][table["grant"] == 1].mean() - table["income"][table["grant"] == 0].mean()
+    assert found.estimate == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_the_difference_of_a_part_is_of_that_part() -> None:
+    table = study()
+    table.loc[table.index[:10], "age"] = np.nan
+    asked = design(table, missing="drop", features=images())
+    part = asked.take(np.arange(50))
+    found = ec.ate(part, method="difference")
+    assert set(found.ids.tolist()) == set(part.table.ids.tolist())
+
+
+@pytest.mark.parametrize("rows", [np.arange(120) % 3 == 0, np.arange(0, 120, 3)])
+def test_take_keeps_columns_and_their_values(rows: np.ndarray) -> None:
+    table = study().assign(
+        region=lambda t: np.where(np.arange(120) % 3 == 0, "b", np.where(t["age"] > 0, "a", "c"))
+    )
+    whole = design(table, covariates=["age", "region"], features=images(), cluster="village")
+    part = whole.take(rows)
+    assert part.table.covariate_names == whole.table.covariate_names
+    for name in ("ids", "outcome", "covariates", "features", "clusters", "image_keys"):
+        np.testing.assert_array_equal(getattr(part.table, name), getattr(whole.table, name)[rows])
+    assert len(part.groups) == 40
+    assert len(whole.groups) == 120
+    np.testing.assert_array_equal(part.take(np.arange(9)).table.ids, whole.table.ids[rows][:9])
+
+
+def test_take_counts_in_the_units_that_entered() -> None:
+    table = study()
+    table.loc[table.index[:5], "income"] = np.nan
+    made = design(table, missing="drop")
+    assert made.take(np.arange(20)).table.ids.tolist() == table.index[5:25].tolist()
+    with pytest.raises(DesignError, match=r"mask has shape \(120,\), the design has 115 units"):
+        made.take(np.ones(120, dtype=bool))
+
+
+def test_other_outcomes_on_the_same_design() -> None:
+    table = study()
+    other = design(table).with_outcome("weight")
+    np.testing.assert_array_equal(other.table.outcome, table["weight"])
+    assert other.fingerprint != design(table).fingerprint
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_split_parts_share_no_village_and_no_image(seed: int) -> None:
+    whole = design(by_village(), cluster="village", features=images())
+    first, second = whole.split(0.4, seed=seed)
+    assert len(first) + len(second) == 120
+    assert not set(first.table.clusters) & set(second.table.clusters)
+    assert not set(first.table.ids) & set(second.table.ids)
+    again, _ = whole.split(0.4, seed=seed)
+    np.testing.assert_array_equal(again.table.ids, first.table.ids)
+
+
+def test_clusters_reach_folds_labels_and_groups() -> None:
+    made = design(by_village(), cluster="village")
+    table = by_village()
+    np.testing.assert_array_equal(made.cluster_labels()["village"], table["village"])
+    same = made.groups[:, None] == made.groups
+    np.testing.assert_array_equal(same, table["village"].to_numpy()[:, None] == table["village"].to_numpy())
+
+
+def test_the_fingerprint_depends_on_what_enters_and_on_nothing_else() -> None:
+    table = study()
+    base = design(table, cluster="village").fingerprint
+    assert design(table.assign(extra=1), cluster="village").fingerprint == base
+    for other in (table.assign(income=table["income"] + 1e-9), table.assign(age=table["age"] * 2),
+                  table.assign(village=table["village"] + 1), table.set_axis(table.index + 1)):  # fmt: skip
+        assert design(other, cluster="village").fingerprint != base
+    assert design(table, cluster="village", propensity=0.5).fingerprint != base
+
+
+def test_inputs_are_not_changed_and_later_changes_do_not_reach_in() -> None:
+    table, features = study(), images()
+    before, values = table.copy(deep=True), features.values.copy()
+    made = design(table, features=features, cluster="village", weights="weight", propensity="p")
+    ec.ate(made, learners=FAST, folds=THREE)
+    found = ec.cate(made, learner=FOREST, learners=FAST, folds=THREE)
+    ec.rate(found, replicates=50)
+    ec.balance(made), ec.overlap(made, learners=FAST, folds=THREE)
+    pd.testing.assert_frame_equal(table, before)
+    np.testing.assert_array_equal(features.values, values)
+    outcome = made.table.outcome.copy()
+    table["income"] = 0.0
+    np.testing.assert_array_equal(made.table.outcome, outcome)
+
+
+def test_a_design_is_frozen() -> None:
+    made = design(study())
+    with pytest.raises(AttributeError):
+        made.outcome = "age"
+
+
+def test_one_line_says_what_it_is() -> None:
+    text = repr(design(by_village(), cluster="village", features=images()))
+    n_treated = int(by_village()["grant"].sum())
+    assert text == (
+        f"Design(income ~ grant: 120 units, {n_treated} treated, 2 covariates, 6 features of 24 images, 24 clusters)"
+    )
