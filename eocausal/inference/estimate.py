@@ -269,6 +269,16 @@ def compare(**estimates: Estimate) -> Estimate:
     ------
     EstimationError
         No estimates, several terms in one, different kinds of standard error, or clusters that disagree.
+
+    Examples
+    --------
+    >>> import eocausal as ec
+    >>> table = pd.DataFrame({"grant": [0, 1] * 20, "age": np.arange(40.0) % 7})
+    >>> table["income"] = 2 * table["grant"] + table["age"]
+    >>> design = ec.Design(table, outcome="income", treatment="grant", covariates=["age"])
+    >>> naive, adjusted = (ec.ate(design, method=method) for method in ("difference", "regression"))
+    >>> ec.compare(naive=naive, adjusted=adjusted).to_frame()[["term", "estimate"]].round(2).to_dict("list")
+    {'term': ['naive', 'adjusted'], 'estimate': [1.95, 2.0]}
     """
     results = list(estimates.values())
     if not results:
