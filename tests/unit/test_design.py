@@ -209,5 +209,6 @@ def test_one_line_says_what_it_is() -> None:
     text = repr(design(by_village(), cluster="village", features=images()))
     n_treated = int(by_village()["grant"].sum())
     assert text == (
-        f"Design(income ~ grant: 120 units, {n_treated} treated, 2 covariates, 6 features of 24 images, 24 clusters)"
+        f"Design(income ~ grant: 120 units, {n_treated} treated, 2 covariates, "
+        "6 features of 24 images, 24 clusters)"
     )

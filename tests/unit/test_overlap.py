@@ -1,0 +1,123 @@
+"""Overlap: AUC by pairs, its error, propensities as they are."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import eocausal as ec
+from eocausal.evaluate.overlap import Overlap, auc_with_influence
+from eocausal.inference.nuisance import propensity_out_of_fold
+from tests.studies import FAST, THREE, by_village, design, study
+
+
+def _pairs(score: np.ndarray, label: np.ndarray) -> float:
+    won = [
+        1.0 if score[i] > score[j] else 0.5 if score[i] == score[j] else 0.0
+        for i in range(len(score)) if label[i] == 1
+        for j in range(len(score)) if label[j] == 0
+    ]  # fmt: skip
+    return sum(won) / len(won)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("decimals", [8, 1])
+def test_auc_is_the_share_of_pairs_in_order(seed: int, decimals: int) -> None:
+    rng = np.random.default_rng(seed)
+    label = (rng.uniform(size=41) < 0.4).astype(float)
+    score = np.round(rng.normal(size=41) + label, decimals)
+    auc, influence = auc_with_influence(score, label)
+    assert auc == pytest.approx(_pairs(score, label), abs=1e-12)
+    assert influence.mean() == pytest.approx(0, abs=1e-12)
+    reverse, _ = auc_with_influence(-score, label)
+    assert reverse == pytest.approx(1 - auc, abs=1e-12)
+
+
+def test_the_error_of_the_auc_is_delongs() -> None:
+    rng = np.random.default_rng(0)
+    label = (rng.uniform(size=60) < 0.4).astype(float)
+    score = np.round(rng.normal(size=60) + label, 1)
+    influence = auc_with_influence(score, label)[1]
+    pos, neg = score[label == 1], score[label == 0]
+    v10 = [np.mean([1.0 if a > b else 0.5 if a == b else 0 for b in neg]) for a in pos]
+    v01 = [np.mean([1.0 if a > b else 0.5 if a == b else 0 for a in pos]) for b in neg]
+    delong = np.var(v10) / len(pos) + np.var(v01) / len(neg)
+    assert (influence**2).sum() / 60**2 == pytest.approx(delong, rel=1e-12)
+
+
+def test_the_error_of_the_auc_is_close_to_the_jackknife() -> None:
+    rng = np.random.default_rng(1)
+    label = (rng.uniform(size=300) < 0.4).astype(float)
+    score = rng.normal(size=300) + label
+    _, influence = auc_with_influence(score, label)
+    leave_one = [auc_with_influence(np.delete(score, i), np.delete(label, i))[0] for i in range(300)]
+    jackknife = np.sqrt(299 / 300 * ((leave_one - np.mean(leave_one)) ** 2).sum())
+    assert np.sqrt((influence**2).sum()) / 300 == pytest.approx(jackknife, rel=0.02)
+
+
+def test_propensities_are_out_of_fold_and_as_they_are() -> None:
+    asked = design(study(selected=True))
+    found = ec.overlap(asked, learners=FAST, folds=THREE, seed=3)
+    expected, _ = propensity_out_of_fold(asked, THREE.assign(asked, seed=3), FAST, seed=3)
+    np.testing.assert_array_equal(found.propensity, expected)
+    np.testing.assert_array_equal(found.treatment, asked.table.treatment)
+    assert found.estimate == pytest.approx(_pairs(expected, asked.table.treatment), abs=1e-12)
+
+
+def test_a_known_propensity_is_set_aside() -> None:
+    table = study(selected=True)
+    known = ec.overlap(design(table, propensity="p"), learners=FAST, folds=THREE)
+    np.testing.assert_array_equal(
+        known.propensity, ec.overlap(design(table), learners=FAST, folds=THREE).propensity
+    )
+
+
+def test_a_trial_has_no_auc_and_selection_has_one() -> None:
+    low, high = ec.overlap(design(study(600)), learners=FAST).ci(0.999)
+    assert low < 0.5 < high
+    selected = ec.overlap(design(study(600, selected=True)), learners=FAST)
+    assert selected.p_value(0.5) < 1e-6
+    assert selected.estimate > 0.6
+
+
+def test_the_table_by_arm() -> None:
+    found = ec.overlap(design(study(400, selected=True)), learners=FAST)
+    frame = found.to_frame().set_index("arm")
+    for name, arm in (("treated", 1), ("control", 0)):
+        values = found.propensity[found.treatment == arm]
+        assert frame.loc[name, "n"] == values.size
+        assert frame.loc[name, "median"] == np.median(values)
+        outside = sum(1 for p in values if p < 0.05 or p > 0.95) / values.size
+        assert frame.loc[name, "share_outside"] == outside
+        w = 1 / values if arm else 1 / (1 - values)
+        assert frame.loc[name, "effective_n"] == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-12)
+
+
+def test_extreme_propensities_are_counted_by_arm() -> None:
+    table = study(400, seed=2)
+    table["age"] = table["age"] + 4 * (table["grant"] - 0.5)
+    found = ec.overlap(design(table), learners=FAST)
+    outside = (found.propensity < 0.05) | (found.propensity > 0.95)
+    treated, control = (int(outside[found.treatment == arm].sum()) for arm in (1, 0))
+    assert treated + control > 20
+    assert any(f"{treated} treated and {control} control units" in text for text in found.warnings)
+
+
+def test_a_result_goes_through_json_and_clusters_reach_it() -> None:
+    found = ec.overlap(design(by_village(), cluster="village"), learners=FAST, folds=THREE)
+    assert found.auc.vcov == "cluster(village)"
+    back = Overlap.from_dict(json.loads(json.dumps(found.to_dict(scores=True), allow_nan=False)))
+    assert back == found
+    assert set(found.to_dict()) == {"type", "auc"}
+    assert len(found.summary().splitlines()) <= 25
+
+
+def test_a_plot_counts_every_unit() -> None:
+    import matplotlib.pyplot as plt
+
+    found = ec.overlap(design(study()), learners=FAST, folds=THREE)
+    axes = found.plot()
+    assert sum(abs(patch.get_height()) for patch in axes.patches) == 120
+    plt.close("all")
