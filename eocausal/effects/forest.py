@@ -157,7 +157,7 @@ def _grow_econml(
         n_jobs=forest.n_jobs,
         random_state=seed,
     )
-    sample_weight = None if np.ptp(weights) == 0 else weights
+    sample_weight = None if np.ptp(weights) == 0 else weights / weights.mean()
     grown.fit(columns, treatment_residual, outcome_residual, sample_weight=sample_weight)
     # threads add tree predictions in the order they finish, so predict with one for equal bytes
     grown.n_jobs = 1

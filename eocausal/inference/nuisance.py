@@ -273,7 +273,8 @@ def _fit(model: Any, columns: FloatArray, target: npt.NDArray[Any], weights: Flo
     if np.ptp(weights) == 0:
         return model.fit(columns, target)
     try:
-        return model.fit(columns, target, sample_weight=weights)
+        # a penalty is measured against the sum of the weights, which must not depend on their units
+        return model.fit(columns, target, sample_weight=weights / weights.mean())
     except TypeError as error:
         raise EstimationError(
             explain(
