@@ -223,3 +223,13 @@ def test_plots_return_axes_and_do_not_show() -> None:
     assert axes.get_xlabel() == "estimate with 95% interval"
     assert result.plot(ax=axes) is axes
     plt.close("all")
+
+
+def test_weights_in_other_units_change_nothing_with_the_default_learners_and_in_a_forest() -> None:
+    table = study()
+    asked = [design(table.assign(weight=c * table["weight"]), weights="weight") for c in (1.0, 1e4)]
+    one, two = (ec.ate(made, folds=THREE) for made in asked)
+    assert two.estimate == pytest.approx(one.estimate, rel=1e-9)
+    assert two.std_error == pytest.approx(one.std_error, rel=1e-9)
+    one, two = (ec.cate(made, learner=FOREST, learners=FAST, folds=THREE) for made in asked)
+    np.testing.assert_allclose(two.effect_values, one.effect_values, rtol=1e-6)
