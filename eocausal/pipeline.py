@@ -75,6 +75,10 @@ class Run:
     truth: pd.DataFrame | None
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """One line: what was estimated and where the report is."""
+        return f"Run({', '.join([*self.estimates, *self.rates])}; {self.report})"
+
     def to_frame(self) -> pd.DataFrame:
         """Return every estimate in one table with broom's columns."""
         frames: list[pd.DataFrame] = [result.to_frame() for result in self.estimates.values()]

@@ -108,17 +108,15 @@ def _page(study: Study, sections: list[Section]) -> str:
     policy = (
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            title=words.title(study),
-            question=words.question(study),
-            sections=sections,
-            css=Markup(css),  # our own file, with no text of a user in it
-            policy=policy,
-        )
-    )
+    page = _environment().get_template("report.html.j2")
+    # the definitions at the head of the template leave empty lines before the page
+    return page.render(
+        title=words.title(study),
+        question=words.question(study),
+        sections=sections,
+        css=Markup(css),  # our own file, with no text of a user in it
+        policy=policy,
+    ).lstrip()
 
 
 def _environment() -> Environment:
