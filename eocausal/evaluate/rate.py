@@ -175,14 +175,8 @@ def rate_from_scores(
 
 def _check_options(target: str, grid: npt.ArrayLike | None, replicates: int, seed: int) -> FloatArray:
     one_of(target, ("AUTOC", "QINI"), argument="target", error=EvaluationError)
-    shares = DEFAULT_GRID if grid is None else np.asarray(grid, dtype=float)
-    if (
-        shares.ndim != 1
-        or shares.size == 0
-        or not (np.diff(shares) > 0).all()
-        or shares[0] <= 0
-        or shares[-1] != 1
-    ):
+    shares = DEFAULT_GRID if grid is None else finite("grid", grid, np.size(grid))
+    if not (np.diff(shares) > 0).all() or shares[0] <= 0 or shares[-1] != 1:
         raise EvaluationError(
             explain("grid is not a rising list of shares that ends at 1.", fix="grid=[0.1, 0.2, 0.5, 1.0]")
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eocausal.errors import DesignError, EocausalError, LeakError
+from eocausal.errors import DesignError, EmbeddingsError, EocausalError, LeakError
 from tests.studies import design, images, study
 
 T = study()
@@ -73,7 +73,8 @@ CASES: dict[str, tuple[Callable[[], object], type[EocausalError], list[str]]] = 
     "missing an unknown word": (lambda: design(T, missing="impute"), DesignError, ["missing='impute' is not known", "error, drop"]),
     "features a table": (lambda: design(T, features=images().to_frame()), DesignError, ["features is a DataFrame", "ec.read_embeddings"]),
     "features without their key": (lambda: design(T.drop(columns="village"), features=images()), DesignError, ["'village' is not in the data (needed to join the features)"]),
-    "keys of another type": (lambda: design(T.assign(village=T["village"].astype(str)), features=images()), DesignError, ["No unit has an image", "keys of the features look like [0, 1, 2]", "astype(str)"]),
+    "keys of another type": (lambda: design(T.assign(village=T["village"].astype(str)), features=images()), EmbeddingsError, ["Keys 'village' are numbers in the embeddings but text here", "astype(int)"]),
+    "keys that do not meet": (lambda: design(T.assign(village=T["village"] + 1000), features=images()), DesignError, ["No unit has an image", "keys of the features look like [0, 1, 2]"]),
     "some images missing": (lambda: design(T, features=images(23)), DesignError, ["no usable image", f"Where: {int((T['village'] == 23).sum())} (", "missing='drop'"]),
     "share beyond one": (lambda: design(T).split(1.0, seed=0), DesignError, ["share=1.0 leaves one part empty"]),
     "part of one arm": (lambda: design(T).take(T["grant"].to_numpy() == 1), DesignError, ["and 0 control units", "2 units in each arm"]),
