@@ -48,10 +48,13 @@ def test_equal_weights_give_the_ordinary_variance() -> None:
 
 
 def test_columns_without_spread_have_no_difference_or_an_infinite_one() -> None:
-    t = np.arange(7) % 2 * 1.0
-    columns = np.column_stack([np.full(7, 0.1), np.full(7, 1e9 / 3), t, 1 - t])
-    found = standardised_differences(columns, t, weights=np.arange(1.0, 8))
-    assert found.tolist() == [0, 0, np.inf, -np.inf]
+    rng = np.random.default_rng(0)
+    t, weights = np.arange(241) % 2 * 1.0, rng.uniform(0.5, 2, size=241)
+    # sums of these round, so that means of the arms differ in the last digit
+    columns = np.column_stack([np.full(241, 30.1), np.full(241, 0.1), np.full(241, 1e9 / 3), t, 1 - t])
+    assert (np.average(columns[t == 1, :3], axis=0) != columns[0, :3]).any()
+    found = standardised_differences(columns, t, weights=weights, base_weights=weights)
+    assert found.tolist() == [0, 0, 0, np.inf, -np.inf]
 
 
 def test_the_table_by_hand() -> None:
