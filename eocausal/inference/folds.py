@@ -67,7 +67,9 @@ class Folds:
                 explain(
                     f"{self.k} folds were asked for, but there are {n_groups} groups of units that share a "
                     "cluster or an image.",
-                    fix=f"Folds(k={max(2, n_groups)})",
+                    fix=f"Folds(k={n_groups})"
+                    if n_groups > 1
+                    else "all units are tied together through clusters and images; leave out the units that tie them",
                 )
             )
         return deal(groups, design.table.treatment, k=self.k, seed=seed)[groups]

@@ -57,5 +57,6 @@ def standardised_differences(
 def weighted_variance(columns: FloatArray, weights: FloatArray) -> FloatArray:
     """Return the variance of each column with reliability weights; ``ddof=1`` when the weights are equal."""
     share = weights / weights.sum()
-    centred = columns - share @ columns
+    shifted = columns - columns[0]  # exactly zero where a column is constant
+    centred = shifted - share @ shifted
     return np.asarray(share @ centred**2 / (1 - share @ share))

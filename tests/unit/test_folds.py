@@ -119,3 +119,9 @@ def test_random_folds_are_the_same_where_nothing_is_shared() -> None:
 
 def test_whole_numbers_of_numpy_are_numbers_of_folds() -> None:
     assert set(ec.Folds(k=np.int64(4)).assign(design(study()), seed=0)) == {0, 1, 2, 3}
+
+
+def test_units_that_are_all_tied_are_told_so() -> None:
+    table = study(60, n_villages=12).assign(household=np.arange(60) // 2)
+    with pytest.raises(EstimationError, match=r"there are 1 groups[\s\S]*all units are tied together"):
+        ec.Folds(k=2).assign(design(table, features=images(12), cluster="household"), seed=0)
