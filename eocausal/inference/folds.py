@@ -69,7 +69,7 @@ class Folds:
                     "cluster or an image.",
                     fix=f"Folds(k={n_groups})"
                     if n_groups > 1
-                    else "all units are tied together through clusters and images; leave out the units that tie them",
+                    else "all units are tied together by clusters and images; leave out those that tie them",
                 )
             )
         return deal(groups, design.table.treatment, k=self.k, seed=seed)[groups]
