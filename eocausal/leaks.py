@@ -68,7 +68,8 @@ def function_of_treatment(
         for name, other in (others or {}).items():
             if other is not column and np.allclose(column, treatment * other, equal_nan=True):
                 return f"equals the treatment times {name!r}"
-        return f"is constant among the {'treated' if flat else 'controls'} and varies in the other arm"
+        where = "treated" if flat else "controls"
+        return f"is constant among the {where} and varies in the other arm: made from it, or no overlap"
     if arms[0].max() < arms[1].min() or arms[1].max() < arms[0].min():
         return (
             "separates the arms completely" if _chance_of_separation(treatment, groups) < IMPROBABLE else None

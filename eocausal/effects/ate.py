@@ -9,33 +9,30 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal._checks import one_of, whole_number
-from eocausal._provenance import hash_arrays, versions
+from eocausal._checks import one_of
+from eocausal._provenance import hash_arrays
 from eocausal.design import Design
 from eocausal.errors import EstimationError, explain
 from eocausal.inference import scores
+from eocausal.inference.assemble import assemble
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
 from eocausal.inference.nuisance import (
+    LEADING_COMPONENTS,
     ColumnReducer,
     Learners,
     outcomes_out_of_fold,
     propensity_out_of_fold,
 )
+from eocausal.inference.propensity import propensity_diagnostics, propensity_warnings
+from eocausal.inference.settings import Settings, provenance, settings_for
 from eocausal.inference.smd import standardised_differences
-from eocausal.inference.variance import score_variance
-from eocausal.inference.vcov import VcovChoice, resolve_vcov, vcov_label
+from eocausal.inference.vcov import VcovChoice
 
 FloatArray = npt.NDArray[np.float64]
 
-# Fewer assignment units than this in an arm, and large-sample standard errors are too small.
-FEW_CLUSTERS = 30
-# Propensities outside these bounds are counted in the warnings.
-EXTREME_PROPENSITY = (0.05, 0.95)
 # Standardised mean difference above which a weighted comparison is called unbalanced.
 BALANCED_SMD = 0.1
-# Balance of the image features is judged on this many components of each block.
-LEADING_COMPONENTS = 10
 
 
 @dataclass(frozen=True)
@@ -46,29 +43,6 @@ class Fitted:
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a method may predict: folds, learners, seed."""
-
-    folds: Folds
-    learners: Learners
-    seed: int
-
-
-def settings_for(design: Design, *, folds: Folds | None, learners: Learners | None, seed: int) -> Settings:
-    """Return checked settings with defaults filled in; shared by every verb that takes a design."""
-    folds = Folds() if folds is None else folds
-    learners = Learners() if learners is None else learners
-    for name, value, kind, fix in (
-        ("design", design, Design, "ec.Design(table, outcome=..., treatment=...)"),
-        ("folds", folds, Folds, "ec.Folds(k=5)"),
-        ("learners", learners, Learners, "ec.Learners(outcome=..., propensity=...)"),
-    ):
-        if not isinstance(value, kind):
-            raise EstimationError(explain(f"{name} is {_kind_of(value)}.", fix=f"pass {fix}"))
-    return Settings(folds, learners, whole_number(seed, argument="seed", error=EstimationError))
 
 
 def ate(
@@ -131,24 +105,16 @@ def ate(
     if method == "difference":
         design = design.unadjusted()
     fitted = METHODS[method](design, settings)
-    groups = design.cluster_labels()
-    chosen = vcov if vcov is not None else ("cluster" if groups else "iid")
-    kind, name, labels = resolve_vcov(chosen, groups=groups, ids=design.table.ids)
-    values = fitted.scored.scores[:, None]
-    return Estimate(
+    return assemble(
+        design,
+        [fitted.scored],
         estimand="ate",
         method=method,
         terms=(design.treatment,),
-        values=np.array([fitted.scored.estimate]),
-        ids=design.table.ids,
-        score_values=values,
-        vcov=vcov_label(kind, name),
-        variance=score_variance(values, vcov=kind, clusters=labels, n_params=fitted.scored.n_params),
-        groups=groups if labels is None else {**groups, name: labels},
-        n_params=fitted.scored.n_params,
+        vcov=vcov,
         assumptions=fitted.assumptions,
-        warnings=(*design.table.notes, *few_clusters(design, labels), *fitted.warnings),
-        diagnostics={**arm_counts(design, labels), **fitted.diagnostics},
+        warnings=fitted.warnings,
+        diagnostics=fitted.diagnostics,
         provenance=made,
     )
 
@@ -178,7 +144,7 @@ def _ipw(design: Design, settings: Settings) -> Fitted:
     table = design.table
     folds = settings.folds.assign(design, seed=settings.seed)
     propensity, known = propensity_out_of_fold(design, folds, settings.learners, seed=settings.seed)
-    warnings = list(extreme_propensities(propensity, table.treatment))
+    warnings = propensity_warnings(design, propensity, known)
     if not known:
         warnings.append(
             "the propensity was learned, and this standard error takes it as known: IPW with a learned "
@@ -229,7 +195,7 @@ def doubly_robust_scores(design: Design, settings: Settings) -> tuple[FloatArray
         outcome_control=control,
         outcome_treated=treated,
     )
-    warnings = extreme_propensities(propensity, table.treatment)
+    warnings = propensity_warnings(design, propensity, known)
     width = table.features.shape[1] + len(table.covariate_names)
     smaller_arm = min(table.treatment.sum(), (1 - table.treatment).sum())
     if settings.learners.pca is None and width > smaller_arm / 10:
@@ -245,81 +211,6 @@ def doubly_robust_scores(design: Design, settings: Settings) -> tuple[FloatArray
         **settings.learners.describe(),
     }
     return dr_scores, diagnostics, warnings
-
-
-def arm_counts(design: Design, labels: npt.NDArray[Any] | None) -> dict[str, Any]:
-    """Return how many units, and how many clusters of each kind, the two arms have."""
-    treatment = design.table.treatment
-    counts: dict[str, Any] = {"n_treated": int(treatment.sum()), "n_control": int((1 - treatment).sum())}
-    if labels is not None:
-        share = _cluster_shares(labels, treatment)
-        counts["clusters_treated_only"] = int((share == 1).sum())
-        counts["clusters_control_only"] = int((share == 0).sum())
-        counts["clusters_with_both_arms"] = int(((share > 0) & (share < 1)).sum())
-    return counts
-
-
-def propensity_diagnostics(propensity: FloatArray, treatment: FloatArray, known: bool) -> dict[str, Any]:
-    """Return the range of the propensity and the effective sample size of each arm."""
-    weight = np.where(treatment == 1, 1 / propensity, 1 / (1 - propensity))
-    sizes = {
-        name: float(weight[arm].sum() ** 2 / (weight[arm] ** 2).sum())
-        for name, arm in (("ess_treated", treatment == 1), ("ess_control", treatment == 0))
-    }
-    return {
-        "propensity": "known" if known else "learned out of fold",
-        "propensity_min": float(propensity.min()),
-        "propensity_max": float(propensity.max()),
-        **sizes,
-    }
-
-
-def extreme_propensities(propensity: FloatArray, treatment: FloatArray) -> list[str]:
-    """Return a warning with counts by arm when propensities lie near 0 or 1."""
-    low, high = EXTREME_PROPENSITY
-    extreme = (propensity < low) | (propensity > high)
-    if not extreme.any():
-        return []
-    return [
-        f"{int(extreme[treatment == 1].sum())} treated and {int(extreme[treatment == 0].sum())} control units "
-        f"have a propensity outside [{low}, {high}]; nothing was trimmed"
-    ]
-
-
-def provenance(design: Design, settings: Settings) -> dict[str, Any]:
-    """Return what made a result: data and feature hashes, folds, seed, versions."""
-    features = design.features
-    return {
-        "design": repr(design),
-        "design_hash": design.fingerprint,
-        "features_hash": None if features is None else features.recipe_hash,
-        "folds": {"kind": settings.folds.kind, "k": settings.folds.k},
-        "seed": settings.seed,
-        "versions": versions(),
-    }
-
-
-def _kind_of(value: object) -> str:
-    return f"a {type(value).__name__}" if not isinstance(value, int | float | str) else repr(value)
-
-
-def few_clusters(design: Design, labels: npt.NDArray[Any] | None) -> list[str]:
-    """Return a warning when an arm has few clusters; every clustered standard error carries it."""
-    if labels is None:
-        return []
-    share = _cluster_shares(labels, design.table.treatment)
-    treated, control = int((share > 0).sum()), int((share < 1).sum())
-    if min(treated, control) >= FEW_CLUSTERS:
-        return []
-    return [
-        f"{treated} clusters with treated and {control} with control units: with fewer than {FEW_CLUSTERS} in an "
-        "arm, clustered standard errors are too small"
-    ]
-
-
-def _cluster_shares(labels: npt.NDArray[Any], treatment: FloatArray) -> FloatArray:
-    codes = np.unique(labels, return_inverse=True)[1]
-    return np.asarray(np.bincount(codes, weights=treatment) / np.bincount(codes))
 
 
 def ignorability(design: Design, known: bool) -> str:

@@ -12,15 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal.effects.ate import (
-    Settings,
-    arm_counts,
-    doubly_robust_scores,
-    few_clusters,
-    ignorability,
-    provenance,
-    settings_for,
-)
+from eocausal.effects.ate import doubly_robust_scores, ignorability
 from eocausal.effects.forest import (
     EffectModel,
     Forest,
@@ -29,13 +21,13 @@ from eocausal.effects.forest import (
     resolve_learner,
 )
 from eocausal.errors import EstimationError, explain
+from eocausal.inference.assemble import assemble
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
 from eocausal.inference.nuisance import Learners
 from eocausal.inference.scores import mean_of_scores
-from eocausal.inference.variance import score_variance
-from eocausal.inference.vcov import resolve_vcov, vcov_label
+from eocausal.inference.settings import provenance, settings_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -130,8 +122,11 @@ class Cate:
         frame.attrs["trained_on"] = self.provenance["design_hash"]
         return frame
 
-    def predict(self, design: Design) -> FloatArray:
-        """Return the predicted effect (n,) for the units of another design, from a model of all units here.
+    def predict(self, design: Design) -> pd.Series:
+        """Return the predicted effect by unit id for another design, from a model of all units here.
+
+        The series is marked as trained: to judge it, hand the ``Cate`` itself to :func:`eocausal.rate`, which can
+        see whether training and evaluation share units, clusters or images.
 
         Raises
         ------
@@ -142,7 +137,10 @@ class Cate:
             raise EstimationError(
                 explain("This result was read from a file and holds no model.", fix="run ec.cate() again")
             )
-        return self.learn().predict(design)[0]
+        effect, _ = self.learn().predict(design)
+        predicted = pd.Series(effect, index=pd.Index(design.table.ids, name="id"), name="effect")
+        predicted.attrs["trained_on"] = self.provenance["design_hash"]
+        return predicted
 
     def __repr__(self) -> str:
         """One line: how effects spread and what they average to."""
@@ -275,7 +273,17 @@ def cate(
     diagnostics |= describe_forest(forest) | {"sd_of_effects": float(effects.std())}
     warnings.append(SINGLE_EFFECTS)
     return Cate(
-        average=_average(design, dr_scores, settings, diagnostics, warnings),
+        average=assemble(
+            design,
+            [mean_of_scores(dr_scores, design.table.weights)],
+            estimand="ate",
+            method="aipw (causal forest folds)",
+            terms=(design.treatment,),
+            assumptions=(ignorability(design, design.table.propensity is not None),),
+            warnings=warnings,
+            diagnostics=diagnostics,
+            provenance=provenance(design, settings),
+        ),
         ids=design.table.ids,
         effect_values=effects,
         effect_errors=errors,
@@ -314,34 +322,6 @@ def _cross_fit_effects(
         if seen == "earlier" or fold == k - 1:
             sequential[test] = effect
     return effects, errors, sequential
-
-
-def _average(
-    design: Design,
-    dr_scores: FloatArray,
-    settings: Settings,
-    diagnostics: dict[str, Any],
-    warnings: list[str],
-) -> Estimate:
-    scored = mean_of_scores(dr_scores, design.table.weights)
-    groups = design.cluster_labels()
-    kind, name, labels = resolve_vcov("cluster" if groups else "iid", groups=groups, ids=design.table.ids)
-    values = scored.scores[:, None]
-    return Estimate(
-        estimand="ate",
-        method="aipw (causal forest folds)",
-        terms=(design.treatment,),
-        values=np.array([scored.estimate]),
-        ids=design.table.ids,
-        score_values=values,
-        vcov=vcov_label(kind, name),
-        variance=score_variance(values, vcov=kind, clusters=labels),
-        groups=groups,
-        assumptions=(ignorability(design, design.table.propensity is not None),),
-        warnings=(*design.table.notes, *few_clusters(design, labels), *warnings),
-        diagnostics={**arm_counts(design, labels), **diagnostics},
-        provenance=provenance(design, settings),
-    )
 
 
 def _column(values: npt.NDArray[Any] | None) -> list[Any] | None:

@@ -122,7 +122,10 @@ def causal_forest(design: Design, forest: Forest, learners: Learners, *, seed: i
                 fix="Design(..., features=embeddings) or covariates=[...]",
             )
         )
-    folds = Folds(k=3).assign(design, seed=seed)
+    # trees draw rows by position: in the order of ids they are the same however the table was sorted
+    design = design.take(np.argsort(table.ids, kind="stable"))
+    table = design.table
+    folds = Folds(k=min(3, int(design.groups.max()) + 1)).assign(design, seed=seed)
     nuisance = cross_fit(design, folds, learners, seed=seed)
     expected = nuisance.propensity * nuisance.outcome_treated
     expected += (1 - nuisance.propensity) * nuisance.outcome_control

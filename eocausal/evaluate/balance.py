@@ -13,16 +13,15 @@ import pandas as pd
 from scipy import stats
 
 from eocausal._checks import whole_number
-from eocausal.effects.ate import LEADING_COMPONENTS, arm_counts, few_clusters, provenance, settings_for
 from eocausal.errors import EvaluationError, explain
 from eocausal.inference import scores
+from eocausal.inference.assemble import assemble
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.nuisance import ColumnReducer
+from eocausal.inference.nuisance import LEADING_COMPONENTS, ColumnReducer
+from eocausal.inference.settings import provenance, settings_for
 from eocausal.inference.smd import standardised_differences, weighted_variance
 from eocausal.inference.tables import jsonable
-from eocausal.inference.variance import score_variance
-from eocausal.inference.vcov import resolve_vcov, vcov_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -181,24 +180,13 @@ def balance(design: Design, *, n_components: int = LEADING_COMPONENTS, seed: int
     scored = [
         scores.difference(centred[:, k], table.treatment, table.weights) for k in range(columns.shape[1])
     ]
-    influence = np.column_stack([one.scores for one in scored])
-    values = np.array([one.estimate for one in scored])
-    groups = design.cluster_labels()
-    kind, name, labels = resolve_vcov("cluster" if groups else "hetero", groups=groups, ids=table.ids)
-    variance = score_variance(influence, vcov=kind, clusters=labels, n_params=2)
-    differences = Estimate(
+    differences = assemble(
+        design,
+        scored,
         estimand="difference before treatment",
         method="difference",
         terms=tuple(names),
-        values=values,
-        ids=table.ids,
-        score_values=influence,
-        vcov=vcov_label(kind, name),
-        variance=variance,
-        groups=groups,
-        n_params=2,
-        warnings=(*table.notes, *few_clusters(design, labels)),
-        diagnostics=arm_counts(design, labels),
+        vcov="cluster" if design.cluster_labels() else "hetero",
         provenance=provenance(design, settings),
     )
     treated, control = table.treatment == 1, table.treatment == 0
@@ -217,7 +205,9 @@ def balance(design: Design, *, n_components: int = LEADING_COMPONENTS, seed: int
             "p_value": np.atleast_1d(differences.p_value()),
         }
     )  # fmt: skip
-    return Balance(differences, frame, _wald_p(values, variance.matrix, variance.df))
+    return Balance(
+        differences, frame, _wald_p(differences.values, differences.variance.matrix, differences.variance.df)
+    )
 
 
 def _columns(design: Design, n_components: int, seed: int) -> tuple[FloatArray, list[str], list[str]]:

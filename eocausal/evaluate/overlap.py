@@ -11,20 +11,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.effects.ate import (
-    EXTREME_PROPENSITY,
-    extreme_propensities,
-    few_clusters,
-    propensity_diagnostics,
-    provenance,
-    settings_for,
-)
+from eocausal.inference.assemble import assemble
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
 from eocausal.inference.nuisance import Learners, propensity_out_of_fold
-from eocausal.inference.variance import score_variance
-from eocausal.inference.vcov import resolve_vcov, vcov_label
+from eocausal.inference.propensity import (
+    EXTREME_PROPENSITY,
+    extreme_propensities,
+    propensity_diagnostics,
+)
+from eocausal.inference.scores import ScoredEstimate
+from eocausal.inference.settings import provenance, settings_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,12 +57,15 @@ class Overlap:
     estimate = Delegated("auc")
     std_error = Delegated("auc")
     ci = Delegated("auc")
-    p_value = Delegated("auc")
     scores = Delegated("auc")
     assumptions = Delegated("auc")
     warnings = Delegated("auc")
     diagnostics = Delegated("auc")
     provenance = Delegated("auc")
+
+    def p_value(self, null: float = 0.5) -> float:
+        """Return the two-sided p-value of an AUC; 0.5 means that nothing seen predicts treatment."""
+        return float(self.auc.p_value(null))
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per arm: quantiles of the propensity, share outside the bounds, effective size."""
@@ -192,24 +193,13 @@ def overlap(
     propensity, _ = propensity_out_of_fold(asked, fold_of, settings.learners, seed=seed)
     table = design.table
     value, influence = auc_with_influence(propensity, table.treatment)
-    groups = design.cluster_labels()
-    kind, name, labels = resolve_vcov("cluster" if groups else "iid", groups=groups, ids=table.ids)
-    scores = influence[:, None]
-    estimate = Estimate(
+    estimate = assemble(
+        design,
+        [ScoredEstimate(value, influence, 1)],
         estimand="AUC of treatment",
         method="propensity out of fold",
         terms=(design.treatment,),
-        values=np.array([value]),
-        ids=table.ids,
-        score_values=scores,
-        vcov=vcov_label(kind, name),
-        variance=score_variance(scores, vcov=kind, clusters=labels),
-        groups=groups,
-        warnings=(
-            *table.notes,
-            *few_clusters(design, labels),
-            *extreme_propensities(propensity, table.treatment),
-        ),
+        warnings=extreme_propensities(propensity, table.treatment),
         diagnostics={
             **propensity_diagnostics(propensity, table.treatment, known=False),
             **settings.learners.describe(),

@@ -10,10 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.design import Design
-from eocausal.effects.ate import doubly_robust_scores, provenance, settings_for
+from eocausal.effects.ate import doubly_robust_scores
 from eocausal.effects.cate import SINGLE_EFFECTS, Cate
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.half_sample import Part
+from eocausal.inference.settings import provenance, settings_for
 
 FloatArray = npt.NDArray[np.float64]
 Priority = Cate | pd.Series | npt.NDArray[Any] | str
@@ -48,6 +49,10 @@ def parts_of_cate(source: Cate, named: Mapping[str, Priority | None]) -> tuple[l
         )
     constant = [part for part in parts if any(np.ptp(part.priorities[name]) == 0 for name in own)]
     warnings = [text for text in source.warnings if text != SINGLE_EFFECTS]
+    if own:
+        warnings.append(
+            f"the {int((source.folds == 0).sum())} units of the first fold only train; the rest is judged"
+        )
     if constant:
         warnings.append(f"{len(constant)} folds have one predicted effect for all units")
     return parts, warnings
@@ -65,7 +70,7 @@ def parts_of_design(
             )
         if isinstance(value, Cate):
             _refuse_seen(name, value, source)
-            priorities[name] = value.predict(source)
+            priorities[name] = value.predict(source).to_numpy()
         else:
             priorities[name] = _external(name, value, source.table.ids, source)
     settings = settings_for(source, folds=None, learners=None, seed=seed)

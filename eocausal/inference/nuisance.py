@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
+# Image features are described by, and balanced on, this many components of each block.
+LEADING_COMPONENTS = 10
 # Penalties to choose from, for columns of unit scale, and the splits to choose on.
 RIDGE_PENALTIES = np.logspace(-1, 5, 7)
 LOGIT_INVERSE_PENALTIES = np.logspace(-4, 1, 6)

@@ -157,7 +157,7 @@ def _comparability(study: Study) -> list[Block]:
             tables.balance_table(table),
         ]
     if study.overlap is not None:
-        from eocausal.effects.ate import EXTREME_PROPENSITY
+        from eocausal.inference.propensity import EXTREME_PROPENSITY
 
         overlap = study.overlap
         sentence = words.overlap_sentence(overlap)

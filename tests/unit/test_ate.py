@@ -233,3 +233,14 @@ def test_weights_in_other_units_change_nothing_with_the_default_learners_and_in_
     assert two.std_error == pytest.approx(one.std_error, rel=1e-9)
     one, two = (ec.cate(made, learner=FOREST, learners=FAST, folds=THREE) for made in asked)
     np.testing.assert_allclose(two.effect_values, one.effect_values, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("propensity", "expected"), [(0.5, 0), (0.05, 1)])
+def test_a_known_propensity_that_the_shares_belie_is_told(propensity: float, expected: int) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"treated": np.tile([0, 1], 50), "outcome": rng.normal(size=100)})
+    result = ec.ate(
+        ec.Design(table, outcome="outcome", treatment="treated", propensity=propensity), method="ipw"
+    )
+    told = [text for text in result.warnings if "more than chance explains" in text]
+    assert len(told) == expected

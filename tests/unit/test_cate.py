@@ -181,3 +181,15 @@ def test_a_plot_shows_the_effects(found: ec.Cate) -> None:
     axes = found.plot()
     assert sum(patch.get_height() for patch in axes.patches[:40]) == pytest.approx(240)
     plt.close("all")
+
+
+def test_effects_do_not_depend_on_the_order_of_rows() -> None:
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"treated": np.tile([0, 1], 60), "age": rng.normal(size=120)}, index=np.arange(120))
+    table["outcome"] = table["treated"] * table["age"] + rng.normal(size=120)
+    options = {"outcome": "outcome", "treatment": "treated", "covariates": ["age"], "propensity": 0.5}
+    forest = ec.Forest(trees=20, n_jobs=1)
+    first = ec.cate(ec.Design(table, **options), learner=forest).effects["effect"]
+    shuffled = table.sample(frac=1, random_state=1)
+    second = ec.cate(ec.Design(shuffled, **options), learner=forest).effects["effect"]
+    np.testing.assert_allclose(second.reindex(first.index), first, atol=1e-9)

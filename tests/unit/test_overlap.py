@@ -121,3 +121,13 @@ def test_a_plot_counts_every_unit() -> None:
     axes = found.plot()
     assert sum(abs(patch.get_height()) for patch in axes.patches) == 120
     plt.close("all")
+
+
+def test_the_p_value_of_an_auc_is_against_one_half() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"treated": np.tile([0, 1], 100), "age": rng.normal(size=200), "outcome": rng.normal(size=200)}
+    )
+    found = ec.overlap(ec.Design(table, outcome="outcome", treatment="treated", covariates=["age"]))
+    assert found.p_value() == found.auc.p_value(0.5)
+    assert found.p_value() > 0.001
