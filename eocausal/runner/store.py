@@ -14,10 +14,6 @@ file; so whatever moment a run dies at, the next one finds whole files or none.
 
 from __future__ import annotations
 
-import json
-import os
-import socket
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,15 +25,13 @@ import numpy.typing as npt
 
 from eocausal._io import hash_file, write_atomically, write_json
 from eocausal._provenance import hash_arrays
+from eocausal._resumable import changes, one_writer, read_json
 from eocausal.embeddings import Embeddings, read_embeddings
 from eocausal.encoders.protocol import State
 from eocausal.errors import EmbeddingsError, explain
 
 FORMAT_VERSION = 1
-_MANIFEST, _RESULT, _LOCK, _STATE = "manifest.json", "embeddings.parquet", "lock", "encoder.safetensors"
-_held: set[Path] = (
-    set()
-)  # folders this process is writing in: its own number in a lock may also be a dead namesake's
+_MANIFEST, _RESULT, _STATE = "manifest.json", "embeddings.parquet", "encoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -61,13 +55,7 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the folder for one writer, and record the run key before anything else."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EmbeddingsError(explain(f"out={str(self.folder)!r} cannot be made: {error}")) from error
-        with _locked(self.folder):
-            for leftover in self.folder.glob(".*.partial"):
-                leftover.unlink()
+        with one_writer(self.folder, error=EmbeddingsError):
             if self._manifest() is None:
                 write_json(self.folder / _MANIFEST, {"format": FORMAT_VERSION, "run": dict(self.run)})
             yield
@@ -75,7 +63,7 @@ class Store:
     def load_part(self, number: int, keys: npt.NDArray[Any]) -> Embeddings | None:
         """Return a finished shard, or None when it is absent or damaged."""
         path = self._part(number)
-        record = _read_json(path.with_suffix(".json"))
+        record = read_json(path.with_suffix(".json"))
         if record is None:
             return None
         if record.get("keys") != hash_arrays(keys):
@@ -93,7 +81,7 @@ class Store:
         from safetensors.numpy import load_file
 
         path = self.folder / _STATE
-        record = _read_json(path.with_suffix(".json"))
+        record = read_json(path.with_suffix(".json"))
         if record is None:
             return None
         if not path.is_file() or hash_file(path) != record.get("sha256"):
@@ -136,7 +124,7 @@ class Store:
             )
         if not (self.folder / _MANIFEST).is_file():
             return None
-        manifest = _read_json(self.folder / _MANIFEST)
+        manifest = read_json(self.folder / _MANIFEST)
         if manifest is None or manifest.get("format") != FORMAT_VERSION or "run" not in manifest:
             raise EmbeddingsError(
                 explain(
@@ -149,12 +137,7 @@ class Store:
 
 
 def _refuse_other_run(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    before, after = _flat(old), _flat(new)
-    changed = [
-        f"{name}: {before.get(name, 'absent')} -> {after.get(name, 'absent')}"
-        for name in sorted({*before, *after})
-        if before.get(name, "absent") != after.get(name, "absent")
-    ]
+    changed = changes(old, new)
     if changed:
         raise EmbeddingsError(
             explain(
@@ -164,83 +147,3 @@ def _refuse_other_run(folder: Path, old: Mapping[str, Any], new: Mapping[str, An
                 fix=f"give another folder as out=, or delete {folder} to start again",
             )
         )
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return nested content as dotted names and their JSON text."""
-    flat: dict[str, str] = {}
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{prefix}{name}."))
-        else:
-            flat[f"{prefix}{name}"] = json.dumps(value)
-    return flat
-
-
-def _read_json(path: Path) -> dict[str, Any] | None:
-    """Return the content of a JSON file, or None when there is none or it is not a JSON object."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    path = folder.resolve() / _LOCK
-    while not _create(path):
-        _refuse_living(path)
-        aside = path.with_name(f"{_LOCK}.{os.getpid()}.stale")
-        try:
-            os.replace(path, aside)
-        except FileNotFoundError:
-            continue  # another run took it over first, or its writer has just finished
-        aside.unlink()
-    _held.add(path)
-    try:
-        yield
-    finally:
-        _held.discard(path)
-        path.unlink(missing_ok=True)
-
-
-def _create(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    except FileExistsError:
-        return False
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        json.dump({"pid": os.getpid(), "host": socket.gethostname()}, stream)
-    return True
-
-
-def _refuse_living(path: Path) -> None:
-    """Raise when the process that holds a lock may still be at work."""
-    holder = _read_json(path)
-    if holder is None and path.exists():
-        time.sleep(0.5)  # it may have been created a moment ago and not been written yet
-        holder = _read_json(path)
-    if holder is None:
-        return
-    pid, host = int(holder.get("pid", -1)), holder.get("host")
-    if path in _held or host != socket.gethostname() or (pid != os.getpid() and _alive(pid)):
-        raise EmbeddingsError(
-            explain(
-                f"Process {pid} on {host} is writing in {path.parent}.",
-                rule="one writer a folder",
-                fix=f"wait for it, or, if it is not a run of eocausal, delete {path}",
-            )
-        )
-
-
-def _alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
