@@ -49,6 +49,10 @@ class ArraySource:
         """Give the reader; there is nothing to open."""
         yield self._read
 
+    def reading_order(self) -> Rows:
+        """Arrays are read in any order."""
+        return np.arange(len(self.keys))
+
     def places(self) -> dict[str, npt.NDArray[Any]]:
         """Arrays do not say where they are."""
         return {}

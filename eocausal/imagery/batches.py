@@ -58,6 +58,9 @@ class ChipSource(Protocol):
     def reading(self) -> AbstractContextManager[Callable[[Rows], ChipBatch]]:
         """Open what is needed; the function given reads the chips at positions."""
 
+    def reading_order(self) -> Rows:
+        """Return all positions in the order in which reading costs least."""
+
     def places(self) -> Mapping[str, npt.NDArray[Any]]:
         """Return one array per column that describes where each chip is; empty for arrays."""
 

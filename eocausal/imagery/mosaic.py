@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.imagery.batches import Bools, ChipBatch, Keys, Pixels, Rows, judge
+from eocausal.imagery.cells import Cells, reading_order
 from eocausal.imagery.plan import Plan
 from eocausal.imagery.sources import OpenRasters, Tile
 from eocausal.imagery.windows import first_pixel, offset_in, positions, sample_bilinear
@@ -36,7 +37,12 @@ class RasterSource:
     def reading(self) -> Iterator[Callable[[Rows], ChipBatch]]:
         """Keep the rasters open while chips are read."""
         with OpenRasters() as rasters:
-            yield lambda rows: self._read(rasters, rows)
+            cells = Cells(rasters, self.bands)
+            yield lambda rows: self._read(cells, rows)
+
+    def reading_order(self) -> Rows:
+        """Return all positions so that chips that share a decoded part of a raster follow each other."""
+        return self._order
 
     def places(self) -> dict[str, npt.NDArray[Any]]:
         """Return longitude, latitude and the reference system of each chip's grid."""
@@ -64,24 +70,40 @@ class RasterSource:
         first = {tile.file: tile for tile in reversed(self.plan.tiles)}
         return [first[file].recipe() for file in dict.fromkeys(tile.file for tile in self.plan.tiles)]
 
-    def _read(self, rasters: OpenRasters, rows: Rows) -> ChipBatch:
-        plan, n, bands = self.plan, len(rows), len(self.bands)
-        pixels: dict[str, Pixels] = {}
-        mask: dict[str, Bools] = {}
-        touched = {block: np.zeros(n, dtype=bool) for block in plan.sides}
-        for block, side in plan.sides.items():
-            pixels[block] = np.empty((n, 1, bands, side, side), dtype=np.float32)
-            mask[block] = np.empty((n, 1, side, side), dtype=bool)
-        # Chips near each other share blocks of the file, so they are read one after the other.
-        for place in self._by_location(rows):
-            index = int(rows[place])
-            canvas, valid, covered = self._cut(rasters, index)
-            for block, side in plan.sides.items():
-                window = self._crop(index, side)
-                pixels[block][place, 0] = canvas[(slice(None), *window)]
-                mask[block][place, 0] = valid[window]
-                touched[block][place] = covered[window].any()
-        judged = {block: judge(mask[block], touched[block], "outside") for block in plan.sides}
+    @cached_property
+    def _order(self) -> Rows:
+        plan = self.plan
+        return reading_order(
+            plan.tiles, plan.home, plan.rows, plan.columns, bands=len(self.bands), side=plan.grids.side
+        )
+
+    @cached_property
+    def _turn(self) -> Rows:
+        """When each chip comes in the reading order."""
+        turn = np.empty_like(self._order)
+        turn[self._order] = np.arange(len(turn))
+        return turn
+
+    def _read(self, cells: Cells, rows: Rows) -> ChipBatch:
+        sides, bands = self.plan.sides, len(self.bands)
+        pixels = {b: np.empty((len(rows), 1, bands, n, n), dtype=np.float32) for b, n in sides.items()}
+        largest = max(sides, key=lambda block: sides[block])
+        whole = pixels[largest][:, 0]
+        corners = {block: self._corners(rows, side) for block, side in sides.items()}
+        touched = {block: np.ones(len(rows), dtype=bool) for block in sides}
+        # Chips near each other share parts of the files, so they are read one after the other.
+        for place in np.argsort(self._turn[rows]).tolist():
+            covered = self._cut(cells, int(rows[place]), whole[place])
+            for block, side in sides.items():
+                top, left = corners[block][place]
+                window = slice(top, top + side), slice(left, left + side)
+                if block != largest:
+                    pixels[block][place, 0] = whole[(place, slice(None), *window)]
+                if covered is not None:
+                    touched[block][place] = covered[window].any()
+        # Where one band is not valid, none is.
+        mask = {block: ~np.isnan(found[:, :, 0]) for block, found in pixels.items()}
+        judged = {block: judge(mask[block], touched[block], "outside") for block in sides}
         return ChipBatch(
             keys=self.keys[rows],
             pixels=pixels,
@@ -90,38 +112,42 @@ class RasterSource:
             valid_fraction={block: share for block, (_, share) in judged.items()},
         )
 
-    def _by_location(self, rows: Rows) -> Rows:
+    def _corners(self, rows: Rows, side: int) -> list[list[int]]:
+        """Return the row and column in the largest window at which each chip's window of ``side`` begins."""
         grids = self.plan.grids
-        home = self.plan.touches[rows].argmax(axis=1)
-        return np.lexsort((grids.west[rows], -grids.north[rows], home))
+        centres = np.nan_to_num(np.stack([grids.row[rows], grids.column[rows]], axis=1))
+        corners: list[list[int]] = first_pixel(centres, side).clip(0, grids.side - side).tolist()
+        return corners
 
-    def _crop(self, index: int, side: int) -> tuple[slice, slice]:
-        grids = self.plan.grids
-        top, left = (
-            int(np.clip(first_pixel(np.nan_to_num(centre[index]), side), 0, grids.side - side))
-            for centre in (grids.row, grids.column)
-        )
-        return slice(top, top + side), slice(left, left + side)
+    def _cut(self, cells: Cells, index: int, pixels: Pixels) -> Bools | None:
+        """Fill a chip's window, NaN where not valid; tell which of it lies on a raster, None for all."""
+        numbers = np.flatnonzero(self.plan.touches[index])
+        for number in numbers[:1]:
+            tile = self.plan.tiles[number]
+            offset = offset_in(self.plan.grids, index, tile.lattice)
+            if offset is not None and _within(offset, self.plan.grids.side, tile):
+                cells.fill(pixels, tile, *((start, start + self.plan.grids.side) for start in offset))
+                if len(numbers) == 1 or not np.isnan(pixels[0]).any():
+                    return None
+        return self._compose(cells, index, numbers, pixels)
 
-    def _cut(self, rasters: OpenRasters, index: int) -> Canvas:
-        side = self.plan.grids.side
-        canvas = (
-            np.full((len(self.bands), side, side), np.nan, dtype=np.float32),
-            np.zeros((side, side), dtype=bool),
-            np.zeros((side, side), dtype=bool),
-        )
-        for number in np.flatnonzero(self.plan.touches[index]):
+    def _compose(self, cells: Cells, index: int, numbers: npt.NDArray[np.intp], pixels: Pixels) -> Bools:
+        """Fill a chip's window from tiles in order; tell which of it lies on any."""
+        pixels[:] = np.nan
+        valid, covered = np.zeros(pixels.shape[1:], dtype=bool), np.zeros(pixels.shape[1:], dtype=bool)
+        canvas = pixels, valid, covered
+        for number in numbers:
             tile = self.plan.tiles[number]
             offset = offset_in(self.plan.grids, index, tile.lattice)
             if offset is None:
-                self._interpolate(rasters, index, tile, canvas)
+                self._interpolate(cells, index, tile, canvas)
             else:
-                self._paste(rasters, offset, tile, canvas)
-            if canvas[1].all():
+                self._paste(cells, offset, tile, canvas)
+            if valid.all():
                 break
-        return canvas
+        return covered
 
-    def _paste(self, rasters: OpenRasters, offset: tuple[int, int], tile: Tile, canvas: Canvas) -> None:
+    def _paste(self, cells: Cells, offset: tuple[int, int], tile: Tile, canvas: Canvas) -> None:
         """Copy the raster's own pixels into the window; ``offset`` is the window's corner in the raster."""
         side = self.plan.grids.side
         (r0, c0), (r1, c1) = (
@@ -130,12 +156,12 @@ class RasterSource:
         )
         if r0 >= r1 or c0 >= c1:
             return
-        found = rasters.read(tile, self.bands, (r0, r1), (c0, c1))
+        found = cells.read(tile, (r0, r1), (c0, c1))
         place = slice(r0 - offset[0], r1 - offset[0]), slice(c0 - offset[1], c1 - offset[1])
         _merge(found, tuple(part[place] for part in canvas[1:]), canvas[0][(slice(None), *place)])
         canvas[2][place] = True
 
-    def _interpolate(self, rasters: OpenRasters, index: int, tile: Tile, canvas: Canvas) -> None:
+    def _interpolate(self, cells: Cells, index: int, tile: Tile, canvas: Canvas) -> None:
         """Interpolate the raster at the window's pixel centres."""
         rows, columns = positions(self.plan.grids, index, tile.lattice)
         with np.errstate(invalid="ignore"):
@@ -147,10 +173,15 @@ class RasterSource:
             (max(int(v[inside].min() - 0.5) - 1, 0), min(int(v[inside].max() + 0.5) + 2, limit))
             for v, limit in ((rows, tile.height), (columns, tile.width))
         )
-        values = rasters.read(tile, self.bands, (r0, r1), (c0, c1))
+        values = cells.read(tile, (r0, r1), (c0, c1))
         found = sample_bilinear(values, rows - r0, columns - c0)
         _merge(found, canvas[1:], canvas[0])
         canvas[2][inside] = True
+
+
+def _within(offset: tuple[int, int], side: int, tile: Tile) -> bool:
+    ends = zip(offset, (tile.height, tile.width))
+    return all(start >= 0 and start + side <= limit for start, limit in ends)
 
 
 def _merge(found: Pixels, state: tuple[Bools, ...], pixels: Pixels) -> None:

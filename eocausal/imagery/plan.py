@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from eocausal.imagery.windows import (
 )
 
 Size = float | Sequence[float]
+_CHIPS_AT_A_TIME = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,9 @@ class Plan:
     grids: Grids
     tiles: tuple[Tile, ...]
     touches: Bools
+    home: Integers
+    rows: Floats
+    columns: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +168,7 @@ def _native(seen: _Seen, sides: dict[str, int], *, rule: str, pixel_m: float | N
         # Neither counted pixels nor classes can be interpolated from tiles on another grid.
         for chip, tile in np.argwhere(touches):
             touches[chip, tile] = offset_in(grids, int(chip), lattices[tile]) is not None
-    return _used(Plan(rule, pixel_m, sides, grids, seen.tiles, touches))
+    return _used(rule, pixel_m, sides, grids, seen, touches)
 
 
 def _metric_where_used(plan: Plan, seen: _Seen) -> bool:
@@ -204,7 +208,7 @@ def _utm(seen: _Seen, longitude: Floats, latitude: Floats, sizes: dict[str, floa
     pixel_m = _ground_resolution(seen, latitude)
     sides = _sides(sizes, pixel_m)
     grids = utm_grids(longitude, latitude, utm_epsg(longitude, latitude), pixel_m, max(sides.values()))
-    return _used(Plan("utm", pixel_m, sides, grids, seen.tiles, _touches(grids, seen.tiles)))
+    return _used("utm", pixel_m, sides, grids, seen, _touches(grids, seen.tiles))
 
 
 def _ground_resolution(seen: _Seen, latitude: Floats) -> float:
@@ -224,16 +228,31 @@ def _ground_resolution(seen: _Seen, latitude: Floats) -> float:
 
 
 def _touches(grids: Grids, tiles: Sequence[Tile]) -> Bools:
-    return np.stack([touching(grids, tile.lattice, tile.height, tile.width) for tile in tiles], axis=1)
+    """Tell which chips touch which tiles, some chips at a time to bound memory."""
+    found = np.empty((len(grids), len(tiles)), dtype=bool)
+    for start in range(0, len(grids), _CHIPS_AT_A_TIME):
+        some = slice(start, start + _CHIPS_AT_A_TIME)
+        part = Grids(
+            **{f.name: getattr(grids, f.name)[some] for f in fields(grids) if f.name != "side"},
+            side=grids.side,
+        )
+        for place, tile in enumerate(tiles):
+            found[some, place] = touching(part, tile.lattice, tile.height, tile.width)
+    return found
 
 
-def _used(plan: Plan) -> Plan:
-    """Leave out turned tiles that no chip touches; the tiles as given stay."""
-    keep = plan.touches.any(axis=0)
-    names = [tile.file for tile in plan.tiles]
+def _used(
+    rule: str, pixel_m: float | None, sides: dict[str, int], grids: Grids, seen: _Seen, touches: Bools
+) -> Plan:
+    """Make the plan, leaving out turned tiles that no chip touches; the tiles as given stay."""
+    home, chips = touches.argmax(axis=1), np.arange(len(touches))
+    rows, columns = seen.rows[chips, home], seen.columns[chips, home]
+    keep = touches.any(axis=0)
+    names = [tile.file for tile in seen.tiles]
     keep |= np.array([names.index(file) == place for place, file in enumerate(names)])
-    tiles = tuple(tile for tile, kept in zip(plan.tiles, keep) if kept)
-    return Plan(plan.rule, plan.pixel_m, plan.sides, plan.grids, tiles, plan.touches[:, keep])
+    tiles = tuple(tile for tile, kept in zip(seen.tiles, keep) if kept)
+    home = touches[:, keep].argmax(axis=1)
+    return Plan(rule, pixel_m, sides, grids, tiles, touches[:, keep], home, rows, columns)
 
 
 def lonlat_bounds(tile: Tile) -> tuple[float, float, float, float]:

@@ -23,6 +23,10 @@ Pixels = npt.NDArray[np.float32]
 
 _MOST_OPEN = 64
 _HASHED_UP_TO = 2**30
+# GDAL keeps blocks it has decoded too, in 5% of all memory, until the file is closed: after this many bytes.
+_HELD_BY_GDAL = 128 * 2**20
+# The sides of a cell are whole blocks, as many as reach this number of pixels.
+_LEAST_CELL = 256
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Tile:
     """The header of a raster file.
 
     ``bands`` are the 1-based numbers of the bands that hold data (not alpha), ``names`` their descriptions.
-    ``masked`` tells whether the file says itself which pixels are valid.
+    ``masked`` tells whether the file says itself which pixels are valid; ``cell`` is the height and width of
+    the parts that it is best decoded in.
     """
 
     file: Path
@@ -41,6 +46,7 @@ class Tile:
     names: tuple[str, ...]
     masked: bool
     categorical: bool
+    cell: tuple[int, int]
 
     def turned(self, degrees: float) -> Tile:
         """Return the tile seen from another turn of longitude."""
@@ -121,7 +127,17 @@ def _read_header(file: Path) -> Tile:
             names=tuple((dataset.descriptions[i - 1] or "").strip() for i in bands),
             masked=any(MaskFlags.all_valid not in flags for flags in dataset.mask_flag_enums),
             categorical=ColorInterp.palette in dataset.colorinterp,
+            cell=_cell(dataset),
         )
+
+
+def _cell(dataset: Any) -> tuple[int, int]:
+    """Return one block of the file, or so many beside each other that a cell is not small."""
+    height, width = (
+        min(block * -(-_LEAST_CELL // block), limit)
+        for block, limit in zip(dataset.block_shapes[0], dataset.shape)
+    )
+    return height, width
 
 
 def _lattice(file: Path, dataset: Any) -> Lattice:
@@ -186,6 +202,7 @@ class OpenRasters:
 
     def __init__(self) -> None:
         self._datasets: OrderedDict[Path, Any] = OrderedDict()
+        self._held = 0
 
     def __enter__(self) -> Self:
         return self
@@ -193,8 +210,12 @@ class OpenRasters:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._close()
+
+    def _close(self) -> None:
         while self._datasets:
             self._datasets.popitem()[1].close()
+        self._held = 0
 
     def read(
         self, tile: Tile, bands: Sequence[int], rows: tuple[int, int], columns: tuple[int, int]
@@ -218,6 +239,9 @@ class OpenRasters:
             valid = np.isfinite(pixels).all(axis=0)
             if tile.masked:
                 valid &= (dataset.read_masks(numbers, window=window) > 0).all(axis=0)
+            self._held += pixels[0].size * sum(np.dtype(kind).itemsize for kind in dataset.dtypes)
+            if self._held > _HELD_BY_GDAL:
+                self._close()
         except RasterioError as cause:
             text = (
                 f"Raster {tile.file.name!r} cannot be read at rows {rows}, columns {columns}: it is damaged."
