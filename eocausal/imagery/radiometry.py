@@ -341,7 +341,7 @@ def _check_convertible(source: str, target: str, offset_applied: bool | None) ->
     if start.shift and offset_applied is None:
         raise ImageryError(
             explain(
-                f"{source!r} cannot be converted: it is not said whether its offset of {start.shift:g} was applied.",
+                f"{source!r} cannot be converted: was its offset of {start.shift:g} applied or not?",
                 rule="products of processing baseline 04.00 and later (from 2022-01-25) hold 1,000 more",
                 fix="offset_applied=False for these as downloaded; True for earlier ones and harmonised catalogues",
             )

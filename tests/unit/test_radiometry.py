@@ -83,7 +83,9 @@ def test_what_has_no_formula_is_refused_with_both_names(source, target, possible
 
 
 def test_sentinel_2_is_not_converted_without_a_word_on_its_offset() -> None:
-    with pytest.raises(ImageryError, match=r"offset of -1000[\s\S]*04\.00[\s\S]*offset_applied=False"):
+    with pytest.raises(
+        ImageryError, match=r"offset of -1000 applied[\s\S]*04\.00[\s\S]*offset_applied=False"
+    ):
         to_unit(np.ones(1), "s2_l2a_dn", "reflectance")
     with pytest.raises(ImageryError, match=r"'landsat_c2_dn' has no offset[\s\S]*only s2_l1c_dn, s2_l2a_dn"):
         to_unit(np.ones(1), "landsat_c2_dn", "reflectance", offset_applied=True)
