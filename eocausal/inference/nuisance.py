@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import whole_number
+from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.folds import group_splits
 
@@ -106,6 +107,7 @@ class ColumnReducer:
         self.pca = pca
         self.seed = seed
 
+    @one_blas_thread()
     def fit(self, design: Design, rows: npt.NDArray[Any]) -> ColumnReducer:
         """Learn means, scales and components from the rows of a design."""
         from sklearn.decomposition import PCA
@@ -127,6 +129,7 @@ class ColumnReducer:
             self.block_steps[name] = (scaler, reducer)
         return self
 
+    @one_blas_thread()
     def transform(self, design: Design, rows: npt.NDArray[Any]) -> FloatArray:
         """Return the columns (rows, p) that learners see: covariates first, then features block by block."""
         table = design.table
@@ -154,6 +157,7 @@ def _columns_of(covariates: tuple[str, ...], blocks: Mapping[str, tuple[int, int
     return [*covariates, *(f"{name} (width {stop - start})" for name, (start, stop) in blocks.items())]
 
 
+@one_blas_thread()
 def outcomes_out_of_fold(
     design: Design, folds: npt.NDArray[np.intp], learners: Learners, *, seed: int
 ) -> tuple[FloatArray, FloatArray]:
@@ -172,6 +176,7 @@ def outcomes_out_of_fold(
     return predictions[0], predictions[1]
 
 
+@one_blas_thread()
 def propensity_out_of_fold(
     design: Design, folds: npt.NDArray[np.intp], learners: Learners, *, seed: int
 ) -> tuple[FloatArray, bool]:
