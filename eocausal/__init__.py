@@ -19,6 +19,8 @@ _HOME = {
     "Chips": "eocausal.imagery.chips",
     "chips": "eocausal.imagery.chips",
     "chips_from_arrays": "eocausal.imagery.arrays",
+    "Quality": "eocausal.imagery.quality",
+    "Radiometry": "eocausal.imagery.radiometry",
     "ImageStats": "eocausal.encoders.image_stats",
     "RandomFeatures": "eocausal.encoders.random_features",
     "Embeddings": "eocausal.embeddings",
@@ -79,6 +81,8 @@ if TYPE_CHECKING:
     from eocausal.imagery.arrays import chips_from_arrays as chips_from_arrays
     from eocausal.imagery.chips import Chips as Chips
     from eocausal.imagery.chips import chips as chips
+    from eocausal.imagery.quality import Quality as Quality
+    from eocausal.imagery.radiometry import Radiometry as Radiometry
     from eocausal.inference.estimate import Estimate as Estimate
     from eocausal.inference.estimate import compare as compare
     from eocausal.inference.folds import Folds as Folds

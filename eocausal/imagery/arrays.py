@@ -22,6 +22,8 @@ from eocausal._tables import missing_file
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import ChipBatch, Keys, Rows, judge
 from eocausal.imagery.chips import Chips, check_date
+from eocausal.imagery.radiometry import Radiometry
+from eocausal.imagery.screening import as_radiometry, screened
 
 if TYPE_CHECKING:
     from eocausal.units import Units
@@ -108,7 +110,7 @@ def chips_from_arrays(
     date: str | None = None,
     size_m: float | None = None,
     nodata: float | None = None,
-    pixel_unit: str | None = None,
+    pixel_unit: str | Radiometry | None = None,
 ) -> Chips:
     """Take chips that are already cut, joined to units by image key.
 
@@ -133,8 +135,8 @@ def chips_from_arrays(
         Side of a chip on the ground in metres; names the block (``960m``). Default: pixels (``35px``).
     nodata : float, optional
         Value of pixels that are not valid. NaN and infinite pixels never are.
-    pixel_unit : str, optional
-        What a pixel value is; kept for provenance.
+    pixel_unit : str or Radiometry, optional
+        What a pixel value is, checked and converted as in :func:`eocausal.chips`.
 
     Returns
     -------
@@ -145,7 +147,8 @@ def chips_from_arrays(
     ------
     ImageryError
         When the array has not four axes, its axes cannot be told apart, keys are repeated, of another type
-        than the units' or all different from them, or the file is not as described.
+        than the units' or all different from them, or the file is not as described; when pixels do not fit
+        their unit.
 
     Examples
     --------
@@ -157,6 +160,7 @@ def chips_from_arrays(
     Chips(2 keys, 8px, 3 bands, arrays)
     """
     check_date(date)
+    radiometry = as_radiometry(pixel_unit)
     file = Path(array) if isinstance(array, (str, Path)) else None
     if file is not None:
         array, keys = _from_npz(file, keys, units.image_key)
@@ -178,8 +182,14 @@ def chips_from_arrays(
         bands=names,
         date=date,
         units=units,
-        pixel_unit=pixel_unit,
-        source=ArraySource(np.asarray(wanted), pixels, rows, block, nodata, file),
+        pixel_unit=None if radiometry is None else radiometry.given_out,
+        source=screened(
+            ArraySource(np.asarray(wanted), pixels, rows, block, nodata, file),
+            quality=None,
+            radiometry=radiometry,
+            name="the array" if file is None else file.name,
+        ),
+        radiometry=radiometry,
     )
 
 

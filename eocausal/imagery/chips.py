@@ -19,7 +19,10 @@ from eocausal.imagery.batches import STATUSES, ChipBatch, ChipSource, Keys, Rows
 from eocausal.imagery.files import Rasters
 from eocausal.imagery.gallery import contact_sheet, natural_bands, stretch
 from eocausal.imagery.mosaic import RasterSource
-from eocausal.imagery.plan import Size, block_sizes, check_reached, make_plan
+from eocausal.imagery.plan import Size, block_sizes, check_reached
+from eocausal.imagery.quality import Quality
+from eocausal.imagery.radiometry import Radiometry
+from eocausal.imagery.screening import as_radiometry, bands_to_read, plan_screened, screened
 from eocausal.imagery.sources import band_names, choose_bands, read_tiles
 
 if TYPE_CHECKING:
@@ -55,9 +58,11 @@ class Chips:
     units : Units
         The units whose places the chips show.
     pixel_unit : str or None
-        What a pixel value is, such as ``s2_l2a_dn``.
+        What a pixel value is as handed out, such as ``reflectance``.
     source : ChipSource
         Where the pixels come from.
+    radiometry : Radiometry or None
+        What the stored pixels are and how they are converted.
     """
 
     keys: Keys
@@ -68,6 +73,7 @@ class Chips:
     units: Units
     pixel_unit: str | None
     source: ChipSource
+    radiometry: Radiometry | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -221,7 +227,8 @@ def chips(
     size_px: Size | None = None,
     bands: Bands = None,
     date: str | None = None,
-    pixel_unit: str | None = None,
+    pixel_unit: str | Radiometry | None = None,
+    quality: Quality | None = None,
 ) -> Chips:
     """Cut square chips around units from rasters. Nothing but headers is read before chips are asked for.
 
@@ -241,8 +248,13 @@ def chips(
         Bands by 1-based number or by name (the files' descriptions); default all but alpha.
     date : str, optional
         Date of the imagery, ISO 8601.
-    pixel_unit : str, optional
-        What a pixel value is, such as ``s2_l2a_dn``; kept for provenance.
+    pixel_unit : str or Radiometry, optional
+        What a pixel value is, such as ``s2_l2a_dn`` (the names are those of ``Radiometry``), or a
+        ``Radiometry`` that also converts. On first reading the 1st to 99th percentile of 32 chips must fit
+        it, and the value that the product reserves for no data is not valid. Default ``dn``: unchecked.
+    quality : Quality, optional
+        The quality band among the bands, and the flags that make a pixel not valid (clouds, shadows). It
+        is read with the others and not handed out. Where rasters overlap it screens the one that won.
 
     Returns
     -------
@@ -252,7 +264,8 @@ def chips(
     ------
     ImageryError
         When rasters are missing, unsafe, damaged, without georeference or do not fit together; when sizes,
-        bands or the date are wrong; when units of one image lie apart; when all chips fall outside.
+        bands or the date are wrong; when units of one image lie apart; when all chips fall outside; when
+        pixels do not fit their unit; when a quality band would have to be interpolated.
 
     Notes
     -----
@@ -270,7 +283,7 @@ def chips(
     is valid only where the raster's pixel under its centre is. Values of a raster with a colour table
     are classes and are never interpolated.
 
-    Pixels are float32, as stored in the file (no scale or offset is applied).
+    Pixels are float32, as stored in the file: scale and offset are applied by ``Radiometry`` alone.
 
     Examples
     --------
@@ -299,6 +312,7 @@ def chips(
         fix = "read_units(..., lon=..., lat=...), or chips_from_arrays for chips already cut"
         raise ImageryError(explain("The units have no coordinates to cut chips at.", fix=fix))
     check_date(date)
+    radiometry = as_radiometry(pixel_unit)
     keys, first = np.unique(units.image_keys, return_index=True)
     order = np.argsort(first, kind="stable")
     keys, first = keys[order], first[order]
@@ -306,10 +320,20 @@ def chips(
     longitude, latitude = units.longitude[first], units.latitude[first]
     tiles = read_tiles(rasters)
     names = band_names(tiles)
-    chosen = choose_bands(names, bands)
-    plan = make_plan(tiles, longitude, latitude, sizes=sizes, in_metres=size_m is not None)
+    chosen, read = bands_to_read(names, bands, quality)
+    plan = plan_screened(
+        tiles,
+        longitude,
+        latitude,
+        sizes=sizes,
+        in_metres=size_m is not None,
+        quality=quality,
+        radiometry=radiometry,
+    )
     check_reached(plan, longitude, latitude)
-    _check_chip_bytes(max(plan.sides.values()), len(chosen))
+    _check_chip_bytes(max(plan.sides.values()), len(read))
+    cut = RasterSource(keys, longitude, latitude, plan, read, sizes)
+    more = f" and {len(tiles) - 1} more" if len(tiles) > 1 else ""
     return Chips(
         keys=keys,
         key_name=units.image_key,
@@ -317,8 +341,9 @@ def chips(
         bands=tuple(names[band] for band in chosen),
         date=date,
         units=units,
-        pixel_unit=pixel_unit,
-        source=RasterSource(keys, longitude, latitude, plan, chosen, sizes),
+        pixel_unit=None if radiometry is None else radiometry.given_out,
+        source=screened(cut, quality=quality, radiometry=radiometry, name=tiles[0].file.name + more),
+        radiometry=radiometry,
     )
 
 

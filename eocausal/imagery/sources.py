@@ -35,7 +35,7 @@ class Tile:
 
     ``bands`` are the 1-based numbers of the bands that hold data (not alpha), ``names`` their descriptions.
     ``masked`` tells whether the file says itself which pixels are valid; ``cell`` is the height and width of
-    the parts that it is best decoded in.
+    the parts that it is best decoded in; ``fill`` is a value that stands for no data without the file saying so.
     """
 
     file: Path
@@ -47,6 +47,7 @@ class Tile:
     masked: bool
     categorical: bool
     cell: tuple[int, int]
+    fill: float | None = None
 
     def turned(self, degrees: float) -> Tile:
         """Return the tile seen from another turn of longitude."""
@@ -239,6 +240,8 @@ class OpenRasters:
             valid = np.isfinite(pixels).all(axis=0)
             if tile.masked:
                 valid &= (dataset.read_masks(numbers, window=window) > 0).all(axis=0)
+            if tile.fill is not None:
+                valid &= (pixels != tile.fill).all(axis=0)
             self._held += pixels[0].size * sum(np.dtype(kind).itemsize for kind in dataset.dtypes)
             if self._held > _HELD_BY_GDAL:
                 self._close()
