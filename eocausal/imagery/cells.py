@@ -94,6 +94,13 @@ class Cells:
             out[:] = self.rasters.read(tile, self.bands, rows, columns)
             return
         high, wide = tile.cell
+        down, right = rows[0] // high, columns[0] // wide
+        if rows[1] <= (down + 1) * high and columns[1] <= (right + 1) * wide:
+            top, left = down * high, right * wide
+            out[:] = self._cell(tile, down, right)[
+                :, rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left
+            ]
+            return
         for down in range(rows[0] // high, (rows[1] - 1) // high + 1):
             top = down * high
             first, last = max(rows[0], top), min(rows[1], top + high)

@@ -15,7 +15,7 @@ from eocausal.imagery.batches import Bools, ChipBatch, Keys, Pixels, Rows, judge
 from eocausal.imagery.cells import Cells, reading_order
 from eocausal.imagery.plan import Plan
 from eocausal.imagery.sources import OpenRasters, Tile
-from eocausal.imagery.windows import first_pixel, offset_in, positions, sample_bilinear
+from eocausal.imagery.windows import first_pixel, offset_in, offsets_in, positions, sample_bilinear
 
 Floats = npt.NDArray[np.float64]
 # What one chip's window has got so far: pixels (bands, n, n), which are valid, which lie on any raster.
@@ -89,18 +89,19 @@ class RasterSource:
         pixels = {b: np.empty((len(rows), 1, bands, n, n), dtype=np.float32) for b, n in sides.items()}
         largest = max(sides, key=lambda block: sides[block])
         whole = pixels[largest][:, 0]
-        corners = {block: self._corners(rows, side) for block, side in sides.items()}
         touched = {block: np.ones(len(rows), dtype=bool) for block in sides}
+        corners = {block: self._corners(rows, side) for block, side in sides.items()}
+        starts, direct = self._starts(rows)
         # Chips near each other share parts of the files, so they are read one after the other.
         for place in np.argsort(self._turn[rows]).tolist():
-            covered = self._cut(cells, int(rows[place]), whole[place])
-            for block, side in sides.items():
-                top, left = corners[block][place]
-                window = slice(top, top + side), slice(left, left + side)
-                if block != largest:
-                    pixels[block][place, 0] = whole[(place, slice(None), *window)]
-                if covered is not None:
-                    touched[block][place] = covered[window].any()
+            start = starts[place] if direct[place] else None
+            covered = self._cut(cells, int(rows[place]), whole[place], start)
+            if covered is not None:
+                for block, side in sides.items():
+                    touched[block][place] = _window(covered, corners[block][place], side).any()
+        for block in sides:
+            if block != largest:
+                _crop(whole, corners[block], pixels[block][:, 0])
         # Where one band is not valid, none is.
         mask = {block: ~np.isnan(found[:, :, 0]) for block, found in pixels.items()}
         judged = {block: judge(mask[block], touched[block], "outside") for block in sides}
@@ -112,24 +113,44 @@ class RasterSource:
             valid_fraction={block: share for block, (_, share) in judged.items()},
         )
 
-    def _corners(self, rows: Rows, side: int) -> list[list[int]]:
-        """Return the row and column in the largest window at which each chip's window of ``side`` begins."""
+    def _corners(self, rows: Rows, side: int) -> npt.NDArray[np.int64]:
+        """Return where in the largest window each chip's window of ``side`` begins: row, column, (n, 2)."""
         grids = self.plan.grids
         centres = np.nan_to_num(np.stack([grids.row[rows], grids.column[rows]], axis=1))
-        corners: list[list[int]] = first_pixel(centres, side).clip(0, grids.side - side).tolist()
-        return corners
+        return first_pixel(centres, side).clip(0, grids.side - side)
 
-    def _cut(self, cells: Cells, index: int, pixels: Pixels) -> Bools | None:
-        """Fill a chip's window, NaN where not valid; tell which of it lies on a raster, None for all."""
-        numbers = np.flatnonzero(self.plan.touches[index])
-        for number in numbers[:1]:
-            tile = self.plan.tiles[number]
-            offset = offset_in(self.plan.grids, index, tile.lattice)
-            if offset is not None and _within(offset, self.plan.grids.side, tile):
-                cells.fill(pixels, tile, *((start, start + self.plan.grids.side) for start in offset))
-                if len(numbers) == 1 or not np.isnan(pixels[0]).any():
-                    return None
-        return self._compose(cells, index, numbers, pixels)
+    def _starts(self, rows: Rows) -> tuple[list[tuple[int, int]], list[bool]]:
+        """Return the corner of each chip's window in its home raster, and whether its pixels lie there whole."""
+        plan, side = self.plan, self.plan.grids.side
+        starts = np.zeros((len(rows), 2), dtype=np.int64)
+        direct = np.zeros(len(rows), dtype=bool)
+        homes = np.where(plan.touches[rows].any(axis=1), plan.home[rows], -1)
+        for home in set(homes.tolist()) - {-1}:
+            here, tile = np.flatnonzero(homes == home), plan.tiles[home]
+            found, aligned = offsets_in(plan.grids, rows[here], tile.lattice)
+            inside = (found >= 0).all(axis=1) & (found + side <= (tile.height, tile.width)).all(axis=1)
+            starts[here], direct[here] = found, aligned & inside
+        return [(row, column) for row, column in starts.tolist()], direct.tolist()
+
+    def _cut(self, cells: Cells, index: int, pixels: Pixels, start: tuple[int, int] | None) -> Bools | None:
+        """Fill a chip's window, NaN where not valid; tell which of it lies on a raster, None for all.
+
+        ``start`` is its corner in the home raster when the window is a part of that.
+        """
+        plan = self.plan
+        if start is not None:
+            side = plan.grids.side
+            (row, column), tile = start, plan.tiles[plan.home[index]]
+            cells.fill(pixels, tile, (row, row + side), (column, column + side))
+            if self._alone[index] or not np.isnan(pixels[0]).any():
+                return None
+        return self._compose(cells, index, np.flatnonzero(plan.touches[index]), pixels)
+
+    @cached_property
+    def _alone(self) -> Bools:
+        """Which chips touch no more than one raster."""
+        alone: Bools = self.plan.touches.sum(axis=1) <= 1
+        return alone
 
     def _compose(self, cells: Cells, index: int, numbers: npt.NDArray[np.intp], pixels: Pixels) -> Bools:
         """Fill a chip's window from tiles in order; tell which of it lies on any."""
@@ -179,9 +200,20 @@ class RasterSource:
         canvas[2][inside] = True
 
 
-def _within(offset: tuple[int, int], side: int, tile: Tile) -> bool:
-    ends = zip(offset, (tile.height, tile.width))
-    return all(start >= 0 and start + side <= limit for start, limit in ends)
+def _window(image: npt.NDArray[Any], corner: npt.NDArray[np.int64], side: int) -> npt.NDArray[Any]:
+    """Return the square part of images that begins at a row and column."""
+    row, column = corner.tolist()
+    return image[..., row : row + side, column : column + side]
+
+
+def _crop(whole: Pixels, corners: npt.NDArray[np.int64], out: Pixels) -> None:
+    """Copy each chip's smaller window; all at once where they begin alike, as sides of one parity do."""
+    side = out.shape[-1]
+    if len(whole) and (corners == corners[0]).all():
+        out[:] = _window(whole, corners[0], side)
+        return
+    for chip, corner in enumerate(corners):
+        out[chip] = _window(whole[chip], corner, side)
 
 
 def _merge(found: Pixels, state: tuple[Bools, ...], pixels: Pixels) -> None:

@@ -212,13 +212,24 @@ def touching(grids: Grids, lattice: Lattice, height: int, width: int) -> Bools:
 
 def offset_in(grids: Grids, index: int, lattice: Lattice) -> tuple[int, int] | None:
     """Return the (row, column) of a window's corner in a lattice, or None when their pixels do not coincide."""
-    if grids.crs[index] != lattice.crs or not lattice.north_up:
-        return None
-    drift = max(abs(grids.x_size[index] / lattice.a - 1), abs(grids.y_size[index] / -lattice.e - 1))
-    row = float(grids.north[index] - lattice.f) / lattice.e
-    column = float(grids.west[index] - lattice.c) / lattice.a
-    off = max(abs(row - round(row)), abs(column - round(column)))
-    return None if off + drift * grids.side > ALIGNED else (round(row), round(column))
+    offsets, aligned = offsets_in(grids, np.array([index]), lattice)
+    return (int(offsets[0, 0]), int(offsets[0, 1])) if aligned[0] else None
+
+
+def offsets_in(grids: Grids, some: npt.NDArray[np.intp], lattice: Lattice) -> tuple[Integers, Bools]:
+    """Return the (row, column) of windows' corners in a lattice, (n, 2), and which coincide with its pixels."""
+    if not lattice.north_up:
+        return np.zeros((len(some), 2), dtype=np.int64), np.zeros(len(some), dtype=bool)
+    drift = np.maximum(
+        np.abs(grids.x_size[some] / lattice.a - 1), np.abs(grids.y_size[some] / -lattice.e - 1)
+    )
+    exact = np.stack(
+        [(grids.north[some] - lattice.f) / lattice.e, (grids.west[some] - lattice.c) / lattice.a], axis=1
+    )
+    nearest = np.rint(exact)
+    off = np.abs(exact - nearest).max(axis=1) + drift * grids.side
+    aligned: Bools = (grids.crs[some] == lattice.crs) & (off <= ALIGNED)
+    return np.where(aligned[:, None], nearest, 0).astype(np.int64), aligned
 
 
 def positions(grids: Grids, index: int, lattice: Lattice) -> tuple[Floats, Floats]:
