@@ -28,6 +28,7 @@ class FakeChips:
     date: str | None = "2007-06-30"
     pause_s: float = 0.0
     read: list = field(default_factory=list)
+    order: np.ndarray | None = None  # positions in the order of reading
 
     def __post_init__(self):
         for block, mask in self.mask.items():
@@ -56,6 +57,9 @@ class FakeChips:
                 {block: self.status[block][some] for block in self.blocks},
                 {block: self.mask[block][some].mean(axis=(1, 2, 3)) for block in self.blocks},
             )
+
+    def reading_order(self):
+        return self.keys if self.order is None else self.keys[self.order]
 
     def recipe(self):
         return {"source": "fake", "bands": list(self.bands), "date": self.date}

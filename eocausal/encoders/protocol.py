@@ -67,6 +67,9 @@ class ChipSource(Protocol):
     def batches(self, *, size: int = 64, keys: Keys | None = None) -> Iterator[ChipBatch]:
         """Read the chips of ``keys`` (default all), ``size`` at a time."""
 
+    def reading_order(self) -> npt.NDArray[Any]:
+        """Return all keys in the order in which reading costs least."""
+
     def recipe(self) -> dict[str, Any]:
         """Return what made the chips, JSON-like."""
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 CHIPS_PER_SHARD = 512
 """Keys in one file of a store. It is part of the run key: other ranges would be other files."""
+SHARD_ORDER = "reading_order"
+"""Shards follow the order in which chips are read best, so that the chips of a shard lie near each other."""
+_LAYOUT = ("chips_per_shard", "shard_order")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,8 @@ class _Job:
 
     def shards(self) -> list[npt.NDArray[Any]]:
         size = int(self.run["chips_per_shard"])
-        return [self.keys[start : start + size] for start in range(0, len(self.keys), size)]
+        keys = as_keys(self.chips.reading_order(), self.chips.key_name)
+        return [keys[start : start + size] for start in range(0, len(keys), size)]
 
 
 def embed(
@@ -108,7 +112,7 @@ def embed(
     if finished is not None:
         return finished
     with nullcontext() if store is None else store.writing():
-        result = _stack(list(_parts(job, store)))
+        result = _stack(list(_parts(job, store)), job.keys)
         _check_usable(result)
         if store is not None:
             store.seal(result)
@@ -144,6 +148,7 @@ def _job(
         "device": chosen.split(":")[0],
         "versions": {"eocausal": __version__, "torch": metadata.version("torch"), "numpy": np.__version__},
         "chips_per_shard": CHIPS_PER_SHARD,
+        "shard_order": SHARD_ORDER,
     }
     return _Job(chips, keys, config, fitted_on, chosen, int(batch_size), progress, run)
 
@@ -224,7 +229,7 @@ def _encode_shard(job: _Job, fitted: FittedEncoder, keys: npt.NDArray[Any], bar:
             by_block.append(pd.DataFrame({"status": status, "valid_fraction": batch.valid_fraction[block]}))
         info.iloc[rows] = worst_info(by_block).to_numpy()
         bar.update(len(rows))
-    recipe = {name: part for name, part in job.run.items() if name != "chips_per_shard"}
+    recipe = {name: part for name, part in job.run.items() if name not in _LAYOUT}
     return Embeddings(
         keys=keys,
         key_name=job.chips.key_name,
@@ -295,17 +300,25 @@ def _check_output(
         )
 
 
-def _stack(parts: list[Embeddings]) -> Embeddings:
+def _stack(parts: list[Embeddings], keys: npt.NDArray[Any]) -> Embeddings:
+    """Put all shards into one table, its rows in the order of ``keys``."""
     first = parts[0]
-    if len(parts) == 1:
-        return first
+    found = np.concatenate([part.keys for part in parts])
+    rows = pd.Index(found).get_indexer(pd.Index(keys))
+    place = np.empty_like(rows)
+    place[rows] = np.arange(len(rows))
+    values = np.empty((len(keys), first.values.shape[1]), dtype=first.values.dtype)
+    start = 0
+    for part in parts:
+        values[place[start : start + len(part)]] = part.values
+        start += len(part)
     return Embeddings(
-        keys=np.concatenate([part.keys for part in parts]),
+        keys=found[rows],
         key_name=first.key_name,
-        values=np.concatenate([part.values for part in parts]),
+        values=values,
         columns=first.columns,
         blocks=first.blocks,
-        info=pd.concat([part.info for part in parts], ignore_index=True),
+        info=pd.concat([part.info for part in parts], ignore_index=True).iloc[rows].reset_index(drop=True),
         date=first.date,
         recipe=first.recipe,
     )

@@ -4,7 +4,7 @@
 
     manifest.json         the run key, and once finished the hash of embeddings.parquet
     encoder.safetensors   what the encoder learned, with its hash in encoder.json
-    part-00000.parquet    features of a fixed range of keys, with its hash in part-00000.json
+    part-00000.parquet    features of a fixed range of the reading order, with its hash in part-00000.json
     embeddings.parquet    all of them
     lock                  process that is writing
 

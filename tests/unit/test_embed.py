@@ -179,6 +179,25 @@ def test_a_stopped_run_continues_with_the_saved_encoder_and_reads_only_what_is_l
     assert found.fingerprint == run(chips, encoder=MeanPixel()).fingerprint
 
 
+def test_shards_follow_the_reading_order_and_rows_the_keys(tmp_path):
+    order = np.array([7, 2, 9, 0, 4, 1, 8, 3, 6, 5])
+    plain, ordered = fake_chips(10, holes=(2,)), fake_chips(10, holes=(2,), order=order)
+    want = run(plain, encoder=MeanPixel(), out=tmp_path / "plain")
+    found = run(ordered, encoder=MeanPixel(), out=tmp_path / "ordered")
+    assert found.keys.tolist() == plain.keys.tolist()
+    assert found.fingerprint == want.fingerprint
+    assert found.info.equals(want.info)
+    tables = [(tmp_path / name / "embeddings.parquet").read_bytes() for name in ("plain", "ordered")]
+    assert tables[0] == tables[1]
+    first = read_embeddings(tmp_path / "ordered" / "part-00000.parquet", key="village")
+    assert first.keys.tolist() == ordered.keys[order[:4]].tolist()
+    # A run that was stopped reads the rest of the same order and ends with the same bytes.
+    interrupt(ordered, tmp_path / "s", after=2)
+    run(ordered, encoder=MeanPixel(), out=tmp_path / "s")
+    assert ordered.read == [ordered.keys[order[8:]].tolist()]
+    assert (tmp_path / "s" / "embeddings.parquet").read_bytes() == tables[0]
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "delete"])
 def test_a_damaged_shard_is_computed_again_with_a_note(tmp_path, damage, capsys):
     chips = fake_chips(10)
