@@ -192,6 +192,7 @@ def test_shards_follow_the_reading_order_and_rows_the_keys(tmp_path):
     first = read_embeddings(tmp_path / "ordered" / "part-00000.parquet", key="village")
     assert first.keys.tolist() == ordered.keys[order[:4]].tolist()
     # A run that was stopped reads the rest of the same order and ends with the same bytes.
+    ordered.read.clear()
     interrupt(ordered, tmp_path / "s", after=2)
     run(ordered, encoder=MeanPixel(), out=tmp_path / "s")
     assert ordered.read == [ordered.keys[order[8:]].tolist()]
