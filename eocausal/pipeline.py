@@ -24,8 +24,8 @@ from eocausal.evaluate.balance import Balance, balance
 from eocausal.evaluate.overlap import Overlap, overlap
 from eocausal.evaluate.rate import rate
 from eocausal.evaluate.rate_result import Rate
-from eocausal.imagery.arrays import chips_from_arrays
-from eocausal.imagery.chips import Chips, chips
+from eocausal.imagery.asked import asked_chips
+from eocausal.imagery.chips import Chips
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
 from eocausal.inference.tables import jsonable
@@ -143,7 +143,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     with clock.step("units"):
         units = _read_units(asked)
     with clock.step("features"):
-        cut = _cut_chips(asked, units)
+        cut = asked_chips(asked.imagery, units)
         features = _features(asked, cut, folder, progress)
     with clock.step("design, balance and overlap"):
         design = _design(asked, units, features)
@@ -204,34 +204,6 @@ def _read_units(spec: AnalysisSpec) -> Units:
         crs=asked.crs,
         image_key=asked.image_key,
         date=asked.date,
-    )
-
-
-def _cut_chips(spec: AnalysisSpec, units: Units) -> Chips | None:
-    asked = spec.imagery
-    if asked is None:
-        return None
-    date = None if asked.date is None else str(asked.date)
-    if asked.arrays is not None:
-        return chips_from_arrays(
-            units,
-            asked.arrays,
-            keys=asked.keys,
-            axes=asked.axes,
-            bands=None if asked.bands is None else [str(band) for band in asked.bands],
-            date=date,
-            size_m=None if asked.size_m is None else asked.size_m[0],
-            nodata=asked.nodata,
-            pixel_unit=asked.pixel_unit,
-        )
-    return chips(
-        units,
-        list(asked.rasters or ()),
-        size_m=None if asked.size_m is None else list(asked.size_m),
-        size_px=None if asked.size_px is None else list(asked.size_px),
-        bands=None if asked.bands is None else list(asked.bands),
-        date=date,
-        pixel_unit=asked.pixel_unit,
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, Val
 from pydantic_core import PydanticCustomError
 
 __all__ = [
+    "Band",
     "Bands",
     "CalendarDate",
     "Chance",
@@ -164,6 +165,7 @@ Shares = Annotated[
     AfterValidator(all_different),
     BeforeValidator(as_many, json_schema_input_type=Finite | list[Finite]),
 ]
+Band = Annotated[int | str, PlainValidator(_band, json_schema_input_type=Count | Text)]
 Bands = Annotated[
     tuple[Annotated[int | str, PlainValidator(_band)], ...],
     AfterValidator(all_different),

@@ -32,6 +32,8 @@ def _imagery_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     sizes = _given(block, "size_m", "size_px")
     if len(sizes) == 2:
         yield ("size_px",), "size_m and size_px are both given. Keep one"
+    if _given(block, "convert_to", "offset_applied") and not _given(block, "pixel_unit"):
+        yield (), "convert_to and offset_applied need pixel_unit. Say what the stored pixels are"
     if len(sources) == 2:
         yield ("arrays",), "rasters and arrays are both given. Keep one"
     elif not sources:
@@ -50,6 +52,8 @@ def _array_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("size_px",), "size_px belongs to rasters; chips in arrays are cut already. Leave it out"
     if isinstance(block.get("size_m"), list | tuple) and len(block["size_m"]) > 1:
         yield ("size_m",), "chips in arrays have one size. Give the side they have, or leave it out"
+    if _given(block, "quality"):
+        yield ("quality",), "quality belongs to rasters; make pixels of arrays NaN yourself. Leave it out"
     if not _given(block, "keys"):
         yield (), "chips in arrays need keys. Name the array in the file that holds them"
     bands = block.get("bands")

@@ -194,6 +194,10 @@ def _not_text(error: ErrorDetails, written: str | None) -> str:
     return "is empty and must be text"
 
 
+def _not_bool(error: ErrorDetails, written: str | None) -> str:
+    return f"must be true or false, not {_shown(error, written)}"
+
+
 def _not_number(error: ErrorDetails, written: str | None) -> str:
     whole = "a whole number" if "int" in error["type"] else "a number"
     quoted = written is not None and isinstance(error["input"], str)
@@ -249,6 +253,8 @@ _PHRASES = {
     "int_type": _not_number,
     "int_from_float": _not_number,
     "literal_error": _not_allowed,
+    "bool_type": _not_bool,
+    "bool_parsing": _not_bool,
     "union_tag_invalid": _unknown_kind,
     "union_tag_not_found": _no_kind,
     "model_type": _not_block,

@@ -24,6 +24,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails
 
 from eocausal._checks import did_you_mean
 from eocausal.specs._fields import (
+    Band,
     Bands,
     CalendarDate,
     Chance,
@@ -91,6 +92,33 @@ class UnitsSpec(_Block):
     )
 
 
+# The names of eocausal.imagery.radiometry and eocausal.imagery.quality, which specifications may not import.
+PixelUnitName = Literal[
+    "s2_l1c_dn",
+    "s2_l2a_dn",
+    "reflectance",
+    "reflectance_x10000",
+    "landsat_c2_dn",
+    "landsat_c2_st_dn",
+    "kelvin",
+    "uint8",
+    "sigma0_db",
+    "dn",
+]
+QualityScheme = Literal["landsat_qa_pixel", "sentinel2_scl", "hls_fmask"]
+
+
+class QualitySpec(_Block):
+    """The quality band among the bands of rasters."""
+
+    band: Band = Field(description="The quality band: its number from 1, or its name.")
+    scheme: QualityScheme = Field(description="What its numbers mean.")
+    drop: Annotated[Names, Field(min_length=1)] | None = Field(
+        None,
+        description="Flags that make a pixel not valid. Default: clouds, their surroundings and shadows.",
+    )
+
+
 class ImagerySpec(_Block):
     """Pictures: either rasters that chips are cut from, or chips that are already arrays."""
 
@@ -120,7 +148,19 @@ class ImagerySpec(_Block):
     )
     nodata: Finite | None = Field(None, description="Value of pixels in arrays that are not valid.")
     date: CalendarDate | None = Field(None, description="Day the pictures were taken; before treatment.")
-    pixel_unit: Text | None = Field(None, description="What a pixel value is, such as reflectance or dn.")
+    pixel_unit: PixelUnitName | None = Field(
+        None, description="What a pixel value is, checked against the values; dn is never checked."
+    )
+    convert_to: PixelUnitName | None = Field(
+        None, description="Unit to convert pixels to by the published scale and offset. Default: as they are."
+    )
+    offset_applied: bool | None = Field(
+        None,
+        description="Sentinel-2 only: whether the offset of -1000 of processing baseline 04.00 is applied already.",
+    )
+    quality: QualitySpec | None = Field(
+        None, description="Quality band of rasters; pixels that it flags are not valid."
+    )
 
 
 class EmbeddingsSpec(_Block):

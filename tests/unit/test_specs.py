@@ -6,15 +6,18 @@ import datetime as dt
 import hashlib
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from eocausal.errors import SpecError
+from eocausal.imagery.quality import SCHEMES
+from eocausal.imagery.radiometry import PIXEL_UNITS
 from eocausal.specs.inputs import check_inputs
 from eocausal.specs.load import load_spec
-from eocausal.specs.models import CateSpec, DesignSpec
+from eocausal.specs.models import CateSpec, DesignSpec, PixelUnitName, QualityScheme
 from eocausal.specs.schema import DEFAULT_PATH, analysis_schema, field_table, write_schema
 from eocausal.specs.yaml_text import Mark, read_yaml
 
@@ -253,3 +256,37 @@ def test_the_uganda_study_fits_its_files_and_warns_of_the_columns_made_from_trea
     assert spec.effects.ate == ("difference", "regression", "aipw")
     for column in ("x1_eq_treated", "x3_treated_x2", "x5_treated_x4", "x7_treated_x6"):
         assert column in loaded.text
+
+
+def test_names_of_units_and_schemes_are_those_of_the_pixel_half() -> None:
+    assert set(get_args(PixelUnitName)) == set(PIXEL_UNITS)
+    assert set(get_args(QualityScheme)) == set(SCHEMES)
+
+
+def test_what_is_asked_of_pixels_reaches_the_chips(study: Path) -> None:
+    from eocausal.imagery.asked import asked_chips
+    from tests.scenes import numbered, units_on, write_scene
+
+    asked = "pixel_unit: s2_l2a_dn\n  convert_to: reflectance\n  offset_applied: false"
+    flags = "quality: {band: 2, scheme: hls_fmask, drop: cloud}"
+    study.write_text(STUDY.replace("  date:", f"  {asked}\n  {flags}\n  date:"))
+    write_scene(study.parent / "scene_1.tif", numbered())
+    chips = asked_chips(load_spec(study).spec.imagery, units_on([(30, 30)]))
+    assert chips is not None
+    assert chips.bands == ("band1",)
+    assert chips.pixel_unit == "reflectance"
+    recipe = chips.recipe()
+    assert recipe["quality"] == {"band": 2, "scheme": "hls_fmask", "drop": ["cloud"]}
+    assert recipe["radiometry"] == {"unit": "s2_l2a_dn", "convert_to": "reflectance", "offset_applied": False}
+
+
+@pytest.mark.parametrize("drop", ["", ", drop: null"])
+def test_quality_without_flags_drops_the_default(study: Path, drop: str) -> None:
+    study.write_text(
+        STUDY.replace("  date:", f"  quality: {{band: SCL, scheme: sentinel2_scl{drop}}}\n  date:")
+    )
+    imagery = load_spec(study).spec.imagery
+    assert imagery is not None
+    assert imagery.quality is not None
+    assert imagery.quality.drop is None
+    assert imagery.quality.band == "SCL"
