@@ -21,6 +21,7 @@ _HOME = {
     "chips_from_arrays": "eocausal.imagery.arrays",
     "Quality": "eocausal.imagery.quality",
     "Radiometry": "eocausal.imagery.radiometry",
+    "open_chips": "eocausal.imagery.store",
     "ImageStats": "eocausal.encoders.image_stats",
     "RandomFeatures": "eocausal.encoders.random_features",
     "Embeddings": "eocausal.embeddings",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from eocausal.imagery.chips import chips as chips
     from eocausal.imagery.quality import Quality as Quality
     from eocausal.imagery.radiometry import Radiometry as Radiometry
+    from eocausal.imagery.store import open_chips as open_chips
     from eocausal.inference.estimate import Estimate as Estimate
     from eocausal.inference.estimate import compare as compare
     from eocausal.inference.folds import Folds as Folds

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -178,6 +179,58 @@ class Chips:
         """
         shown = self.keys[:24] if keys is None else np.atleast_1d(np.asarray(keys))
         return contact_sheet(self.thumbnails(shown, block=block), shown.tolist(), columns=columns)
+
+    def write(self, path: str | Path, *, progress: bool = True) -> Path:
+        """Write the chips into a Zarr v3 store that ``open_chips`` reads; needs ``eocausal[cubes]``.
+
+        Called again after a run was killed, it goes on with the first range of keys that is not whole, and
+        ends with the same bytes; on a damaged store it writes what is damaged again.
+
+        Parameters
+        ----------
+        path : str or Path
+            Folder of the store, its own.
+        progress : bool
+            Whether to show a progress bar on standard error.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        ImageryError
+            When the folder holds other chips (naming what changed) or something else, another process is
+            writing there, or zarr is not installed.
+        """
+        from eocausal.imagery.store import write_chips
+
+        return write_chips(self, path, progress=progress)
+
+    def export(self, folder: str | Path, *, format: str = "geotiff") -> Path:
+        """Write one file per image key and block: ``<folder>/<block>/<key>.tif``.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Where the files go; those of the same name are replaced.
+        format : {"geotiff"}
+            GeoTIFF: float32, NaN where not valid, with reference system, transform and names of bands.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        ImageryError
+            When the chips do not say where they are, as those from arrays do not.
+        """
+        from eocausal.imagery.export import export_chips
+
+        return export_chips(self, folder, format=format)
 
     @cached_property
     def _table(self) -> pd.DataFrame:

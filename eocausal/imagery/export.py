@@ -1,0 +1,133 @@
+"""Where each chip's pixels lie, and chips as GeoTIFF files that any other program opens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal._checks import one_of
+from eocausal._io import write_atomically
+from eocausal.errors import ImageryError, explain
+from eocausal.imagery.batches import ChipBatch, ChipSource
+from eocausal.imagery.mosaic import RasterSource
+from eocausal.imagery.windows import first_pixel
+
+if TYPE_CHECKING:
+    from eocausal.imagery.chips import Chips
+
+FORMATS = ("geotiff",)
+CORNERS = ("crs", "west", "north", "x_size", "y_size")
+_LONGEST_NAME = 200
+
+
+def corners(source: ChipSource, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
+    """Return where the chips of one block lie, or None when the source does not know.
+
+    Returns
+    -------
+    dict of numpy.ndarray or None
+        ``crs``, ``west`` and ``north`` of the chip's corner in it, and ``x_size`` and ``y_size`` of a pixel,
+        one value per chip; NaN for chips that have no place in any grid.
+    """
+    if isinstance(source, RasterSource):
+        grids, side = source.plan.grids, source.plan.sides[block]
+        top, left = (
+            np.clip(first_pixel(np.nan_to_num(centre), side), 0, grids.side - side)
+            for centre in (grids.row, grids.column)
+        )
+        west, north = grids.west + left * grids.x_size, grids.north - top * grids.y_size
+        return dict(zip(CORNERS, (grids.crs, west, north, grids.x_size, grids.y_size)))
+    inner = getattr(source, "inner", None)  # a source that screens or converts another's pixels
+    if inner is not None:
+        return corners(inner, block)
+    stored = getattr(source, "stored_corners", None)
+    return None if stored is None else stored(block)
+
+
+def export_chips(chips: Chips, folder: str | Path, *, format: str = "geotiff") -> Path:
+    """Write one GeoTIFF per image key and block; see :meth:`eocausal.Chips.export`."""
+    from tqdm import tqdm
+
+    one_of(format, FORMATS, argument="format", error=ImageryError)
+    target = Path(folder)
+    if target.exists() and not target.is_dir():
+        raise ImageryError(explain(f"{str(target)!r} is a file.", rule="export fills a folder"))
+    places = {block: _known_places(chips, block) for block in chips.blocks}
+    row = 0
+    with tqdm(total=len(chips), desc="writing GeoTIFF", unit="chip", disable=None, leave=False) as bar:
+        for batch in chips.batches():
+            for block in chips.blocks:
+                for index in range(len(batch)):
+                    place = {name: values[row + index] for name, values in places[block].items()}
+                    _write_one(chips, batch, block, index, place, target)
+            row += len(batch)
+            bar.update(len(batch))
+    return target
+
+
+def _known_places(chips: Chips, block: str) -> Mapping[str, npt.NDArray[Any]]:
+    found = corners(chips.source, block)
+    if found is None:
+        raise ImageryError(
+            explain(
+                f"Chips from {chips.source.label()} do not say where they are.",
+                rule="a GeoTIFF has a reference system and a transform",
+                fix="chips.write('chips.zarr') keeps pixels without a place; ec.chips(units, rasters) knows places",
+            )
+        )
+    lost = ~np.isfinite(found["west"].astype(float) + found["north"].astype(float))
+    if lost.any():
+        raise ImageryError(
+            explain(
+                f"Chips of block {block!r} have no place in the rasters' reference system.",
+                where=chips.keys[lost],
+                rule="a GeoTIFF has a reference system and a transform",
+                fix="leave out units that lie far outside: ec.chips(units.take(near), rasters, ...)",
+            )
+        )
+    return found
+
+
+def _write_one(
+    chips: Chips, batch: ChipBatch, block: str, index: int, place: Mapping[str, Any], folder: Path
+) -> None:
+    import rasterio
+    from affine import Affine
+
+    pixels = batch.pixels[block][index]
+    dates, bands, height, width = pixels.shape
+    names = [name if dates == 1 else f"{name} {date}" for date in range(1, dates + 1) for name in chips.bands]
+    profile = {
+        "driver": "GTiff",
+        "dtype": "float32",
+        "count": dates * bands,
+        "height": height,
+        "width": width,
+        "crs": place["crs"],
+        "transform": Affine(place["x_size"], 0, place["west"], 0, -place["y_size"], place["north"]),
+        "nodata": float("nan"),
+        "compress": "deflate",
+    }
+    about = {chips.key_name: batch.keys[index], "block": block, "date": chips.date, "unit": chips.pixel_unit}
+
+    def write(temporary: Path) -> None:
+        with rasterio.open(temporary, "w", **profile) as out:
+            out.write(pixels.reshape(dates * bands, height, width))
+            out.descriptions = names
+            out.update_tags(**{name: str(value) for name, value in about.items() if value is not None})
+
+    write_atomically(folder / block / _file_name(batch.keys[index]), write)
+
+
+def _file_name(key: object) -> str:
+    """Return a file name that no key can leave the folder with, and that tells keys apart."""
+    name = quote(str(key), safe=" ()+,=@") + ".tif"
+    if len(name) > _LONGEST_NAME:
+        rule = f"at most {_LONGEST_NAME} bytes as a file name"
+        raise ImageryError(explain("An image key is too long for a file name.", where=[key], rule=rule))
+    return name
