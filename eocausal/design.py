@@ -52,6 +52,9 @@ class Design:
         What to do with units that miss an outcome, a covariate or an image. ``drop`` leaves them out and says
         how many of each arm in every result's ``warnings``. The plain difference in means, which uses neither
         covariates nor images, keeps every unit with an outcome.
+    min_valid : float
+        Smallest share of valid pixels (not cloud, not without data) of a unit's picture. Units below miss their
+        image, and ``missing`` says what becomes of them. Default 0: every picture that gave features counts.
 
     Raises
     ------
@@ -80,6 +83,7 @@ class Design:
     weights: str | None = None
     propensity: float | str | None = None
     missing: Literal["error", "drop"] = "error"
+    min_valid: float = 0.0
     table: StudyTable = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -91,6 +95,8 @@ class Design:
             raise DesignError(explain("covariates is None.", fix="leave covariates out, or covariates=[]"))
         object.__setattr__(self, "covariates", tuple(self.covariates))
         one_of(self.missing, ("error", "drop"), argument="missing", error=DesignError)
+        if isinstance(self.min_valid, bool) or not 0 <= self.min_valid <= 1:
+            raise DesignError(explain(f"min_valid={self.min_valid!r}.", rule="a share between 0 and 1"))
         _require_names(self)
         table = build_table(self)
         _require_two_arms(table.treatment, self.treatment)
@@ -133,7 +139,7 @@ class Design:
         # a plain table knows its images by the features alone, so they stay behind as the cluster
         shared = self._shared_image
         cluster = shared if self.cluster is None and isinstance(self.data, pd.DataFrame) else self.cluster
-        return replace(self, covariates=(), features=None, cluster=cluster)
+        return replace(self, covariates=(), features=None, cluster=cluster, min_valid=0.0)
 
     def with_outcome(self, outcome: str) -> Self:
         """Return the same design for another outcome column."""

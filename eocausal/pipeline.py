@@ -248,6 +248,7 @@ def _design(spec: AnalysisSpec, units: Units, features: Embeddings) -> Design:
         weights=asked.weights,
         propensity=asked.propensity,
         missing=asked.missing,
+        min_valid=asked.min_valid,
     )
 
 

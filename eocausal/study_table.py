@@ -83,7 +83,12 @@ def build_table(design: Design) -> StudyTable:
     covariates = _expand_covariates(frame, list(design.covariates), ids)
     features, blocks, no_image = _join_features(design.features, image_keys)
     outcome = _read_numbers(frame[design.outcome], ids, role="outcome")
-    keep, notes = _keep_complete(design, ids, treatment, outcome, covariates, no_image)
+    reasons = {f"no outcome {design.outcome!r}": np.isnan(outcome), "no usable image": no_image}
+    if design.min_valid > 0:
+        bound = f"less than {100 * design.min_valid:.10g}% valid pixels"
+        reasons[bound] = _valid_share(design.features, image_keys, no_image) < design.min_valid
+    reasons |= {f"no covariate {name!r}": covariates[name].isna().to_numpy() for name in covariates.columns}
+    keep, notes = _keep_complete(design, ids, treatment, reasons)
     rows = np.flatnonzero(keep)
     return StudyTable(
         ids=ids[rows],
@@ -272,18 +277,32 @@ def _join_features(
     return joined.astype(np.float32), dict(features.blocks), incomplete
 
 
+def _valid_share(
+    features: Embeddings | None, image_keys: npt.NDArray[Any], no_image: npt.NDArray[np.bool_]
+) -> FloatArray:
+    """Return the share of valid pixels of each unit's picture, 1 where there is no usable picture to judge."""
+    if features is None:
+        raise DesignError(explain("min_valid is given, but no features.", fix="features=ec.embed(chips)"))
+    known = features.info["valid_fraction"].to_numpy(dtype=float)[features.rows_for(image_keys)]
+    share = np.where(no_image, 1.0, known)
+    if np.isnan(share).any():
+        raise DesignError(
+            explain(
+                "The features do not say how much of each picture is valid, which min_valid needs.",
+                where=image_keys[np.isnan(share)],
+                fix="leave min_valid out, or make the features with ec.embed",
+            )
+        )
+    return share
+
+
 def _keep_complete(
     design: Design,
     ids: npt.NDArray[Any],
     treatment: FloatArray,
-    outcome: FloatArray,
-    covariates: pd.DataFrame,
-    no_image: npt.NDArray[np.bool_],
+    reasons: dict[str, npt.NDArray[np.bool_]],
 ) -> tuple[npt.NDArray[np.bool_], list[str]]:
     """Return which units are complete, with one note for each reason to leave units out."""
-    reasons = {f"no outcome {design.outcome!r}": np.isnan(outcome), "no usable image": no_image}
-    for name in covariates.columns:
-        reasons[f"no covariate {name!r}"] = covariates[name].isna().to_numpy()
     notes: list[str] = []
     keep = np.ones(ids.size, dtype=bool)
     for reason, missing in reasons.items():

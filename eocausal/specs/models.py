@@ -214,6 +214,9 @@ class DesignSpec(_Block):
         "error",
         description="Units that miss a value: stop, or drop them and report how many.",
     )
+    min_valid: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="Smallest share of valid pixels of a unit's picture; units below count as missing."
+    )
 
 
 Method = Literal["difference", "regression", "ipw", "aipw"]

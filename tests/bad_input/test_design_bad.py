@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from eocausal.embeddings import Embeddings
 from eocausal.errors import DesignError, EmbeddingsError, EocausalError, LeakError
 from tests.studies import design, images, study
 
@@ -20,6 +22,13 @@ def put(name: str, rows: list[int], value: object) -> pd.DataFrame:
     table = T.astype({name: object}) if isinstance(value, str) else T.copy()
     table.loc[table.index[rows], name] = value
     return table
+
+
+def cloudy(village: int) -> Embeddings:
+    """Return features of which one village's picture is half cloud."""
+    clear = images()
+    share = np.where(clear.keys == village, 0.5, 1.0)
+    return replace(clear, info=pd.DataFrame({"status": "ok", "valid_fraction": share}))
 
 
 ARMS = f"{int(T['grant'].iloc[:3].sum())} treated, {3 - int(T['grant'].iloc[:3].sum())} control"
@@ -76,6 +85,10 @@ CASES: dict[str, tuple[Callable[[], object], type[EocausalError], list[str]]] = 
     "keys of another type": (lambda: design(T.assign(village=T["village"].astype(str)), features=images()), EmbeddingsError, ["Keys 'village' are numbers in the embeddings but text here", "astype(int)"]),
     "keys that do not meet": (lambda: design(T.assign(village=T["village"] + 1000), features=images()), DesignError, ["No unit has an image", "keys of the features look like [0, 1, 2]"]),
     "some images missing": (lambda: design(T, features=images(23)), DesignError, ["no usable image", f"Where: {int((T['village'] == 23).sum())} (", "missing='drop'"]),
+    "valid share in per cent": (lambda: design(T, features=images(), min_valid=80), DesignError, ["min_valid=80", "share between 0 and 1"]),
+    "valid share without features": (lambda: design(T, min_valid=0.8), DesignError, ["min_valid is given, but no features", "ec.embed"]),
+    "valid share that is not known": (lambda: design(T, features=images(), min_valid=0.8), DesignError, ["do not say how much of each picture is valid", "Where: 120", "leave min_valid out"]),
+    "too few valid pixels": (lambda: design(T, features=cloudy(3), min_valid=0.8), DesignError, [f"{int((T['village'] == 3).sum())} units (", "have less than 80% valid pixels", "missing='drop'"]),
     "share beyond one": (lambda: design(T).split(1.0, seed=0), DesignError, ["share=1.0 leaves one part empty"]),
     "part of one arm": (lambda: design(T).take(T["grant"].to_numpy() == 1), DesignError, ["and 0 control units", "2 units in each arm"]),
     "mask of another length": (lambda: design(T).take(np.ones(7, dtype=bool)), DesignError, ["mask has shape (7,), the design has 120 units"]),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -212,3 +214,44 @@ def test_one_line_says_what_it_is() -> None:
         f"Design(income ~ grant: 120 units, {n_treated} treated, 2 covariates, "
         "6 features of 24 images, 24 clusters)"
     )
+
+
+def _with_shares(**shares: float) -> ec.Embeddings:
+    """Return features with valid fractions by village (``v3=0.5``), 1 for the others."""
+    clear = images(23)
+    known = [shares.get(f"v{key}", 1.0) for key in clear.keys.tolist()]
+    status = clear.info["status"]
+    return replace(clear, info=pd.DataFrame({"status": status, "valid_fraction": known}))
+
+
+def test_units_below_min_valid_are_left_out_with_a_count_by_arm() -> None:
+    table = study()
+    features = _with_shares(v3=0.5, v4=0.8, v7=0.79)
+    low = table["village"].isin([3, 7]).to_numpy()
+    treated = int(table["grant"][low].sum())
+    found = design(table, features=features, min_valid=0.8, missing="drop")
+    gone = (table["village"] == 23).to_numpy() | low
+    np.testing.assert_array_equal(found.table.ids, table.index[~gone])
+    text = (
+        f"left out: {low.sum()} units ({treated} treated, {low.sum() - treated} control) "
+        "with less than 80% valid pixels"
+    )
+    assert text in found.table.notes
+    # a picture without features is named once, as missing, and not a second time as cloudy
+    assert len(found.table.notes) == 2
+    assert any(text in warning for warning in ec.ate(found, method="regression").warnings)
+
+
+def test_every_picture_with_features_counts_by_default() -> None:
+    table = study()
+    features = _with_shares(v3=0.01)
+    assert len(design(table, features=features, missing="drop")) == (table["village"] != 23).sum()
+    exact = design(table, features=features, missing="drop", min_valid=0.01)
+    assert len(exact) == (table["village"] != 23).sum()
+
+
+def test_the_plain_difference_keeps_units_under_cloud() -> None:
+    table = study()
+    found = design(table, features=_with_shares(v3=0.5), min_valid=0.9, missing="drop").unadjusted()
+    assert len(found) == len(table)
+    assert found.min_valid == 0
