@@ -1,4 +1,4 @@
-"""Chips per CPU-second of ``eocausal.chips`` against one rasterio window per unit and size, and against decoding alone.
+"""Units per CPU-second of ``chips`` against one rasterio window per unit and size, and against decoding alone.
 
 Makes a tiled scene (uint16, deflate with predictor 2, blocks of 512), scatters clustered units on it, and cuts
 squares of three sizes around each: in a loop, one boundless window with its mask per unit and size, in the
@@ -31,6 +31,12 @@ import eocausal as ec
 
 WEST, NORTH, PIXEL_M, BLOCK, BANDS = 600_000, 200_000, 10, 512, 4
 SIDES_PX = (64, 32, 16)
+# Name, whether windows may reach beyond the scene, whether only some units, and the cache if not 5% of memory.
+LOOPS = (
+    ("loop*", True, True, None),
+    ("clipped", False, False, None),
+    ("clipped, 64 MB cache*", False, True, 64),
+)
 
 
 def write_scene(file: Path, side_px: int) -> None:
@@ -53,12 +59,12 @@ def write_scene(file: Path, side_px: int) -> None:
             out.write(pixels, window=Window(0, top, side_px, len(row)))
 
 
-def clustered_units(count: int, side_px: int, *, beyond: float) -> tuple[ec.Units, np.ndarray]:
+def clustered_units(count: int, side_px: int) -> tuple[ec.Units, np.ndarray]:
     """Return units in random order around random towns, and their continuous row and column."""
     rng = np.random.default_rng(1)
     towns = rng.uniform(0, side_px, size=(max(count // 100, 1), 2))
     spots = towns[rng.integers(len(towns), size=count)] + rng.normal(0, 60, size=(count, 2))
-    spots = spots.clip(beyond, side_px - beyond)
+    spots = spots.clip(0, side_px)
     x, y = WEST + PIXEL_M * spots[:, 1], NORTH - PIXEL_M * spots[:, 0]
     table = pd.DataFrame({"unit": np.arange(count), "x": x, "y": y})
     return ec.read_units(table, id="unit", lon="x", lat="y", crs="EPSG:32636"), spots
@@ -69,15 +75,15 @@ def first_pixels(spots: np.ndarray, side: int) -> np.ndarray:
     return np.floor(spots - side / 2 + 0.5).astype(int)
 
 
-def loop(file: Path, spots: np.ndarray) -> Iterator[list[np.ma.MaskedArray]]:
-    """Read one boundless window with its mask per unit and size, in the units' order."""
+def loop(file: Path, spots: np.ndarray, *, boundless: bool = True) -> Iterator[list[np.ma.MaskedArray]]:
+    """Read one window with its mask per unit and size, in the units' order; beyond the edge if boundless."""
     starts = {side: first_pixels(spots, side).tolist() for side in SIDES_PX}
     with rasterio.open(file) as scene:
         for unit in range(len(spots)):
             yield [
                 scene.read(
                     window=Window(starts[side][unit][1], starts[side][unit][0], side, side),
-                    boundless=True,
+                    boundless=boundless,
                     masked=True,
                 )
                 for side in SIDES_PX
@@ -87,7 +93,9 @@ def loop(file: Path, spots: np.ndarray) -> Iterator[list[np.ma.MaskedArray]]:
 def limit(file: Path, spots: np.ndarray, side_px: int) -> int:
     """Read each block that any chip touches once; return how many there are."""
     first = first_pixels(spots, max(SIDES_PX))
-    ends = [(corner // BLOCK).clip(0, (side_px - 1) // BLOCK) for corner in (first, first + max(SIDES_PX) - 1)]
+    ends = [
+        (corner // BLOCK).clip(0, (side_px - 1) // BLOCK) for corner in (first, first + max(SIDES_PX) - 1)
+    ]
     blocks = {
         (row, column)
         for (top, left), (bottom, right) in zip(*(end.tolist() for end in ends))
@@ -130,40 +138,60 @@ def cpu_seconds(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def race(folder: Path, side_px: int, count: int, repeats: int) -> dict[str, float]:
-    """Compare the three ways on one scene; the loop runs once, the others in turn."""
+def race(folder: Path, side_px: int, count: int, looped: int) -> dict[str, float]:
+    """Compare the ways on one scene; loops, which cost the same for every unit, on some of the units."""
     file = folder / "scene.tif"
     write_scene(file, side_px)
-    units, spots = clustered_units(count, side_px, beyond=0)
-    sampled = compare(file, units, spots)
-    spent = {"limit": [], "eocausal": []}
-    for _ in range(repeats):
+    units, spots = clustered_units(count, side_px)
+    sampled, blocks = compare(file, units, spots), limit(file, spots, side_px)
+    spent: dict[str, list[float]] = {"limit": [], "eocausal": []}
+    for _ in range(3):
         spent["limit"].append(cpu_seconds(lambda: limit(file, spots, side_px)))
         spent["eocausal"].append(cpu_seconds(lambda: ours(file, units)))
-    looped = tqdm(loop(file, spots), total=count, desc="loop", unit="unit", disable=None, leave=False)
     seconds = {name: float(np.median(times)) for name, times in spent.items()}
-    seconds["loop"] = cpu_seconds(lambda: sum(1 for _ in looped))
-    blocks = limit(file, spots, side_px)
+    for name, boundless, some, cache_mb in LOOPS:
+        some = looped if some else count
+        windows = loop(file, spots[:some], boundless=boundless)
+        bar = tqdm(windows, total=some, desc=name, unit="unit", disable=None, leave=False)
+        with rasterio.Env(**({"GDAL_CACHEMAX": cache_mb * 2**20} if cache_mb else {})):
+            seconds[name] = cpu_seconds(lambda bar=bar: sum(1 for _ in bar)) * count / some
     size = file.stat().st_size / 2**20
     print(f"scene {side_px:,} x {side_px:,} x {BANDS} ({size:,.0f} MiB), {count:,} units, sides {SIDES_PX}")
     print(f"  {blocks} blocks touched; pixels of {sampled} units are the same both ways")
+    print(f"  loops with a * run over {looped:,} units and are scaled to all")
     for name, taken in seconds.items():
-        print(f"  {name:9s} {taken:7.2f} CPU-s {count / taken:9,.0f} units a CPU-s")
+        print(f"  {name:22s} {taken:7.2f} CPU-s {count / taken:9,.0f} units a CPU-s")
     return {
-        "speedup_vs_loop": seconds["loop"] / seconds["eocausal"],
+        "speedup_vs_clipped": seconds["clipped"] / seconds["eocausal"],
+        "speedup_vs_clipped_64mb": seconds["clipped, 64 MB cache*"] / seconds["eocausal"],
+        "speedup_vs_loop": seconds["loop*"] / seconds["eocausal"],
         "time_vs_limit": seconds["eocausal"] / seconds["limit"],
     }
 
 
-def peak_mib(file: Path, side_px: int, count: int) -> float:
-    """Return the peak memory of a fresh process that cuts so many chips."""
+def peaks(file: Path, side_px: int, count: int) -> tuple[int, int]:
+    """Return the peak memory of a fresh process that cuts so many chips: before it reads, and at its end."""
     call = [sys.executable, __file__, "--iterate", str(file), str(side_px), str(count)]
-    return float(subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1])
+    planned, read = subprocess.run(call, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-2:]
+    return int(planned), int(read)
+
+
+def memory(folder: Path, side_px: int) -> dict[str, float]:
+    """Return the peaks for a hundred thousand and a million units, and what reading adds to each."""
+    file = folder / "scene.tif"
+    write_scene(file, side_px)
+    found = {power: peaks(file, side_px, 10**power) for power in (5, 6)}
+    for power, (planned, read) in found.items():
+        print(f"  1e{power} units: {planned} MiB with units and plan, {read} MiB after reading")
+    return {
+        **{f"reading_mib_1e{power}": read - planned for power, (planned, read) in found.items()},
+        **{f"peak_mib_1e{power}": read for power, (_, read) in found.items()},
+    }
 
 
 def iterate(file: Path, side_px: int, count: int) -> None:
     """Cut a small chip around each of so many units and print peak memory: with units and plan, and at the end."""
-    units, _ = clustered_units(count, side_px, beyond=0)
+    units, _ = clustered_units(count, side_px)
     chips = ec.chips(units, file, size_px=8)
     order = chips.reading_order()
     planned = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -185,13 +213,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         if options.memory:
-            file = Path(name) / "scene.tif"
-            write_scene(file, 5_490)
-            figures = {f"peak_mib_1e{power}": peak_mib(file, 5_490, 10**power) for power in (5, 6)}
+            figures = memory(Path(name), 5_490)
         elif options.quick:
-            figures = race(Path(name), 5_490, 5_000, repeats=3)
+            figures = race(Path(name), 5_490, 5_000, looped=1_000)
         else:
-            figures = race(Path(name), 10_980, 20_000, repeats=3)
+            figures = race(Path(name), 10_980, 20_000, looped=4_000)
     print(" ".join(f"{name}={value:.4g}" for name, value in figures.items()))
 
 
