@@ -29,6 +29,7 @@ from eocausal.imagery.sources import band_names, choose_bands, read_tiles
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from eocausal.imagery.account import ChipsReport
     from eocausal.units import Units
 
 __all__ = ["STATUSES", "ChipBatch", "ChipSource", "Chips", "chips"]
@@ -138,6 +139,42 @@ class Chips:
             call.
         """
         return self._table.copy()
+
+    def account(self, treatment: pd.Series | str | None = None) -> pd.DataFrame:
+        """Return one row per image key and block: what became of the chip and where it came from.
+
+        Parameters
+        ----------
+        treatment : Series or str, optional
+            0 or 1 by unit id, or the name of a column of the units; adds ``n_treated`` and ``n_control``.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of :meth:`table` with ``date``, ``pixel_unit``, ``stored_unit``, ``offset_added`` (to
+            stored pixels) and, of rasters, ``files`` (those that the chip's window touches).
+        """
+        from eocausal.imagery.account import account
+
+        return account(self, treatment)
+
+    def report(self, treatment: pd.Series | str | None = None) -> ChipsReport:
+        """Return the account with counts by arm, tests of differences between arms, warnings and a plot.
+
+        Parameters
+        ----------
+        treatment : Series or str, optional
+            As for :meth:`account`. The arms are compared by the share of usable chips and by the mean valid
+            fraction, with standard errors clustered by image; a difference of a percentage point or more
+            with p below 0.05 is a warning.
+
+        Returns
+        -------
+        ChipsReport
+        """
+        from eocausal.imagery.account import report
+
+        return report(self, treatment)
 
     def thumbnails(
         self, keys: npt.ArrayLike, *, block: str | None = None, bands: Bands = None
