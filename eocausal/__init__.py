@@ -22,6 +22,8 @@ _HOME = {
     "Quality": "eocausal.imagery.quality",
     "Radiometry": "eocausal.imagery.radiometry",
     "open_chips": "eocausal.imagery.store",
+    "average_draws": "eocausal.imagery.draw_average",
+    "displace": "eocausal.imagery.displacement",
     "ImageStats": "eocausal.encoders.image_stats",
     "RandomFeatures": "eocausal.encoders.random_features",
     "Embeddings": "eocausal.embeddings",
@@ -82,6 +84,8 @@ if TYPE_CHECKING:
     from eocausal.imagery.arrays import chips_from_arrays as chips_from_arrays
     from eocausal.imagery.chips import Chips as Chips
     from eocausal.imagery.chips import chips as chips
+    from eocausal.imagery.displacement import displace as displace
+    from eocausal.imagery.draw_average import average_draws as average_draws
     from eocausal.imagery.quality import Quality as Quality
     from eocausal.imagery.radiometry import Radiometry as Radiometry
     from eocausal.imagery.store import open_chips as open_chips
