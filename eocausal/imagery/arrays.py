@@ -187,7 +187,8 @@ def chips_from_arrays(
             ArraySource(np.asarray(wanted), pixels, rows, block, nodata, file),
             quality=None,
             radiometry=radiometry,
-            name="the array" if file is None else file.name,
+            names=["the array" if file is None else file.name],
+            home=np.zeros(len(wanted), dtype=np.intp),
         ),
         radiometry=radiometry,
     )

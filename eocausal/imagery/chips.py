@@ -341,7 +341,8 @@ def chips(
     pixel_unit : str or Radiometry, optional
         What a pixel value is, such as ``s2_l2a_dn`` (the names are those of ``Radiometry``), or a
         ``Radiometry`` that also converts. On first reading the 1st to 99th percentile of 32 chips must fit
-        it, and the value that the product reserves for no data is not valid. Default ``dn``: unchecked.
+        it, file by file, and the value that the product reserves for no data is not valid. Default ``dn``:
+        unchecked.
     quality : Quality, optional
         The quality band among the bands, and the flags that make a pixel not valid (clouds, shadows). It
         is read with the others and not handed out. Where rasters overlap it screens the one that won.
@@ -423,7 +424,7 @@ def chips(
     check_reached(plan, longitude, latitude)
     _check_chip_bytes(max(plan.sides.values()), len(read))
     cut = RasterSource(keys, longitude, latitude, plan, read, sizes)
-    more = f" and {len(tiles) - 1} more" if len(tiles) > 1 else ""
+    names_of_files = [tile.file.name for tile in plan.tiles]
     return Chips(
         keys=keys,
         key_name=units.image_key,
@@ -432,7 +433,7 @@ def chips(
         date=date,
         units=units,
         pixel_unit=None if radiometry is None else radiometry.given_out,
-        source=screened(cut, quality=quality, radiometry=radiometry, name=tiles[0].file.name + more),
+        source=screened(cut, quality=quality, radiometry=radiometry, names=names_of_files, home=plan.home),
         radiometry=radiometry,
     )
 

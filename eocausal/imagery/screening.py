@@ -33,21 +33,23 @@ _SAMPLE_VALUES = 30_000
 class ScreenedSource:
     """A source of chips whose pixels are screened and converted after they are read.
 
-    With ``quality`` the last band that ``inner`` reads is the quality band, and is not handed out. ``name`` is
-    what errors call the pixels.
+    With ``quality`` the last band that ``inner`` reads is the quality band, and is not handed out. ``names`` is
+    what errors call the pixels, file by file; ``home`` tells which file each chip is read from first.
     """
 
     inner: ChipSource
     quality: Quality | None
     radiometry: Radiometry | None
-    name: str
+    names: tuple[str, ...]
+    home: Rows
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[Rows], ChipBatch]]:
         """Check a sample against the declared unit, once, and give the reader."""
-        seen = self._sample_fits
+        several = f" and {len(self.names) - 1} more" if len(self.names) > 1 else ""
+        name = None if self._sample_fits else self.names[0] + several
         with self.inner.reading() as read:
-            yield lambda rows: self._finish(read(rows), check=not seen)
+            yield lambda rows: self._finish(read(rows), name=name)
 
     def reading_order(self) -> Rows:
         """Return the order of the source itself."""
@@ -68,35 +70,35 @@ class ScreenedSource:
 
     @cached_property
     def _sample_fits(self) -> bool:
-        """Whether the declared unit was checked on a sample; False when no pixel of it is valid."""
+        """Whether the declared unit was checked on a sample, file by file; False when it has no valid pixel."""
         if self.radiometry is None or PIXEL_UNITS[self.radiometry.unit].first is None:
             return True
         order = self.inner.reading_order()
         places = np.unique(np.linspace(0, len(order) - 1, min(len(order), _SAMPLE_CHIPS)).astype(int))
-        found = []
+        found: dict[str, list[npt.NDArray[Any]]] = {}
         with self.inner.reading() as read:
             for place in places:
                 batch = screen(read(order[place : place + 1]), quality=self.quality, fill=self._fill)
-                found.append(_some_values(batch))
-        sample = np.concatenate(found)
-        self._check(sample)
-        return sample.size > 0
+                found.setdefault(self.names[self.home[order[place]]], []).append(_some_values(batch))
+        for name, values in found.items():
+            self._check(np.concatenate(values), name)
+        return any(part.size for values in found.values() for part in values)
 
     @property
     def _fill(self) -> float | None:
         return None if self.radiometry is None else PIXEL_UNITS[self.radiometry.unit].fill
 
-    def _check(self, values: npt.NDArray[Any]) -> None:
+    def _check(self, values: npt.NDArray[Any], name: str) -> None:
         if self.radiometry is not None:
             told = self.radiometry.offset_applied
-            check_range(values, self.radiometry.unit, self.name, offset_applied=told)
+            check_range(values, self.radiometry.unit, name, offset_applied=told)
 
-    def _finish(self, batch: ChipBatch, *, check: bool) -> ChipBatch:
+    def _finish(self, batch: ChipBatch, *, name: str | None) -> ChipBatch:
         batch = screen(batch, quality=self.quality, fill=self._fill)
         if self.radiometry is None:
             return batch
-        if check:
-            self._check(_some_values(batch))
+        if name is not None:
+            self._check(_some_values(batch), name)
         return replace(batch, pixels={b: self.radiometry.convert(p) for b, p in batch.pixels.items()})
 
 
@@ -134,11 +136,18 @@ def screen(batch: ChipBatch, *, quality: Quality | None, fill: float | None) -> 
 
 
 def screened(
-    source: ChipSource, *, quality: Quality | None, radiometry: Radiometry | None, name: str
+    source: ChipSource,
+    *,
+    quality: Quality | None,
+    radiometry: Radiometry | None,
+    names: Sequence[str],
+    home: Rows,
 ) -> ChipSource:
     """Return the source, screened where there is something to do."""
     untyped = radiometry is None or radiometry.unit == "dn"
-    return source if quality is None and untyped else ScreenedSource(source, quality, radiometry, name)
+    if quality is None and untyped:
+        return source
+    return ScreenedSource(source, quality, radiometry, tuple(names), home)
 
 
 def as_radiometry(pixel_unit: object) -> Radiometry | None:

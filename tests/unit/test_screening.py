@@ -129,6 +129,16 @@ def test_a_wrong_unit_is_refused_at_the_first_reading_whatever_is_read_first(tmp
         cut.table()
 
 
+def test_one_file_of_several_in_another_unit_is_found_and_named(tmp_path: Path) -> None:
+    pixels = np.full((1, 60, 80), 3000.0, dtype="float32")
+    stored = write_scene(tmp_path / "stored.tif", pixels)
+    scaled = write_scene(tmp_path / "scaled.tif", pixels / 1e4, corner=(602_400.0, 200_000.0))
+    units = units_on([(30, 10), (30, 20), (30, 100), (30, 60)])
+    cut = ec.chips(units, [stored, scaled], size_px=4, pixel_unit="reflectance_x10000")
+    with pytest.raises(ImageryError, match=r"scaled\.tif are not reflectance_x10000[\s\S]*0\.3 to 0\.3"):
+        read_all(cut, keys=["u0"])
+
+
 def test_the_sample_is_spread_and_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from eocausal.imagery import mosaic
 
