@@ -150,6 +150,7 @@ def _attributes(chips: Chips, order: Rows) -> dict[str, Any]:
         "bands": list(chips.bands),
         "date": chips.date,
         "pixel_unit": chips.pixel_unit,
+        "radiometry": None if chips.radiometry is None else chips.radiometry.recipe(),
         "label": chips.source.label(),
         "source": chips.source.recipe(),
         "places": list(chips.source.places()),

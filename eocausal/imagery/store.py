@@ -51,6 +51,7 @@ from eocausal.imagery._zarr_layout import (
 from eocausal.imagery.batches import ChipBatch, Keys, Rows
 from eocausal.imagery.chips import SAME_PLACE_M, Chips
 from eocausal.imagery.export import CORNERS
+from eocausal.imagery.radiometry import Radiometry
 
 if TYPE_CHECKING:
     from eocausal.units import Units
@@ -127,6 +128,7 @@ def open_chips(path: str | Path, units: Units) -> Chips:
     wanted = np.asarray(pd.unique(units.image_keys))
     rows = _match(wanted, stored, units.image_key, folder)
     places = {name: read_column(root, name) for name in about["places"]}
+    said = about["radiometry"]
     _check_same_places(units, wanted, rows, places)
     return Chips(
         keys=wanted,
@@ -136,6 +138,7 @@ def open_chips(path: str | Path, units: Units) -> Chips:
         date=about["date"],
         units=units,
         pixel_unit=about["pixel_unit"],
+        radiometry=None if said is None else Radiometry(said.pop("unit"), **said),
         source=StoredSource(folder, wanted, rows, stored, int(layout_run["chips_per_shard"]), about, places),
     )
 

@@ -62,6 +62,18 @@ def test_features_from_the_store_are_those_of_the_chips(cut, tmp_path):
     assert ec.embed(opened, **settings).fingerprint == ec.embed(cut, **settings).fingerprint
 
 
+def test_converted_pixels_are_stored_once_converted_and_their_origin_is_known(tmp_path):
+    scene = write_scene(tmp_path / "s2.tif", numbered(1).astype("uint16") // 4)
+    said = ec.Radiometry("s2_l2a_dn", convert_to="reflectance", offset_applied=False)
+    cut = ec.chips(units_on(POINTS[:3]), scene, size_m=120, pixel_unit=said)
+    opened = ec.open_chips(cut.write(tmp_path / "store", progress=False), cut.units)
+    assert_same(read_all(opened), read_all(cut))
+    assert (opened.pixel_unit, opened.radiometry) == ("reflectance", said)
+    shared = ["id", "status", "stored_unit", "offset_added"]
+    pd.testing.assert_frame_equal(opened.account()[shared], cut.account()[shared])
+    assert set(opened.account()["offset_added"]) == {-1000.0}
+
+
 def test_whole_numbers_as_keys_and_pixels_without_place(tmp_path):
     table = pd.DataFrame({"household": [1, 2, 3, 4], "village": [30, 10, 30, 20]})
     units = ec.read_units(table, id="household", image_key="village")
