@@ -38,7 +38,7 @@ bench: $(STAMP)  ## run every benchmark in its quick form
 	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
 
 slow: $(STAMP)   ## long simulations: coverage of intervals, size and power of RATE
-	$(BIN)/python -m pytest -n 1 -m slow -s tests/simulation
+	$(BIN)/python -m pytest -n 1 -m slow -s tests/simulation tests/integration
 
 clean:           ## remove the environment and everything made
 	rm -rf $(VENV) build dist *.egg-info demo_output out docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
