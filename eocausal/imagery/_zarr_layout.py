@@ -2,7 +2,7 @@
 
 ::
 
-    /                     attributes: keys, bands, date, pixel_unit, recipe, ...; arrays: places of the chips
+    /                     attributes: keys, bands, date, pixel_unit, recipe, ...; arrays: places, files
     /<block>/pixels       float32 (chip, date, band, y, x), NaN where not valid
     /<block>/mask         bool    (chip, date, y, x)
     /<block>/status       uint8   (chip,), its words in the attribute flag_meanings
@@ -24,6 +24,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.errors import ImageryError, explain
+from eocausal.imagery.account import files_of
 from eocausal.imagery.batches import STATUSES, ChipBatch, Keys, Rows
 from eocausal.imagery.export import CORNERS, corners
 
@@ -87,6 +88,9 @@ class Encoder:
         self._layout = layout
         for name, values in chips.source.places().items():
             _put_column(root, name, np.asarray(values)[order])
+        files = files_of(chips)
+        if files is not None:
+            _put_column(root, "files", files[order])
         for block, shape in layout.shapes.items():
             group = root.create_group(block)
             found = corners(chips.source, block)

@@ -94,7 +94,7 @@ def account(chips: Chips, treatment: pd.Series | str | None = None) -> pd.DataFr
     said = chips.radiometry
     table["stored_unit"] = None if said is None else said.unit
     table["offset_added"] = 0.0 if said is None or said.given_out == said.unit else said.subtracted
-    files = _files(chips)
+    files = files_of(chips)
     if files is not None:
         table["files"] = np.tile(files, len(chips.blocks))
     if treatment is not None:
@@ -231,9 +231,13 @@ def _arms(chips: Chips, treatment: object) -> npt.NDArray[np.intp]:
     return values.to_numpy().astype(np.intp)
 
 
-def _files(chips: Chips) -> npt.NDArray[np.object_] | None:
+def files_of(chips: Chips) -> npt.NDArray[np.object_] | None:
     """Return, for each key, the names of the rasters that its largest window touches."""
     source: Any = getattr(chips.source, "inner", chips.source)
+    stored = getattr(source, "stored_files", None)
+    if stored is not None:
+        found: npt.NDArray[np.object_] | None = stored()
+        return found
     if not isinstance(source, RasterSource):
         return None
     names = np.array([tile.file.name for tile in source.plan.tiles])

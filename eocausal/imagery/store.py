@@ -176,6 +176,11 @@ class StoredSource:
         """Return positions in the order in which the chips lie in the store."""
         return np.argsort(self.rows, kind="stable")
 
+    def stored_files(self) -> npt.NDArray[Any] | None:
+        """Return the names of the rasters that each chip was cut from, or None when it was cut from none."""
+        root = import_zarr().open_group(self.folder, mode="r")
+        return _pick(read_column(root, "files"), self.rows) if "files" in root else None
+
     def label(self) -> str:
         """Return what the stored chips were made from."""
         return f"store of {self.about['label']}"
