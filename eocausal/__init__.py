@@ -17,7 +17,7 @@ _HOME = {
     "Units": "eocausal.units",
     "read_units": "eocausal.units",
     "Chips": "eocausal.imagery.chips",
-    "chips": "eocausal.imagery.chips",
+    "chips": "eocausal.imagery.cut",
     "chips_from_arrays": "eocausal.imagery.arrays",
     "Quality": "eocausal.imagery.quality",
     "Radiometry": "eocausal.imagery.radiometry",
@@ -83,7 +83,7 @@ if TYPE_CHECKING:
     from eocausal.evaluate.rate import rate_from_scores as rate_from_scores
     from eocausal.imagery.arrays import chips_from_arrays as chips_from_arrays
     from eocausal.imagery.chips import Chips as Chips
-    from eocausal.imagery.chips import chips as chips
+    from eocausal.imagery.cut import chips as chips
     from eocausal.imagery.displacement import displace as displace
     from eocausal.imagery.draw_average import average_draws as average_draws
     from eocausal.imagery.quality import Quality as Quality

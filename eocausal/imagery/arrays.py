@@ -21,7 +21,8 @@ from eocausal._provenance import hash_arrays
 from eocausal._tables import missing_file
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import ChipBatch, Keys, Rows, judge
-from eocausal.imagery.chips import Chips, check_date
+from eocausal.imagery.chips import Chips
+from eocausal.imagery.cut import check_date
 from eocausal.imagery.radiometry import Radiometry
 from eocausal.imagery.screening import as_radiometry, screened
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eocausal.imagery.arrays import chips_from_arrays
-from eocausal.imagery.chips import Chips, chips
+from eocausal.imagery.chips import Chips
+from eocausal.imagery.cut import chips
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
 

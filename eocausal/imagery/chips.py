@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +16,9 @@ from eocausal._checks import one_of
 from eocausal._provenance import hash_arrays
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import STATUSES, ChipBatch, ChipSource, Keys, Rows
-from eocausal.imagery.files import Rasters
 from eocausal.imagery.gallery import contact_sheet, natural_bands, stretch
-from eocausal.imagery.mosaic import RasterSource
-from eocausal.imagery.plan import Size, block_sizes, check_reached
-from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
-from eocausal.imagery.screening import as_radiometry, bands_to_read, plan_screened, screened
-from eocausal.imagery.sources import band_names, choose_bands, read_tiles
+from eocausal.imagery.sources import choose_bands
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,12 +26,8 @@ if TYPE_CHECKING:
     from eocausal.imagery.account import ChipsReport
     from eocausal.units import Units
 
-__all__ = ["STATUSES", "ChipBatch", "ChipSource", "Chips", "chips"]
+__all__ = ["STATUSES", "ChipBatch", "ChipSource", "Chips"]
 
-# One chip larger than this is a mistake in the size, not a chip.
-LARGEST_CHIP_BYTES = 2**30
-# Units of one image may lie this far apart.
-SAME_PLACE_M = 1.0
 Bands = Sequence[int | str] | int | str | None
 
 
@@ -307,174 +297,3 @@ class Chips:
 
     def _block(self, block: str) -> str:
         return one_of(block, self.blocks, argument="block", error=ImageryError)
-
-
-def chips(
-    units: Units,
-    rasters: Rasters,
-    *,
-    size_m: Size | None = None,
-    size_px: Size | None = None,
-    bands: Bands = None,
-    date: str | None = None,
-    pixel_unit: str | Radiometry | None = None,
-    quality: Quality | None = None,
-) -> Chips:
-    """Cut square chips around units from rasters. Nothing but headers is read before chips are asked for.
-
-    Parameters
-    ----------
-    units : Units
-        Units with coordinates. Those that share an image key share one chip and must lie within a metre.
-    rasters : path, glob pattern, or list of these
-        .tif, .tiff, .vrt, .jp2 or .img files with the same bands. Where they overlap, the first valid
-        pixel wins, in the order given. A file missing its nodata value cannot tell what is not valid.
-    size_m : float or list, optional
-        Side of the square in metres on the ground. With several sizes the largest is read once and the
-        others are cut out of it, around the same point.
-    size_px : int or list, optional
-        Side in the raster's own pixels instead; these are never resampled.
-    bands : sequence, optional
-        Bands by 1-based number or by name (the files' descriptions); default all but alpha.
-    date : str, optional
-        Date of the imagery, ISO 8601.
-    pixel_unit : str or Radiometry, optional
-        What a pixel value is, such as ``s2_l2a_dn`` (the names are those of ``Radiometry``), or a
-        ``Radiometry`` that also converts. On first reading the 1st to 99th percentile of 32 chips must fit
-        it, file by file, and the value that the product reserves for no data is not valid. Default ``dn``:
-        unchecked.
-    quality : Quality, optional
-        The quality band among the bands, and the flags that make a pixel not valid (clouds, shadows). It
-        is read with the others and not handed out. Where rasters overlap it screens the one that won.
-
-    Returns
-    -------
-    Chips
-
-    Raises
-    ------
-    ImageryError
-        When rasters are missing, unsafe, damaged, without georeference or do not fit together; when sizes,
-        bands or the date are wrong; when units of one image lie apart; when all chips fall outside; when
-        pixels do not fit their unit; when a quality band would have to be interpolated.
-
-    Notes
-    -----
-    With ``size_m`` the window is cut from the raster's own pixels, unresampled, when these are square
-    ground metres with north up: their sides, measured on the ellipsoid at every unit, within 0.5% of what
-    the raster says and of each other. It then has ``round(size_m / pixel)`` pixels and is the one whose
-    middle is nearest to the unit, never more than half a pixel off. With an even number of pixels the
-    middle is a boundary between pixels, with an odd number the middle of one. This holds tile by tile, so
-    tiles in several UTM zones serve units in each; a tile on another grid fills what is left by
-    interpolation.
-
-    Otherwise the raster is interpolated into a grid centred on the unit in its own UTM zone (WGS 84, zones
-    of six degrees). The pixel size is the raster's own on the ground at the unit of middle latitude,
-    rounded to three digits, the same for all chips. Interpolation is bilinear among valid pixels; a pixel
-    is valid only where the raster's pixel under its centre is. Values of a raster with a colour table
-    are classes and are never interpolated.
-
-    Pixels are float32, as stored in the file: scale and offset are applied by ``Radiometry`` alone.
-
-    Examples
-    --------
-    >>> import pandas as pd, rasterio, tempfile, numpy as np, eocausal as ec
-    >>> scene = tempfile.mkdtemp() + "/scene.tif"
-    >>> place = rasterio.transform.from_origin(500_000, 20_000, 30, 30)
-    >>> with rasterio.open(scene, "w", driver="GTiff", width=100, height=100, count=2, dtype="uint8",
-    ...                    crs="EPSG:32636", transform=place) as out:
-    ...     out.write(np.full((2, 100, 100), 7, dtype="uint8"))
-    >>> table = pd.DataFrame({"village": ["a", "b"], "x": [501_500, 500_000], "y": [18_500, 18_500]})
-    >>> units = ec.read_units(table, id="village", lon="x", lat="y", crs="EPSG:32636")
-    >>> cut = ec.chips(units, scene, size_m=[960, 240])
-    >>> cut
-    Chips(2 keys, 960m 240m, 2 bands, 1 raster, native grid)
-    >>> [batch.pixels["960m"].shape for batch in cut.batches()]
-    [(2, 1, 2, 32, 32)]
-    >>> cut.table()[["village", "block", "status", "valid_fraction"]]
-      village block   status  valid_fraction
-    0       a  960m       ok             1.0
-    1       b  960m  partial             0.5
-    2       a  240m       ok             1.0
-    3       b  240m  partial             0.5
-    """
-    sizes = block_sizes(size_m, size_px)
-    if units.longitude is None or units.latitude is None:
-        fix = "read_units(..., lon=..., lat=...), or chips_from_arrays for chips already cut"
-        raise ImageryError(explain("The units have no coordinates to cut chips at.", fix=fix))
-    check_date(date)
-    radiometry = as_radiometry(pixel_unit)
-    keys, first = np.unique(units.image_keys, return_index=True)
-    order = np.argsort(first, kind="stable")
-    keys, first = keys[order], first[order]
-    _check_same_place(units, keys, first)
-    longitude, latitude = units.longitude[first], units.latitude[first]
-    tiles = read_tiles(rasters)
-    names = band_names(tiles)
-    chosen, read = bands_to_read(names, bands, quality)
-    plan = plan_screened(
-        tiles,
-        longitude,
-        latitude,
-        sizes=sizes,
-        in_metres=size_m is not None,
-        quality=quality,
-        radiometry=radiometry,
-    )
-    check_reached(plan, longitude, latitude)
-    _check_chip_bytes(max(plan.sides.values()), len(read))
-    cut = RasterSource(keys, longitude, latitude, plan, read, sizes)
-    names_of_files = [tile.file.name for tile in plan.tiles]
-    return Chips(
-        keys=keys,
-        key_name=units.image_key,
-        blocks=tuple(sizes),
-        bands=tuple(names[band] for band in chosen),
-        date=date,
-        units=units,
-        pixel_unit=None if radiometry is None else radiometry.given_out,
-        source=screened(cut, quality=quality, radiometry=radiometry, names=names_of_files, home=plan.home),
-        radiometry=radiometry,
-    )
-
-
-def check_date(date: object) -> None:
-    """Raise ImageryError when the date of imagery is not one ISO 8601 day."""
-    if date is None:
-        return
-    try:
-        datetime.date.fromisoformat(str(date))
-    except ValueError as cause:
-        rule = "one day, ISO 8601, such as 2007-06-30"
-        raise ImageryError(explain(f"date={date!r} is not a date.", rule=rule)) from cause
-    if not isinstance(date, str):
-        raise ImageryError(explain(f"date={date!r} is not text.", fix=f"date={str(date)!r}"))
-
-
-def _check_same_place(units: Units, keys: Keys, first: Rows) -> None:
-    """Raise ImageryError when units that share an image lie more than a metre from the first of them."""
-    import pyproj
-
-    if units.longitude is None or units.latitude is None or len(keys) == len(units):
-        return
-    anchor = first[pd.Index(keys).get_indexer(pd.Index(units.image_keys))]
-    lon, lat = units.longitude, units.latitude
-    apart = np.asarray(pyproj.Geod(ellps="WGS84").inv(lon[anchor], lat[anchor], lon, lat)[2])
-    far = apart > SAME_PLACE_M
-    if far.any():
-        raise ImageryError(
-            explain(
-                f"Units share a {units.image_key!r} but lie up to {apart.max():,.0f} m apart.",
-                where=pd.unique(units.image_keys[far]),
-                rule=f"one chip shows one place: units of one image lie within {SAME_PLACE_M:g} m",
-                fix="Leave out image_key= to cut one chip per unit, or give all units of an image one place.",
-            )
-        )
-
-
-def _check_chip_bytes(side: int, bands: int) -> None:
-    size = 4 * bands * side**2
-    if size > LARGEST_CHIP_BYTES:
-        text = f"One chip would have {side:,} x {side:,} pixels in {bands} bands: {size / 2**30:.1f} GiB."
-        rule = f"at most {LARGEST_CHIP_BYTES / 2**30:g} GiB a chip"
-        raise ImageryError(explain(text, rule=rule, fix="Ask for a smaller size, or for coarser rasters."))

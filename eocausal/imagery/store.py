@@ -49,7 +49,8 @@ from eocausal.imagery._zarr_layout import (
     read_keys,
 )
 from eocausal.imagery.batches import ChipBatch, Keys, Rows
-from eocausal.imagery.chips import SAME_PLACE_M, Chips
+from eocausal.imagery.chips import Chips
+from eocausal.imagery.cut import SAME_PLACE_M
 from eocausal.imagery.export import CORNERS
 from eocausal.imagery.radiometry import Radiometry
 
