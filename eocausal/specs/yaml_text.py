@@ -67,16 +67,6 @@ class Document:
     values: dict[Place, Mark] = field(default_factory=dict)
     source: dict[Place, str] = field(default_factory=dict)
 
-    def value_at(self, place: Place) -> Any:
-        """Return the value at a place; KeyError when there is none."""
-        found = self.content
-        for step in place:
-            try:
-                found = found[step]
-            except (TypeError, IndexError) as error:
-                raise KeyError(place) from error
-        return found
-
 
 def read_yaml(text: str) -> Document:
     r"""Read one plain YAML document.

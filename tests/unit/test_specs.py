@@ -98,9 +98,7 @@ def test_positions_are_those_of_names_and_values() -> None:
     assert document.values[("b", 1, "c")] == Mark(4, 9)
     assert document.keys[("b", 1, "c")] == Mark(4, 6)
     assert document.source[("a",)] == "1"
-    assert document.value_at(("b", 1, "c")) == 2
-    with pytest.raises(KeyError):
-        document.value_at(("b", 5))
+    assert document.content["b"][1]["c"] == 2
 
 
 def test_a_specification_is_read_whole(study: Path) -> None:
