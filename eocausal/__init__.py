@@ -25,6 +25,7 @@ _HOME = {
     "average_draws": "eocausal.imagery.draw_average",
     "displace": "eocausal.imagery.displacement",
     "ImageStats": "eocausal.encoders.image_stats",
+    "PixelMean": "eocausal.encoders.pixel_mean",
     "RandomFeatures": "eocausal.encoders.random_features",
     "Embeddings": "eocausal.embeddings",
     "embed": "eocausal.runner.embed",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from eocausal.embeddings import Embeddings as Embeddings
     from eocausal.embeddings import read_embeddings as read_embeddings
     from eocausal.encoders.image_stats import ImageStats as ImageStats
+    from eocausal.encoders.pixel_mean import PixelMean as PixelMean
     from eocausal.encoders.random_features import RandomFeatures as RandomFeatures
     from eocausal.evaluate.balance import balance as balance
     from eocausal.evaluate.overlap import overlap as overlap

@@ -227,9 +227,14 @@ def _features(spec: AnalysisSpec, cut: Chips | None, folder: Path, progress: boo
 
 def _encoder(spec: AnalysisSpec) -> str | Encoder:
     from eocausal.encoders.image_stats import ImageStats
+    from eocausal.encoders.pixel_mean import PixelMean
     from eocausal.encoders.random_features import RandomFeatures
 
-    makers: dict[str, Callable[..., Any]] = {"rcf": RandomFeatures, "image_stats": ImageStats}
+    makers: dict[str, Callable[..., Any]] = {
+        "rcf": RandomFeatures,
+        "image_stats": ImageStats,
+        "pixel_mean": PixelMean,
+    }
     assert spec.encoder is not None  # the specification requires one with imagery
     options = spec.encoder.model_dump(exclude={"name"})
     made: Encoder = makers[spec.encoder.name](**options)

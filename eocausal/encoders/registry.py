@@ -12,6 +12,7 @@ from eocausal.errors import EncoderError, explain
 # Name -> module and configuration class; modules are imported when their encoder is asked for.
 _ENCODERS = {
     "image_stats": ("eocausal.encoders.image_stats", "ImageStats"),
+    "pixel_mean": ("eocausal.encoders.pixel_mean", "PixelMean"),
     "rcf": ("eocausal.encoders.random_features", "RandomFeatures"),
 }
 

@@ -1,11 +1,12 @@
-"""What a pixel value is: units with their published scale and offset, conversions, and a check of range.
+"""What a pixel value is: units with their published formula, conversions, and a check of range.
 
-The units are data, not code: one row of :data:`PIXEL_UNITS` each. ``quantity = scale * (pixel + shift) + add``.
+The units are data, not code: one row of :data:`PIXEL_UNITS` each, and
+``quantity = scale * decode(pixel + shift) + add``, where ``decode`` is the name of a curve in :data:`CURVES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ from eocausal._checks import one_of
 from eocausal.errors import ImageryError, explain
 
 __all__ = [
+    "CURVES",
     "PIXEL_UNITS",
     "PixelUnit",
     "Radiometry",
@@ -33,6 +35,21 @@ Range = tuple[float, float]
 _LARGEST_SAMPLE = 1_000_000
 
 
+def _as_stored(pixels: Floats) -> Floats:
+    return pixels
+
+
+def _signed_square(pixels: Floats) -> Floats:
+    return pixels * np.abs(pixels)
+
+
+CURVES: Mapping[str, Callable[[Floats], Floats]] = MappingProxyType(
+    {"linear": _as_stored, "signed_square": _signed_square}
+)
+"""How stored numbers follow the quantity: in proportion, or as its signed square root. Only units that nothing
+is converted to have a curve other than ``linear``, so no inverse is needed."""
+
+
 @dataclass(frozen=True)
 class PixelUnit:
     """What a pixel value means, and where its values plausibly lie.
@@ -44,9 +61,11 @@ class PixelUnit:
     quantity : str
         The physical quantity: units convert only within one. Empty where there is none.
     scale, add : float
-        ``quantity = scale * (pixel + shift) + add``.
+        ``quantity = scale * decode(pixel + shift) + add``.
     shift : float
         Added to the pixel first, unless the provider did so already; 0 where there is none.
+    decode : str
+        Name of the curve in :data:`CURVES`.
     encoded : bool
         Whether the unit is how one archive stores the quantity: it can be read, but nothing is converted to it.
     fill : float or None
@@ -63,6 +82,7 @@ class PixelUnit:
     scale: float = 1.0
     add: float = 0.0
     shift: float = 0.0
+    decode: str = "linear"
     encoded: bool = False
     fill: float | None = None
     first: Range | None = None
@@ -75,6 +95,7 @@ _S2 = (
     "04.00 (2022-01-25), {} of -1000"
 )
 _C2 = "USGS, Landsat Collection 2 Level-2 Science Product Guide"
+_AEF = "Google, AlphaEarth Foundations Satellite Embedding V1, notes on the GeoTIFF files"
 # Reflectance of land: the darkest percent is not all bright, the brightest percent is not black, and cloud,
 # snow and glint stay below 2. In tens of thousands the same, in Landsat's numbers the same.
 _TABLE = (
@@ -108,6 +129,16 @@ _TABLE = (
     PixelUnit("kelvin", "temperature in kelvin", "temperature", first=(200.0, 345.0), last=(240.0, 360.0)),
     PixelUnit("uint8", "brightness of a picture, 0 to 255", first=(0.0, 255.0), last=(2.0, 255.0)),
     PixelUnit("sigma0_db", "radar backscatter, decibels", first=(-60.0, -1.0), last=(-40.0, 40.0)),
+    # Components of a vector have either sign: the lowest of all bands is negative, the highest positive.
+    PixelUnit(
+        "alphaearth_int8", "AlphaEarth annual embedding as stored, -127 to 127",
+        "embedding", 1 / 127.5**2, decode="signed_square", encoded=True, fill=-128.0,
+        first=(-127.0, -5.0), last=(5.0, 127.0), source=_AEF,
+    ),
+    PixelUnit(
+        "unit_vector", "embedding, whose squares add up to 1 over all bands", "embedding",
+        first=(-1.0, -0.0015), last=(0.0015, 1.0),
+    ),
     PixelUnit("dn", "numbers without a declared meaning: never checked, never converted"),
 )  # fmt: skip
 
@@ -123,7 +154,8 @@ class Radiometry:
     ----------
     unit : str
         What a pixel value is: one of ``s2_l1c_dn``, ``s2_l2a_dn``, ``reflectance``, ``reflectance_x10000``,
-        ``landsat_c2_dn``, ``landsat_c2_st_dn``, ``kelvin``, ``uint8``, ``sigma0_db`` or ``dn``.
+        ``landsat_c2_dn``, ``landsat_c2_st_dn``, ``kelvin``, ``uint8``, ``sigma0_db``, ``alphaearth_int8``,
+        ``unit_vector`` or ``dn``.
     convert_to : str, optional
         Unit that pixels are handed out in, by the published formula; default as they are.
     offset_applied : bool, optional
@@ -187,7 +219,7 @@ def find_unit(name: str, *, argument: str = "pixel_unit") -> PixelUnit:
 
 
 def to_unit(pixels: Floats, source: str, target: str, *, offset_applied: bool | None = None) -> Floats:
-    """Convert pixels from one unit to another by the published scale and offset.
+    """Convert pixels from one unit to another by the published formula.
 
     Parameters
     ----------
@@ -223,7 +255,7 @@ def to_unit(pixels: Floats, source: str, target: str, *, offset_applied: bool | 
         return np.array(pixels, dtype=kind)
     shift = start.shift if offset_applied is False else 0.0
     # float64 in between: float32 cannot hold scale * pixel to the last digit that matters.
-    quantity = start.scale * (np.asarray(pixels, dtype=float) + shift) + start.add
+    quantity = start.scale * CURVES[start.decode](np.asarray(pixels, dtype=float) + shift) + start.add
     converted: Floats = ((quantity - end.add) / end.scale).astype(kind)
     return converted
 

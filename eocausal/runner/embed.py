@@ -70,7 +70,8 @@ def embed(
     chips : Chips
         What :func:`eocausal.chips` or :func:`eocausal.chips_from_arrays` returns.
     encoder : str or Encoder
-        ``"rcf"``, ``"image_stats"``, or a configuration such as ``RandomFeatures(n_features=1024)``.
+        ``"rcf"``, ``"image_stats"``, ``"pixel_mean"``, or a configuration such as
+        ``RandomFeatures(n_features=1024)``.
     out : str or Path, optional
         Folder for the run. A run that was killed continues there, and a finished one is read back. Without
         it everything stays in memory.

@@ -49,7 +49,7 @@ from eocausal.specs._rules import RULES, Place
 
 __all__ = [
     "AnalysisSpec", "CateSpec", "DesignSpec", "EffectsSpec", "EmbeddingsSpec", "EncoderSpec", "FoldsSpec",
-    "ImageStatsSpec", "ImagerySpec", "RcfSpec", "TruthSpec", "UnitsSpec",
+    "ImageStatsSpec", "ImagerySpec", "PixelMeanSpec", "RcfSpec", "TruthSpec", "UnitsSpec",
 ]  # fmt: skip
 
 
@@ -103,6 +103,8 @@ PixelUnitName = Literal[
     "kelvin",
     "uint8",
     "sigma0_db",
+    "alphaearth_int8",
+    "unit_vector",
     "dn",
 ]
 QualityScheme = Literal["landsat_qa_pixel", "sentinel2_scl", "hls_fmask"]
@@ -152,7 +154,7 @@ class ImagerySpec(_Block):
         None, description="What a pixel value is, checked against the values; dn is never checked."
     )
     convert_to: PixelUnitName | None = Field(
-        None, description="Unit to convert pixels to by the published scale and offset. Default: as they are."
+        None, description="Unit to convert pixels to by the published formula. Default: as they are."
     )
     offset_applied: bool | None = Field(
         None,
@@ -196,7 +198,13 @@ class ImageStatsSpec(_Block):
     quantiles: Shares = Field((0.1, 0.5, 0.9), description="Quantiles of each band, as shares.")
 
 
-EncoderSpec = Annotated[RcfSpec | ImageStatsSpec, Field(discriminator="name")]
+class PixelMeanSpec(_Block):
+    """The mean of each band: for embedding products that hold a vector in every pixel."""
+
+    name: Literal["pixel_mean"] = Field(description="Mean of each band over valid pixels.")
+
+
+EncoderSpec = Annotated[RcfSpec | ImageStatsSpec | PixelMeanSpec, Field(discriminator="name")]
 
 
 class DesignSpec(_Block):

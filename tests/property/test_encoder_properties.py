@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eocausal.encoders.image_stats import ImageStats
+from eocausal.encoders.pixel_mean import PixelMean
 from eocausal.encoders.random_features import RandomFeatures
 from tests.fake_chips import fake_chips
 
 ENCODERS = {
     "image_stats": ImageStats(),
+    "pixel_mean": PixelMean(),
     "rcf": RandomFeatures(n_features=16),
     "rcf_bias": RandomFeatures(16, bias=0.5),
 }
@@ -85,6 +87,20 @@ def test_a_quarter_turn_changes_random_features_but_not_band_statistics(seed):
     columns = [name.endswith(("_mean", "_sd", "_q10", "_q50", "_q90")) for name in plain.columns("960m")]
     one, two = (plain.encode(chip, full, "960m")[:, columns] for chip in (scene, turned))
     np.testing.assert_allclose(one, two, rtol=1e-5)
+
+
+@few
+@given(seed=st.integers(0, 10_000), dates=st.integers(1, 2))
+def test_means_of_pixels_do_not_depend_on_where_the_pixels_are(seed, dates):
+    fitted, pixels, mask, rng = drawn(seed, name="pixel_mean", dates=dates)
+    side = pixels.shape[-1]
+    order = rng.permutation(side * side)
+
+    def moved(array):
+        return array.reshape(*array.shape[:-2], -1)[..., order].reshape(array.shape)
+
+    found = fitted.encode(moved(pixels), moved(mask), "960m")
+    np.testing.assert_allclose(found, fitted.encode(pixels, mask, "960m"), rtol=1e-6)
 
 
 @few

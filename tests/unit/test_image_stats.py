@@ -101,7 +101,7 @@ def test_quantiles_are_shares_each_once(quantiles):
 
 
 def test_registry_knows_names_and_passes_configurations_through():
-    assert encoder_names() == ("image_stats", "rcf")
+    assert encoder_names() == ("image_stats", "pixel_mean", "rcf")
     mine = ImageStats(quantiles=(0.25,))
     assert get_encoder(mine) is mine
     assert get_encoder("rcf").recipe()["n_features"] == 512

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
+import eocausal as ec
 from eocausal.errors import ImageryError
 from eocausal.imagery.radiometry import (
+    CURVES,
     PIXEL_UNITS,
     Radiometry,
     check_range,
@@ -16,6 +19,7 @@ from eocausal.imagery.radiometry import (
     to_unit,
     units_that_fit,
 )
+from tests.scenes import read_all
 
 
 def _spread(low: float, high: float, *, of: int = 10_001) -> np.ndarray:
@@ -38,6 +42,11 @@ def _spread(low: float, high: float, *, of: int = 10_001) -> np.ndarray:
         ("s2_l1c_dn", "reflectance_x10000", 900, 900.0, True),
         ("reflectance", "reflectance_x10000", 0.1234, 1234.0, None),
         ("reflectance_x10000", "reflectance", 1234, 0.1234, None),
+        # (127 / 127.5)**2 = 0.99608 * 0.99608
+        ("alphaearth_int8", "unit_vector", 127, 0.992172241, None),
+        ("alphaearth_int8", "unit_vector", -127, -0.992172241, None),
+        ("alphaearth_int8", "unit_vector", 1, 1 / 16_256.25, None),
+        ("alphaearth_int8", "unit_vector", 0, 0.0, None),
         ("uint8", "uint8", 17, 17, None),
         ("dn", "dn", -3, -3, None),
     ],
@@ -69,6 +78,8 @@ def test_nan_shape_and_float32_are_kept_and_the_input_is_not_changed() -> None:
         ("reflectance", "landsat_c2_dn", "reflectance_x10000"),
         ("landsat_c2_dn", "kelvin", "reflectance, reflectance_x10000"),
         ("landsat_c2_st_dn", "reflectance", "kelvin"),
+        ("alphaearth_int8", "reflectance", "unit_vector"),
+        ("unit_vector", "alphaearth_int8", "nothing else"),
         ("uint8", "reflectance", "nothing else"),
         ("dn", "reflectance", "nothing else"),
         ("sigma0_db", "uint8", "nothing else"),
@@ -107,7 +118,8 @@ def test_unknown_names_get_the_nearest() -> None:
 PLAUSIBLE = {
     "s2_l1c_dn": (700, 4200), "s2_l2a_dn": (150, 3800), "reflectance": (0.01, 0.45),
     "reflectance_x10000": (100, 4500), "landsat_c2_dn": (7500, 19_000), "landsat_c2_st_dn": (38_000, 50_000),
-    "kelvin": (270, 325), "uint8": (12, 240), "sigma0_db": (-26, -4),
+    "kelvin": (270, 325), "uint8": (12, 240), "sigma0_db": (-26, -4), "alphaearth_int8": (-70, 70),
+    "unit_vector": (-0.3, 0.3),
 }  # fmt: skip
 
 
@@ -180,3 +192,26 @@ def test_the_table_is_frozen_and_complete() -> None:
         assert (unit.first is None) == (unit.last is None) == (name == "dn")
         # what an archive stores has a published source and a value for fill
         assert unit.encoded == (unit.fill is not None) == (unit.source != "by definition")
+        # a curve has no inverse here, so nothing may be converted to a unit that has one
+        assert unit.decode in CURVES
+        assert unit.decode == "linear" or unit.encoded
+
+
+def test_vectors_stored_as_bytes_have_their_length_again_and_fill_is_not_valid() -> None:
+    rng = np.random.default_rng(3)
+    vectors = rng.normal(size=(64, 8, 8))
+    vectors /= np.linalg.norm(vectors, axis=0)
+    stored = np.round(np.sign(vectors) * np.sqrt(np.abs(vectors)) * 127.5).astype("int8")
+    stored[:, 0, 0] = -128
+    units = ec.read_units(pd.DataFrame({"id": [1]}), id="id", image_key="id")
+    unit = Radiometry("alphaearth_int8", convert_to="unit_vector")
+    chips = ec.chips_from_arrays(units, stored[None], keys=[1], axes="nbhw", pixel_unit=unit)
+    batch = read_all(chips)
+    assert chips.pixel_unit == "unit_vector"
+    assert batch.status["8px"].tolist() == ["partial"]
+    assert batch.valid_fraction["8px"][0] == 63 / 64
+    found = batch.pixels["8px"][0, 0]
+    assert np.isnan(found[:, 0, 0]).all()
+    np.testing.assert_allclose(found.reshape(64, -1)[:, 1:], vectors.reshape(64, -1)[:, 1:], atol=0.008)
+    lengths = np.linalg.norm(found.reshape(64, -1)[:, 1:], axis=0)
+    np.testing.assert_allclose(lengths, 1, atol=0.02)
