@@ -1,18 +1,21 @@
 """Which raster files are meant, and which are safe to open.
 
 GDAL goes by content, not by name: a text file named .tif can be a VRT that reads any other file as pixels.
-So each ending is opened with its own driver only, and a VRT only when its sources are plain raster files.
+So each ending is opened with its own driver only, a VRT only when its sources are plain raster files, and
+masks and overviews beside a file, which GDAL opens with any driver, only when they are TIFF.
 """
 
 from __future__ import annotations
 
 import glob
-import xml.etree.ElementTree as ElementTree
+import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 from eocausal._tables import missing_file
 from eocausal.errors import ImageryError, explain
+from eocausal.imagery.vrt import named_sources
 
 DRIVERS = {
     ".tif": "GTiff",
@@ -21,14 +24,15 @@ DRIVERS = {
     ".jp2": "JP2OpenJPEG",
     ".img": "HFA",
 }
+# Each but that of VRT has a zero byte among its first 16, where GDAL's tests for formats made of text end: no
+# file is both.
 _SIGNATURES = {
     "GTiff": (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"),
     "VRT": (b"<VRTDataset", b"<?xml", b"\xef\xbb\xbf<"),
-    "JP2OpenJPEG": (b"\x00\x00\x00\x0cjP", b"\xff\x4f\xff\x51"),
-    "HFA": (b"EHFA_HEADER_TAG",),
+    "JP2OpenJPEG": (b"\x00\x00\x00\x0cjP", b"\xff\x4f\xff\x51\x00"),
+    "HFA": (b"EHFA_HEADER_TAG\x00",),
 }
-_UNSAFE_TAGS = ("PixelFunctionType", "PixelFunctionCode", "PixelFunctionLanguage", "GDALWarpOptions")
-_LARGEST_VRT = 4 * 2**20
+_SIDECARS = (".msk", ".MSK", ".ovr", ".OVR")
 Rasters = str | Path | Iterable[str | Path]
 
 
@@ -54,7 +58,7 @@ def driver_for(file: Path) -> str:
             explain(
                 f"Raster {file.name!r} is not of an accepted kind.",
                 rule=f"accepted endings: {', '.join(DRIVERS)}",
-                fix=f"gdal_translate {file.name} {file.stem}.tif",
+                fix=f"gdal_translate {in_a_shell(file.name)} {in_a_shell(file.stem + '.tif')}",
             )
         )
     return driver
@@ -62,34 +66,24 @@ def driver_for(file: Path) -> str:
 
 def vrt_sources(file: Path) -> list[Path]:
     """Return the raster files that a VRT draws on, or raise ImageryError when it could read anything else."""
-    if file.stat().st_size > _LARGEST_VRT:
-        raise ImageryError(explain(f"VRT {file.name!r} is larger than {_LARGEST_VRT:,} bytes."))
-    try:
-        root = ElementTree.fromstring(file.read_bytes())
-    except ElementTree.ParseError as cause:
-        raise ImageryError(explain(f"VRT {file.name!r} is not XML.", rule=str(cause))) from cause
-    sources = []
-    for element in root.iter():
-        kind = element.get("subClass", "")
-        if kind == "VRTRawRasterBand" or element.tag in _UNSAFE_TAGS:
-            rule = "only mosaics of raster files are opened: no raw bands, pixel functions or warping"
-            raise ImageryError(explain(f"VRT {file.name!r} holds {kind or element.tag}.", rule=rule))
-        if element.tag in ("SourceFilename", "SourceDataset"):
-            sources.append(_vrt_source(file, element))
-    return list(dict.fromkeys(sources))
+    sources = named_sources(file)
+    for source in sources:
+        if not source.is_file():
+            text = f"VRT {file.name!r} draws on a file that is not there."
+            raise ImageryError(explain(text, where=[str(source)]))
+        _check_content(source, driver_for(source))
+    return sources
 
 
-def _vrt_source(file: Path, element: ElementTree.Element) -> Path:
-    text = (element.text or "").strip()
-    source = file.parent / text if element.get("relativeToVRT") == "1" else Path(text)
-    local = not text.startswith(("/vsi", "<")) and ":" not in text.removeprefix(source.drive)
-    if not local or source.suffix.lower() not in DRIVERS or source.suffix.lower() == ".vrt":
-        rule = "a VRT may draw on local .tif, .tiff, .jp2 and .img files only"
-        raise ImageryError(explain(f"VRT {file.name!r} draws on {text[:80]!r}.", rule=rule))
-    if not source.is_file():
-        raise ImageryError(explain(f"VRT {file.name!r} draws on a file that is not there.", where=[text]))
-    _check_content(source, driver_for(source))
-    return source
+def in_a_shell(name: str) -> str:
+    """Return the name of a file as it can be pasted into a command line.
+
+    Examples
+    --------
+    >>> in_a_shell("-a b.tif"), in_a_shell("scene.tif")
+    ("'./-a b.tif'", 'scene.tif')
+    """
+    return shlex.quote(f"./{name}" if name.startswith("-") else name)
 
 
 def _expand(name: object) -> list[Path]:
@@ -100,13 +94,18 @@ def _expand(name: object) -> list[Path]:
     if "://" in text or text.startswith("/vsi"):
         fix = "Download the file and give its local path."
         raise ImageryError(explain(f"Raster {text!r} is remote or inside an archive.", fix=fix))
-    if not Path(text).exists() and any(mark in text for mark in "*?["):
+    try:
+        there, is_file = Path(text).exists(), Path(text).is_file()
+    except OSError as cause:
+        what = f"No file can have this name of {len(text):,} characters: {text[:40]!r}..."
+        raise ImageryError(explain(what, rule=str(cause.strerror))) from cause
+    if not there and any(mark in text for mark in "*?["):
         found = sorted(glob.glob(text, recursive=True))
         if not found:
             fix = f"The folder is {str(Path(text).parent.absolute())!r}."
             raise ImageryError(explain(f"No file matches {text!r}.", fix=fix))
         return [Path(entry) for entry in found]
-    if not Path(text).is_file():
+    if not is_file:
         raise ImageryError(missing_file(Path(text)))
     return [Path(text)]
 
@@ -116,10 +115,30 @@ def _check_content(file: Path, driver: str) -> None:
         start = stream.read(16)
     if not start:
         raise ImageryError(explain(f"Raster {file.name!r} is empty (0 bytes)."))
-    if not start.lstrip().startswith(_SIGNATURES[driver]):
+    text_or_bytes = start.lstrip() if driver == "VRT" else start
+    if not text_or_bytes.startswith(_SIGNATURES[driver]):
         text = f"Raster {file.name!r} is not what its name says: it starts with {start!r}."
         raise ImageryError(
             explain(text, rule=f"files ending in {file.suffix} are read by driver {driver} only")
         )
+    _check_sidecars(file)
     if driver == "VRT":
         vrt_sources(file)
+
+
+def _check_sidecars(file: Path) -> None:
+    for ending in _SIDECARS:
+        beside = file.with_name(file.name + ending)
+        # os.path.exists also answers for a name too long to be one.
+        if not os.path.exists(beside):
+            continue
+        if not beside.is_file() or not _starts_as_tiff(beside):
+            text = f"Beside raster {file.name!r} lies {beside.name!r}, which is not a TIFF file."
+            rule = "masks (.msk) and overviews (.ovr) beside a raster are TIFF files"
+            raise ImageryError(explain(text, rule=rule, fix="Move that file away."))
+        _check_sidecars(beside)
+
+
+def _starts_as_tiff(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(4) in _SIGNATURES["GTiff"]
