@@ -64,13 +64,18 @@ def import_zarr() -> Any:
     return zarr
 
 
-def lay_out(chips: Chips) -> Layout:
-    """Return the layout of a store for these chips; reads one of them for its shape."""
+def lay_out(chips: Chips, count: int | None = None) -> Layout:
+    """Return the layout of a store for ``count`` of these chips (default all); reads one of them for its shape."""
     (batch,) = chips.batches(size=1, keys=chips.keys[:1])
     shapes = {block: tuple(batch.pixels[block].shape[1:]) for block in chips.blocks}
     largest = 4 * max(math.prod(shape) for shape in shapes.values())
     per_shard = min(MOST_CHIPS_PER_SHARD, _power_of_two(_SHARD_BYTES // largest))
-    return Layout(len(chips), shapes, per_shard, min(per_shard, _power_of_two(_CHUNK_BYTES // largest)))
+    return Layout(
+        len(chips) if count is None else count,
+        shapes,
+        per_shard,
+        min(per_shard, _power_of_two(_CHUNK_BYTES // largest)),
+    )
 
 
 def _power_of_two(most: int) -> int:

@@ -207,7 +207,7 @@ class Chips:
         shown = self.keys[:24] if keys is None else np.atleast_1d(np.asarray(keys))
         return contact_sheet(self.thumbnails(shown, block=block), shown.tolist(), columns=columns)
 
-    def write(self, path: str | Path, *, progress: bool = True) -> Path:
+    def write(self, path: str | Path, *, append: bool = False, progress: bool = True) -> Path:
         """Write the chips into a Zarr v3 store that ``open_chips`` reads; needs ``eocausal[cubes]``.
 
         Called again after a run was killed, it goes on with the first range of keys that is not whole, and
@@ -217,6 +217,11 @@ class Chips:
         ----------
         path : str or Path
             Folder of the store, its own.
+        append : bool
+            Add the keys that a finished store lacks, such as those of a second survey wave. Chips that are
+            stored stay as they are and must agree: the same rasters, sizes, bands and radiometry, and keys in
+            both at the same place (chips from arrays or files: with the same pixels). Until all are written the
+            store opens as before. The new chips are a Zarr hierarchy of their own, ``<path>/part00001``.
         progress : bool
             Whether to show a progress bar on standard error.
 
@@ -233,7 +238,7 @@ class Chips:
         """
         from eocausal.imagery.store import write_chips
 
-        return write_chips(self, path, progress=progress)
+        return write_chips(self, path, append=append, progress=progress)
 
     def export(self, folder: str | Path, *, format: str = "geotiff") -> Path:
         """Write one file per image key and block: ``<folder>/<block>/<key>.tif``.

@@ -101,6 +101,74 @@ def test_units_of_other_keys_or_places_are_refused(stored):
         ec.open_chips(folder, numbers)
 
 
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"size_m": 360}, r"chips\.sizes\.300m: 300\.0 -> absent"),
+        ({"bands": [1]}, r"chips\.bands: \[\"band1\", \"band2\"\] -> \[\"band1\"\]"),
+        ({"date": "2009-01-01"}, r"chips\.date: null -> \"2009-01-01\""),
+        ({"pixel_unit": "dn"}, r"chips\.pixel_unit: null -> \"dn\""),
+        ({"content": 1}, r"chips\.rasters: "),
+    ],
+)
+def test_only_keys_can_be_appended(stored, tmp_path, changed, words):
+    _, folder = stored
+    before = (folder / "manifest.json").read_bytes()
+    if changed.pop("content", 0):
+        write_scene(tmp_path / "scene.tif", numbered() + 1)
+    more = ec.chips(units_on([*POINTS, (15.0, 33.0)]), tmp_path / "scene.tif", **{"size_m": 300, **changed})
+    with pytest.raises(ImageryError, match=rf"(?s)cannot be appended.*{words}.*only keys are added"):
+        more.write(folder, append=True, progress=False)
+    assert (folder / "manifest.json").read_bytes() == before
+    assert not list(folder.glob("part*"))
+
+
+def test_a_stored_key_that_moved_is_not_appended_over(stored, tmp_path):
+    _, folder = stored
+    moved = [(row, column + (2 if row == 40 else 0)) for row, column in POINTS]
+    with pytest.raises(
+        ImageryError, match=r"up to 60 m from the chips stored[\s\S]*1 \(u1\)[\s\S]*another key"
+    ):
+        ec.chips(units_on(moved), tmp_path / "scene.tif", size_m=300).write(folder, append=True)
+    # writing more keys without append says what would add them
+    more = ec.chips(units_on([*POINTS, (15.0, 33.0)]), tmp_path / "scene.tif", size_m=300)
+    with pytest.raises(ImageryError, match=r"holds other chips[\s\S]*append=True\) adds keys"):
+        more.write(folder, progress=False)
+
+
+def test_arrays_that_are_appended_must_be_those_stored(tmp_path):
+    def arrays(count, change=0.0, text=False):
+        ids = np.arange(count).astype(str if text else int)
+        units = ec.read_units(pd.DataFrame({"id": ids, "key": ids}), id="id", image_key="key")
+        pictures = np.random.default_rng(0).random((9, 4, 4, 1))[:count].copy()
+        pictures[1, 2, 3] += change
+        return ec.chips_from_arrays(units, pictures, keys=ids)
+
+    folder = arrays(3).write(tmp_path / "arrays", progress=False)
+    with pytest.raises(ImageryError, match=r"differ from those stored under their keys[\s\S]*1 \(1\)"):
+        arrays(5, change=0.5).write(folder, append=True, progress=False)
+    with pytest.raises(ImageryError, match=r"keys are text \('0'\), those in .* whole numbers \(0\)"):
+        arrays(5, text=True).write(folder, append=True, progress=False)
+    assert not list(folder.glob("part*"))
+    arrays(5).write(folder, append=True, progress=False)
+    assert len(ec.open_chips(folder, arrays(5).units)) == 5
+
+
+def test_another_append_does_not_overwrite_what_one_began(stored, tmp_path, monkeypatch):
+    cut, folder = stored
+    more = ec.chips(units_on([*POINTS, (15.0, 33.0)]), tmp_path / "scene.tif", size_m=300)
+    other = ec.chips(units_on([*POINTS, (16.0, 33.0)]), tmp_path / "scene.tif", size_m=300)
+    with monkeypatch.context() as broken:
+        broken.setattr(_zarr_layout.Encoder, "encode", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            more.write(folder, append=True, progress=False)
+    assert len(ec.open_chips(folder, cut.units)) == 5
+    with pytest.raises(ImageryError, match=r"holds other chips[\s\S]*append first what was begun, or delete"):
+        other.write(folder, append=True, progress=False)
+    more.write(folder, append=True, progress=False)
+    assert len(ec.open_chips(folder, more.units)) == 6
+
+
 def test_export_needs_a_place_and_a_known_format(stored, tmp_path):
     cut, _ = stored
     with pytest.raises(ImageryError, match=r"format='cog' is not known[\s\S]*geotiff"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import eocausal as ec
 from eocausal.errors import ImageryError
 from eocausal.imagery import _zarr_layout
+from eocausal.imagery.batches import ChipBatch
 from eocausal.imagery.store import write_chips
 
 pytest.importorskip("zarr")
@@ -22,12 +24,12 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this
 PER_SHARD, COUNT = 4, 30
 
 
-def arrays() -> ec.Chips:
-    ids = np.arange(COUNT)
+def arrays(count: int = COUNT) -> ec.Chips:
+    ids = np.arange(count)
     units = ec.read_units(pd.DataFrame({"id": ids, "key": ids}), id="id", image_key="key")
     pictures = np.random.default_rng(0).normal(size=(COUNT, 12, 12, 2)).astype("float32")
     pictures[::7, :3] = np.nan
-    return ec.chips_from_arrays(units, pictures, keys=ids)
+    return ec.chips_from_arrays(units, pictures[:count], keys=ids)
 
 
 @pytest.fixture(autouse=True)
@@ -41,22 +43,24 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
-def start(chips: ec.Chips, folder: Path) -> int:
+def start(chips: ec.Chips, folder: Path, **options: bool) -> int:
     """Write in a child process and return its number; a fork spares each trial the import of everything."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            write_chips(chips, folder, progress=False)
+            write_chips(chips, folder, progress=False, **options)
             code = 0
         finally:
             os._exit(code)
     return child
 
 
-def kill_at_random(chips: ec.Chips, folder: Path, within_s: float, rng: np.random.Generator) -> bool:
+def kill_at_random(
+    chips: ec.Chips, folder: Path, within_s: float, rng: np.random.Generator, **options: bool
+) -> bool:
     """Kill a write at a random moment; return whether it died before it was done."""
-    child = start(chips, folder)
+    child = start(chips, folder, **options)
     time.sleep(float(rng.uniform(0, within_s)))
     os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
@@ -112,6 +116,54 @@ def test_twenty_killed_writes_end_with_the_bytes_of_an_undisturbed_one(tmp_path)
 @pytest.mark.slow
 def test_a_hundred_killed_writes_end_with_the_bytes_of_an_undisturbed_one(tmp_path):
     assert kill_and_resume(tmp_path, trials=100, seed=2) >= 75
+
+
+def append_killed(tmp_path: Path, trials: int, seed: int) -> int:
+    """Kill appends at random moments; return how many died before they were done."""
+    chips, rng = arrays(), np.random.default_rng(seed)
+    first = arrays(13)
+    first.write(tmp_path / "first", progress=False)
+    shutil.copytree(tmp_path / "first", tmp_path / "whole")
+    began = time.monotonic()
+    child = start(chips, tmp_path / "whole", append=True)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    takes = time.monotonic() - began
+    whole, before = content(tmp_path / "whole"), content(tmp_path / "first")
+    stored = first_batch(first)
+    killed, moments = 0, set()
+    for trial in range(trials):
+        folder = tmp_path / f"append{trial}"
+        shutil.copytree(tmp_path / "first", folder)
+        died = kill_at_random(chips, folder, takes, rng, append=True)
+        killed += died
+        # what was there is there, and opens, however far the append came
+        now = content(folder)
+        assert all(now[name] == kept for name, kept in before.items() if name != "manifest.json")
+        opened = first_batch(ec.open_chips(folder, first.units))
+        assert opened.pixels["12px"].tobytes() == stored.pixels["12px"].tobytes()
+        known = (ec.open_chips(folder, chips.units).table()["status"] != "missing").sum()
+        assert known == 13 or not died or now["manifest.json"] == whole["manifest.json"]
+        finished = finished_ranges(folder / "part00001")
+        moments.add(len(finished))
+        chips.write(folder, append=True, progress=False)
+        assert content(folder) == whole, f"trial {trial}"
+        # what the killed append had finished was not written again
+        assert finished.items() <= finished_ranges(folder / "part00001").items(), f"trial {trial}"
+    assert len(moments) >= 3, "kills did not come at different moments"
+    return killed
+
+
+def first_batch(chips: ec.Chips) -> ChipBatch:
+    return next(chips.batches(size=COUNT))
+
+
+def test_twenty_killed_appends_open_as_before_and_end_alike(tmp_path):
+    assert append_killed(tmp_path, trials=20, seed=3) >= 12
+
+
+@pytest.mark.slow
+def test_a_hundred_killed_appends_open_as_before_and_end_alike(tmp_path):
+    assert append_killed(tmp_path, trials=100, seed=4) >= 60
 
 
 def test_a_second_writer_is_refused_while_the_first_is_alive(tmp_path, monkeypatch):

@@ -1,0 +1,148 @@
+"""Keys are added to a store without touching what is in it, and read back as if all had been written at once."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import eocausal as ec
+from eocausal.errors import ImageryError
+from eocausal.imagery import _zarr_layout
+from tests.scenes import numbered, read_all, units_on, write_scene
+
+pytest.importorskip("zarr")
+
+POINTS = [(10.0, 10.0), (40.3, 30.0), (2.0, 2.0), (70.0, 200.0), (30.5, 60.2), (55.0, 5.0), (20.0, 70.0)]
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(_zarr_layout, "MOST_CHIPS_PER_SHARD", 2)
+
+
+@pytest.fixture
+def scene(tmp_path):
+    return write_scene(tmp_path / "scene.tif", numbered(), descriptions=("red", "nir"))
+
+
+def cut_first(count, scene):
+    return ec.chips(units_on(POINTS[:count]), scene, size_m=[300, 120], date="2007-06-30")
+
+
+def states(folder):
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def assert_same(one, two):
+    assert one.keys.tolist() == two.keys.tolist()
+    for block in one.pixels:
+        for part in ("pixels", "mask", "valid_fraction"):
+            assert getattr(one, part)[block].tobytes() == getattr(two, part)[block].tobytes()
+        assert one.status[block].tolist() == two.status[block].tolist()
+
+
+def test_a_second_wave_is_added_and_what_was_there_is_not_touched(scene, tmp_path):
+    folder = cut_first(3, scene).write(tmp_path / "store", progress=False)
+    before = states(folder)
+    both = cut_first(7, scene)
+    both.write(folder, append=True, progress=False)
+    after = states(folder)
+    assert {name for name in before if before[name] != after[name]} == {"manifest.json"}
+    assert all(name.startswith("part00001/") for name in after.keys() - before.keys())
+
+    opened = ec.open_chips(folder, both.units)
+    assert_same(read_all(opened), read_all(both))
+    assert opened.recipe() == both.recipe()
+    pd.testing.assert_frame_equal(opened.account(), both.account())
+    backwards = both.keys[::-2]
+    assert_same(read_all(opened, keys=backwards), read_all(both, keys=backwards))
+    # in the order of the store the first wave comes first
+    assert set(opened.reading_order()[:3]) == {"u0", "u1", "u2"}
+    # the units of either wave alone open it too
+    first = cut_first(3, scene)
+    assert_same(read_all(ec.open_chips(folder, first.units)), read_all(first))
+    exported = opened.export(tmp_path / "out")
+    assert len(list(exported.rglob("*.tif"))) == 14
+
+    both.write(folder, append=True, progress=False)
+    assert states(folder) == after
+
+
+def test_the_second_wave_alone_can_be_appended_and_a_third(scene, tmp_path):
+    folder = cut_first(2, scene).write(tmp_path / "store", append=True, progress=False)
+    for some in (slice(2, 5), slice(5, 7)):
+        table = units_on(POINTS).frame.iloc[some]
+        wave = ec.read_units(table, id="id", lon="x", lat="y", crs="EPSG:32636")
+        ec.chips(wave, scene, size_m=[300, 120], date="2007-06-30").write(folder, append=True, progress=False)
+    assert sorted(path.name for path in folder.glob("part*")) == ["part00001", "part00002"]
+    whole = cut_first(7, scene)
+    assert_same(read_all(ec.open_chips(folder, whole.units)), read_all(whole))
+
+
+@settings(max_examples=12, deadline=None)
+@given(cuts=st.lists(st.integers(1, 11), min_size=1, max_size=3), seed=st.integers(0, 99))
+def test_however_keys_come_the_store_reads_as_if_written_at_once(cuts, seed, tmp_path_factory):
+    ids = np.arange(12)
+    rng = np.random.default_rng(seed)
+    pictures = rng.normal(size=(12, 6, 6, 2)).astype("float32")
+    pictures[rng.random((12, 6, 6)) < 0.1] = np.nan
+    order = rng.permutation(ids)
+    folder = tmp_path_factory.mktemp("stores") / "store"
+
+    def first(count):
+        some = order[:count]
+        units = ec.read_units(pd.DataFrame({"id": some, "key": some}), id="id", image_key="key")
+        return ec.chips_from_arrays(units, pictures[some], keys=some)
+
+    for count in [*sorted(cuts), 12]:
+        first(count).write(folder, append=True, progress=False)
+    assert_same(read_all(ec.open_chips(folder, first(12).units)), read_all(first(12)))
+    assert len(list(folder.glob("part*"))) == len(set(cuts))
+
+
+def test_damage_of_an_appended_part_is_named_and_mended_by_appending_again(scene, tmp_path):
+    folder = cut_first(3, scene).write(tmp_path / "store", progress=False)
+    both = cut_first(7, scene)
+    both.write(folder, append=True, progress=False)
+    whole = {name: content for name, (_, content) in states(folder).items()}
+    for name in (
+        "part00001/300m/pixels/c/1/0/0/0/0",
+        "part00001/zarr.json",
+        "part00001/manifest.json",
+        "part00001/ranges/00000.json",
+        "part00001/longitude/c/0",
+        "300m/mask/c/0/0/0/0",
+    ):
+        (folder / name).write_bytes(whole[name][:-1] + bytes([whole[name][-1] ^ 1]))
+        again = r"append=True\)" if name.startswith("part") else rf"chips\.write\('{folder}'\)"
+        with pytest.raises(ImageryError, match=rf"(?s){name.split('/')[0]}.*{again}"):
+            ec.open_chips(folder, both.units)
+        both.write(folder, append=True, progress=False)
+        assert {name: content for name, (_, content) in states(folder).items()} == whole, name
+    shutil.rmtree(folder / "part00001")
+    with pytest.raises(
+        ImageryError, match=r"part00001/manifest\.json.* is damaged or gone[\s\S]*append=True\)"
+    ):
+        ec.open_chips(folder, both.units)
+
+
+def test_a_store_whose_manifest_is_lost_keeps_its_parts_when_it_is_mended(scene, tmp_path):
+    first, both = cut_first(3, scene), cut_first(7, scene)
+    folder = first.write(tmp_path / "store", progress=False)
+    both.write(folder, append=True, progress=False)
+    whole = (folder / "manifest.json").read_bytes()
+    (folder / "manifest.json").write_bytes(whole[:-5])
+    first.write(folder, progress=False)
+    assert (folder / "manifest.json").read_bytes() == whole
+    # writing the first wave again changes nothing
+    first.write(folder, progress=False)
+    assert_same(read_all(ec.open_chips(folder, both.units)), read_all(both))
