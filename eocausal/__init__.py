@@ -19,6 +19,7 @@ _HOME = {
     "Chips": "eocausal.imagery.chips",
     "chips": "eocausal.imagery.cut",
     "chips_from_arrays": "eocausal.imagery.arrays",
+    "chips_from_tfrecord": "eocausal.imagery.tfrecord",
     "Quality": "eocausal.imagery.quality",
     "Radiometry": "eocausal.imagery.radiometry",
     "open_chips": "eocausal.imagery.store",
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from eocausal.imagery.quality import Quality as Quality
     from eocausal.imagery.radiometry import Radiometry as Radiometry
     from eocausal.imagery.store import open_chips as open_chips
+    from eocausal.imagery.tfrecord import chips_from_tfrecord as chips_from_tfrecord
     from eocausal.inference.estimate import Estimate as Estimate
     from eocausal.inference.estimate import compare as compare
     from eocausal.inference.folds import Folds as Folds
