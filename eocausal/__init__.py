@@ -20,6 +20,7 @@ _HOME = {
     "chips": "eocausal.imagery.cut",
     "chips_from_arrays": "eocausal.imagery.arrays",
     "chips_from_tfrecord": "eocausal.imagery.tfrecord",
+    "CloudModel": "eocausal.imagery.cloud_model",
     "Quality": "eocausal.imagery.quality",
     "Radiometry": "eocausal.imagery.radiometry",
     "open_chips": "eocausal.imagery.store",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from eocausal.evaluate.rate import rate_from_scores as rate_from_scores
     from eocausal.imagery.arrays import chips_from_arrays as chips_from_arrays
     from eocausal.imagery.chips import Chips as Chips
+    from eocausal.imagery.cloud_model import CloudModel as CloudModel
     from eocausal.imagery.cut import chips as chips
     from eocausal.imagery.displacement import displace as displace
     from eocausal.imagery.draw_average import average_draws as average_draws

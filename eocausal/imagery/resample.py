@@ -10,7 +10,7 @@ from __future__ import annotations
 import numbers
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -103,14 +103,14 @@ class ResampledSource:
             else:
                 pixels[block], mask[block] = resample(pixels[block], mask[block], side, least=self.least)
             status[block], share[block] = judge_again(mask[block], batch.status[block])
-        return ChipBatch(batch.keys, pixels, mask, status, share)
+        return replace(batch, pixels=pixels, mask=mask, status=status, valid_fraction=share)
 
 
 def judge_again(
     mask: Bools, before: npt.NDArray[np.str_]
 ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64]]:
-    """Return status and valid fraction of chips whose mask has changed; what was on no raster stays so."""
-    absent = np.isin(before, ("outside", "missing"))
+    """Return status and valid fraction of chips whose mask has changed; what had no pixels stays so."""
+    absent = np.isin(before, ("outside", "cloudy", "missing"))
     judged, share = judge(mask, ~absent, "outside")
     return np.where(absent, before, judged), share
 
@@ -177,7 +177,8 @@ def resample(pixels: Pixels, mask: Bools, side: int, *, least: float = 0.5) -> t
     valid = np.empty((count, dates, side, side), dtype=bool)
     for place in np.ndindex(count, dates):
         out[place], valid[place] = _resample_frame(pixels[place], mask[place], side, least)
-    if np.isnan(out).any(axis=2)[valid].any():
+    lost: Bools = np.isnan(out).any(axis=2) & valid
+    if lost.any():
         text = "Pixels are NaN or infinite where the mask says that they are valid."
         raise ImageryError(explain(text, fix="mask = mask & np.isfinite(pixels).all(axis=2)"))
     return out, valid
@@ -255,7 +256,10 @@ def _area(size: int, side: int) -> npt.NDArray[np.float64]:
     # in whole numbers: input pixel j spans j side to (j + 1) side, output pixel i spans i size to (i + 1) size
     first, last = np.arange(side)[:, None] * size, np.arange(1, side + 1)[:, None] * size
     left, right = np.arange(size) * side, np.arange(1, size + 1) * side
-    return np.clip(np.minimum(last, right) - np.maximum(first, left), 0, None) / size
+    covered: npt.NDArray[np.float64] = (
+        np.clip(np.minimum(last, right) - np.maximum(first, left), 0, None) / size
+    )
+    return covered
 
 
 def _bilinear(size: int, side: int) -> npt.NDArray[np.float64]:
