@@ -34,7 +34,9 @@ def check_size(file: Path, dataset: Any) -> None:
             f"Raster {file.name!r} is stored in blocks of {height:,} x {width:,} pixels"
             f"{f' and {bands:,} bands' if bands > 1 else ''}: {size / 2**20:,.0f} MiB each."
         )
-        rule = f"at most {LARGEST_BLOCK_BYTES / 2**20:g} MiB, since a block is decoded whole for any chip in it"
+        rule = (
+            f"at most {LARGEST_BLOCK_BYTES / 2**20:g} MiB, since a block is decoded whole for any chip in it"
+        )
         fix = "gdal_translate -co TILED=YES -co COMPRESS=DEFLATE -co INTERLEAVE=BAND IN.tif OUT.tif"
         raise ImageryError(explain(text, rule=rule, fix=fix))
 
