@@ -71,7 +71,7 @@ def _locate_by_geometry(geometry: geopandas.GeoSeries, ids: npt.NDArray[Any], cr
     check_geometry(geometry, ids)
     if geometry.crs is None:
         geometry = geometry.set_crs(system)
-    x, y = centres(geometry)
+    x, y = centres(geometry, ids)
     longitude, latitude = to_lonlat(x, y, crs=system, ids=ids, lon="geometry x", lat="geometry y")
     polygons = int((geometry.geom_type != "Point").sum())
     note = f"{polygons} of {len(ids)} units are polygons: their place is the centroid."
@@ -95,16 +95,37 @@ def parse_crs(crs: object) -> pyproj.CRS:
     return parsed
 
 
+# Zones that are wider or missing, by convention: west, east, south, north in degrees, and the zone there.
+# South-west Norway belongs to zone 32; Svalbard has zones 31, 33, 35 and 37 alone.
+_ZONE_EXCEPTIONS = (
+    (3, 12, 56, 64, 32),
+    (0, 9, 72, 84, 31),
+    (9, 21, 72, 84, 33),
+    (21, 33, 72, 84, 35),
+    (33, 42, 72, 84, 37),
+)
+
+# Polygons this many degrees wide may lie across the 180th meridian; what is wider reads either way around.
+_WIDEST_ACROSS = 60
+
+
 def utm_epsg(lon: Floats, lat: Floats) -> npt.NDArray[np.int64]:
-    """Return the EPSG code of the WGS 84 / UTM zone of each point (six-degree zones without exceptions).
+    """Return the EPSG code of the WGS 84 / UTM zone of each point.
+
+    Zones are six degrees wide but in south-west Norway and Svalbard, as in the tiles of Sentinel-2.
 
     Examples
     --------
-    >>> utm_epsg(np.array([34.1, -70.0]), np.array([1.3, -33.0])).tolist()
-    [32636, 32719]
+    >>> utm_epsg(np.array([34.1, -70.0, 5.3]), np.array([1.3, -33.0, 60.4])).tolist()
+    [32636, 32719, 32632]
     """
-    zone = np.clip(np.floor((np.asarray(lon) + 180.0) / 6.0).astype(np.int64), 0, 59) + 1
-    codes: npt.NDArray[np.int64] = np.where(np.asarray(lat) < 0, 32700, 32600) + zone
+    lon, lat = np.asarray(lon), np.asarray(lat)
+    zone = np.clip(np.floor((lon + 180.0) / 6.0).astype(np.int64), 0, 59) + 1
+    for west, east, south, north, there in _ZONE_EXCEPTIONS:
+        # Where the grid ends, at 84 degrees, the last zone holds its northern edge too.
+        below = lat <= north if north == 84 else lat < north
+        zone = np.where((lon >= west) & (lon < east) & (lat >= south) & below, there, zone)
+    codes: npt.NDArray[np.int64] = np.where(lat < 0, 32700, 32600) + zone
     return codes
 
 
@@ -216,23 +237,46 @@ def check_geometry(geometry: geopandas.GeoSeries, ids: npt.NDArray[Any]) -> None
             raise UnitsError(explain(f"Geometry {problem}.", where=ids[rows.to_numpy()], fix=fix))
 
 
-def centres(geometry: geopandas.GeoSeries) -> tuple[Floats, Floats]:
+def centres(geometry: geopandas.GeoSeries, ids: npt.NDArray[Any]) -> tuple[Floats, Floats]:
     """Return x and y of points, and of the centroids of polygons taken in the UTM zone of each.
 
-    The result is in the reference system of ``geometry``.
+    The result is in the reference system of ``geometry``. Polygons on both sides of the 180th meridian, whole
+    or split there, have their centroid where they are and not half a world away.
     """
     import geopandas
 
     points = geometry.copy()
-    polygons = geometry.geom_type != "Point"
+    polygons = (geometry.geom_type != "Point").to_numpy()
     if polygons.any():
-        shapes = geometry[polygons].to_crs("EPSG:4326")
+        shapes = _in_one_turn(geometry[polygons].to_crs("EPSG:4326"), ids[polygons])
         bounds = shapes.bounds
         zones = utm_epsg(
-            (bounds["minx"].to_numpy() + bounds["maxx"].to_numpy()) / 2,
+            ((bounds["minx"].to_numpy() + bounds["maxx"].to_numpy()) / 2 + 180) % 360 - 180,
             (bounds["miny"].to_numpy() + bounds["maxy"].to_numpy()) / 2,
         )
         for zone in np.unique(zones):
             middle = shapes[zones == zone].to_crs(int(zone)).centroid
             points.loc[middle.index] = geopandas.GeoSeries(middle).to_crs(geometry.crs)
     return points.x.to_numpy(dtype=np.float64), points.y.to_numpy(dtype=np.float64)
+
+
+def _in_one_turn(shapes: geopandas.GeoSeries, ids: npt.NDArray[Any]) -> geopandas.GeoSeries:
+    """Return shapes in degrees, those across the 180th meridian with longitudes from 0 to 360."""
+    import shapely
+
+    wide = (shapes.bounds["maxx"] - shapes.bounds["minx"]).to_numpy() > 180
+    if not wide.any():
+        return shapes
+    shapes = shapes.copy()
+    turned = shapely.transform(
+        shapes[wide].to_numpy(), lambda points: np.column_stack([points[:, 0] % 360, points[:, 1]])
+    )
+    shapes.loc[wide] = turned
+    still = (shapes.bounds["maxx"] - shapes.bounds["minx"]).to_numpy() > _WIDEST_ACROSS
+    still &= wide
+    if still.any():
+        text = "Polygons reach half around the world, so that their middle is not one place."
+        fix = "Give a point for each of these units: frame.geometry = frame.geometry.representative_point()"
+        rule = f"less than 180 degrees wide, or {_WIDEST_ACROSS} across the 180th meridian"
+        raise UnitsError(explain(text, where=ids[still], rule=rule, fix=fix))
+    return shapes

@@ -82,6 +82,7 @@ CASES: dict[str, tuple[object, dict[str, object], list[str]]] = {
     "empty geometry": (shapes(POINT, shapely.Point()), {"lon": None, "lat": None}, ["Geometry is empty", "1 (u1)"]),
     "invalid geometry": (shapes(BOW_TIE, POINT), {"lon": None, "lat": None}, ["invalid", "1 (u0)", "make_valid()"]),
     "lines": (shapes(shapely.LineString([(34, 1), (35, 2)])), {"lon": None, "lat": None}, ["neither point nor polygon (LineString)", "centroid"]),
+    "half the world": (shapes(POINT, shapely.box(-100, 10, 90, 20)), {"lon": None, "lat": None}, ["half around the world", "1 (u1)", "180 degrees", "representative_point()"]),
     "unreadable dates": (table(start=["30/06/2007", "2007-06-30", "soon"]), {"date": "start"}, ["'start'", "'30/06/2007', 'soon'", "2 (a, c)", "pd.to_datetime"]),
     "years as numbers": (table(start=[2007, 2008, 2009]), {"date": "start"}, ["'start' holds numbers", "ISO 8601", '"-01-01"']),
 }  # fmt: skip

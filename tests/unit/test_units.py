@@ -164,8 +164,67 @@ def test_fingerprint_sees_every_part():
 
 def test_utm_zones_at_the_edges():
     lon = np.array([-180.0, -174.0001, 179.9999, 180.0, 33.0, 3.0])
-    lat = np.array([1.0, -1.0, 1.0, 1.0, -0.0, 60.0])
+    lat = np.array([1.0, -1.0, 1.0, 1.0, -0.0, 50.0])
     assert utm_epsg(lon, lat).tolist() == [32601, 32701, 32660, 32660, 32636, 32631]
+
+
+@pytest.mark.parametrize(
+    ("lon", "lat", "zone"),
+    [
+        # Bergen and Stavanger are in 32V, which begins at 3 E instead of 6 E, from 56 N up to 64 N.
+        (5.32, 60.39, 32632),
+        (5.73, 58.97, 32632),
+        (3.0, 56.0, 32632),
+        (2.99, 60.0, 32631),
+        (5.32, 55.99, 32631),
+        (5.32, 64.0, 32631),
+        (10.75, 59.91, 32632),
+        (12.0, 60.0, 32633),
+        (5.32, -60.39, 32731),
+        # Svalbard from 72 N: 31X to 9 E, 33X to 21 E, 35X to 33 E, 37X to 42 E. Ny-Alesund, Longyearbyen.
+        (8.99, 79.0, 32631),
+        (11.93, 78.92, 32633),
+        (15.63, 78.22, 32633),
+        (20.99, 72.0, 32633),
+        (21.0, 78.0, 32635),
+        (32.99, 84.0, 32635),
+        (33.0, 80.0, 32637),
+        (41.99, 80.0, 32637),
+        (42.0, 80.0, 32638),
+        (34.0, 71.99, 32636),
+        (-0.01, 78.0, 32630),
+    ],
+)
+def test_utm_zones_of_norway_and_svalbard(lon, lat, zone):
+    assert utm_epsg(np.array([lon]), np.array([lat])).tolist() == [zone]
+
+
+# Taveuni in Fiji lies on both sides of 180 E.
+TAVEUNI = {
+    "split": shapely.MultiPolygon(
+        [shapely.box(179.9, -17.0, 180.0, -16.8), shapely.box(-180.0, -17.0, -179.8, -16.8)]
+    ),
+    "whole": shapely.Polygon([(179.9, -17.0), (-179.8, -17.0), (-179.8, -16.8), (179.9, -16.8)]),
+}
+
+
+@pytest.mark.parametrize("how", TAVEUNI)
+def test_polygons_across_the_180th_meridian_stay_there(how):
+    east = shapely.box(179.9, -17.0, 180.0, -16.8)
+    frame = geopandas.GeoDataFrame({"id": [1, 2]}, geometry=[TAVEUNI[how], east], crs="EPSG:4326")
+    units = ec.read_units(frame, id="id")
+    # From 179.9 E to 179.8 W the middle is 179.95 W, not the mean of 179.9 and -179.8.
+    np.testing.assert_allclose(units.longitude, [-179.95, 179.95], atol=1e-4)
+    np.testing.assert_allclose(units.latitude, [-16.9, -16.9], atol=1e-3)
+
+
+def test_projected_polygons_across_the_180th_meridian_stay_there():
+    # The Pacific's Mercator has its meridian at 150 E, on a sphere of 6,378,137 m: 180 E is 30 degrees east.
+    middle = 6_378_137 * np.radians(30)
+    box = shapely.box(middle - 5_000, -1_900_000, middle + 15_000, -1_890_000)
+    units = ec.read_units(geopandas.GeoDataFrame({"id": [1]}, geometry=[box], crs="EPSG:3832"), id="id")
+    # 5 km east of the meridian
+    np.testing.assert_allclose(units.longitude, [-180 + np.degrees(5_000 / 6_378_137)], atol=1e-4)
 
 
 def test_plot_draws_every_unit_with_degrees_of_equal_length():
