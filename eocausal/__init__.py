@@ -19,6 +19,7 @@ _HOME = {
     "Chips": "eocausal.imagery.chips",
     "chips": "eocausal.imagery.cut",
     "chips_from_arrays": "eocausal.imagery.arrays",
+    "chips_from_files": "eocausal.imagery.chip_files",
     "chips_from_tfrecord": "eocausal.imagery.tfrecord",
     "CloudModel": "eocausal.imagery.cloud_model",
     "Quality": "eocausal.imagery.quality",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from eocausal.evaluate.rate import rate as rate
     from eocausal.evaluate.rate import rate_from_scores as rate_from_scores
     from eocausal.imagery.arrays import chips_from_arrays as chips_from_arrays
+    from eocausal.imagery.chip_files import chips_from_files as chips_from_files
     from eocausal.imagery.chips import Chips as Chips
     from eocausal.imagery.cloud_model import CloudModel as CloudModel
     from eocausal.imagery.cut import chips as chips

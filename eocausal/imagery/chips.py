@@ -241,14 +241,17 @@ class Chips:
         return write_chips(self, path, append=append, progress=progress)
 
     def export(self, folder: str | Path, *, format: str = "geotiff") -> Path:
-        """Write one file per image key and block: ``<folder>/<block>/<key>.tif``.
+        """Write one file per image key and block, ``<folder>/<block>/<key>.tif``; ``chips_from_files`` reads them.
+
+        Every file is written anew, also after a run that died: to write once and continue, use :meth:`write`.
 
         Parameters
         ----------
         folder : str or Path
             Where the files go; those of the same name are replaced.
-        format : {"geotiff"}
-            GeoTIFF: float32, NaN where not valid, with reference system, transform and names of bands.
+        format : {"geotiff", "cog"}
+            GeoTIFF: float32, NaN where not valid, with reference system, transform and names of bands. Cloud
+            Optimized GeoTIFF: the same, tiled and with overviews where a chip exceeds 256 pixels.
 
         Returns
         -------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,13 @@ from eocausal.imagery.windows import first_pixel
 if TYPE_CHECKING:
     from eocausal.imagery.chips import Chips
 
-FORMATS = ("geotiff",)
+# A cloud optimised file is tiled, its directory comes first, and it has overviews where it exceeds a tile.
+_TILE_PX = 256
+FORMATS: Mapping[str, Mapping[str, Any]] = {
+    "geotiff": {"driver": "GTiff", "compress": "deflate"},
+    "cog": {"driver": "COG", "compress": "deflate", "blocksize": _TILE_PX, "overview_resampling": "average"},
+}
+FRAMES_TAG = "frames"
 CORNERS = ("crs", "west", "north", "x_size", "y_size")
 _LONGEST_NAME = 200
 
@@ -53,19 +60,20 @@ def export_chips(chips: Chips, folder: str | Path, *, format: str = "geotiff") -
     """Write one GeoTIFF per image key and block; see :meth:`eocausal.Chips.export`."""
     from tqdm import tqdm
 
-    one_of(format, FORMATS, argument="format", error=ImageryError)
+    one_of(format, list(FORMATS), argument="format", error=ImageryError)
     target = Path(folder)
     if target.exists() and not target.is_dir():
         raise ImageryError(explain(f"{str(target)!r} is a file.", rule="export fills a folder"))
     places = {block: _known_places(chips, block) for block in chips.blocks}
-    row = 0
+    order = chips.source.reading_order()
+    done = 0
     with tqdm(total=len(chips), desc="writing GeoTIFF", unit="chip", disable=None, leave=False) as bar:
-        for batch in chips.batches():
-            for block in chips.blocks:
-                for index in range(len(batch)):
-                    place = {name: values[row + index] for name, values in places[block].items()}
-                    _write_one(chips, batch, block, index, place, target)
-            row += len(batch)
+        for batch in chips.batches(keys=chips.keys[order]):
+            for index, row in enumerate(order[done : done + len(batch)].tolist()):
+                for block in chips.blocks:
+                    place = {name: values[row] for name, values in places[block].items()}
+                    _write_one(chips, batch, block, index, place, target, FORMATS[format])
+            done += len(batch)
             bar.update(len(batch))
     return target
 
@@ -94,16 +102,23 @@ def _known_places(chips: Chips, block: str) -> Mapping[str, npt.NDArray[Any]]:
 
 
 def _write_one(
-    chips: Chips, batch: ChipBatch, block: str, index: int, place: Mapping[str, Any], folder: Path
+    chips: Chips,
+    batch: ChipBatch,
+    block: str,
+    index: int,
+    place: Mapping[str, Any],
+    folder: Path,
+    how: Mapping[str, Any],
 ) -> None:
     import rasterio
     from affine import Affine
 
     pixels = batch.pixels[block][index]
     dates, bands, height, width = pixels.shape
-    names = [name if dates == 1 else f"{name} {date}" for date in range(1, dates + 1) for name in chips.bands]
+    frames = _frame_names(chips, dates)
+    names = [f"{name} {frame}" if dates > 1 else name for frame in frames for name in chips.bands]
     profile = {
-        "driver": "GTiff",
+        **how,
         "dtype": "float32",
         "count": dates * bands,
         "height": height,
@@ -111,9 +126,9 @@ def _write_one(
         "crs": place["crs"],
         "transform": Affine(place["x_size"], 0, place["west"], 0, -place["y_size"], place["north"]),
         "nodata": float("nan"),
-        "compress": "deflate",
     }
     about = {chips.key_name: batch.keys[index], "block": block, "date": chips.date, "unit": chips.pixel_unit}
+    about[FRAMES_TAG] = json.dumps(frames) if dates > 1 else None
 
     def write(temporary: Path) -> None:
         with rasterio.open(temporary, "w", **profile) as out:
@@ -122,6 +137,10 @@ def _write_one(
             out.update_tags(**{name: str(value) for name, value in about.items() if value is not None})
 
     write_atomically(folder / block / _file_name(batch.keys[index]), write)
+
+
+def _frame_names(chips: Chips, dates: int) -> list[str]:
+    return [str(number) for number in range(1, dates + 1)]
 
 
 def _file_name(key: object) -> str:

@@ -171,8 +171,8 @@ def test_another_append_does_not_overwrite_what_one_began(stored, tmp_path, monk
 
 def test_export_needs_a_place_and_a_known_format(stored, tmp_path):
     cut, _ = stored
-    with pytest.raises(ImageryError, match=r"format='cog' is not known[\s\S]*geotiff"):
-        cut.export(tmp_path / "out", format="cog")
+    with pytest.raises(ImageryError, match=r"format='geotif' is not known[\s\S]*geotiff"):
+        cut.export(tmp_path / "out", format="geotif")
     units = ec.read_units(pd.DataFrame({"id": [1, 2], "key": [1, 2]}), id="id", image_key="key")
     arrays = ec.chips_from_arrays(units, np.zeros((2, 4, 4, 1)), keys=[1, 2])
     with pytest.raises(ImageryError, match=r"Chips from arrays do not say where they are[\s\S]*chips\.write"):
