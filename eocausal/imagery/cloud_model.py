@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -256,7 +257,7 @@ class CloudScreenedSource:
             if block == largest:
                 clear = whole
             else:
-                clear = valid & _part(whole, self._offsets(block, largest, rows), valid.shape[-1])
+                clear = valid & _part(whole, self._offset(block, largest, rows), valid.shape[-1])
             mask[block] = clear
             pixels[block] = np.where(
                 clear[:, :, None], batch.pixels[block][:, :, list(self.kept)], np.float32(np.nan)
@@ -266,18 +267,27 @@ class CloudScreenedSource:
             status[block] = np.where(emptied, "cloudy", judged)
         return replace(batch, pixels=pixels, mask=mask, status=status, valid_fraction=share)
 
-    def _offsets(self, block: str, largest: str, rows: Rows) -> npt.NDArray[np.int64]:
+    @cached_property
+    def _offsets(self) -> dict[tuple[str, str], npt.NDArray[np.int32]]:
+        """Offsets of all chips that were found so far, by block and largest block."""
+        return {}
+
+    def _offset(self, block: str, largest: str, rows: Rows) -> npt.NDArray[np.int32]:
         """Return the row and column of a block's corner in the largest one, (n, 2); 0 for chips with no place."""
-        inner, outer = corners(self.inner, block), corners(self.inner, largest)
-        if inner is None or outer is None:
-            text = "Chips of several sizes do not say where they are, so their clouds cannot be matched."
-            raise ImageryError(explain(text, fix="Screen each size on its own: one size in each call."))
-        down = (outer["north"] - inner["north"])[rows] / outer["y_size"][rows]
-        right = (inner["west"] - outer["west"])[rows] / outer["x_size"][rows]
-        return np.rint(np.nan_to_num(np.stack([down, right], axis=1).astype(np.float64))).astype(np.int64)
+        pair = (block, largest)
+        if pair not in self._offsets:
+            inner, outer = corners(self.inner, block), corners(self.inner, largest)
+            if inner is None or outer is None:
+                text = "Chips of several sizes do not say where they are, so their clouds cannot be matched."
+                raise ImageryError(explain(text, fix="Screen each size on its own: one size in each call."))
+            down = (outer["north"] - inner["north"]) / outer["y_size"]
+            right = (inner["west"] - outer["west"]) / outer["x_size"]
+            exact = np.stack([down, right], axis=1).astype(np.float64)
+            self._offsets[pair] = np.rint(np.nan_to_num(exact)).astype(np.int32)
+        return self._offsets[pair][rows]
 
 
-def _part(whole: Bools, offsets: npt.NDArray[np.int64], side: int) -> Bools:
+def _part(whole: Bools, offsets: npt.NDArray[np.int32], side: int) -> Bools:
     """Return the square of ``side`` pixels at each chip's offset."""
     return np.stack(
         [chip[:, row : row + side, column : column + side] for chip, (row, column) in zip(whole, offsets.tolist())]
