@@ -24,6 +24,9 @@ _HOME = {
     "CloudModel": "eocausal.imagery.cloud_model",
     "Quality": "eocausal.imagery.quality",
     "Radiometry": "eocausal.imagery.radiometry",
+    "Frames": "eocausal.imagery.frames",
+    "Scenes": "eocausal.imagery.scenes",
+    "scenes": "eocausal.imagery.scenes",
     "open_chips": "eocausal.imagery.store",
     "average_draws": "eocausal.imagery.draw_average",
     "displace": "eocausal.imagery.displacement",
@@ -33,6 +36,7 @@ _HOME = {
     "Embeddings": "eocausal.embeddings",
     "embed": "eocausal.runner.embed",
     "read_embeddings": "eocausal.embeddings",
+    "embeddings_at": "eocausal.nearest_features",
     "Design": "eocausal.design",
     "Folds": "eocausal.inference.folds",
     "Learners": "eocausal.inference.nuisance",
@@ -94,13 +98,17 @@ if TYPE_CHECKING:
     from eocausal.imagery.displacement import displace as displace
     from eocausal.imagery.draw_average import average_draws as average_draws
     from eocausal.imagery.quality import Quality as Quality
+    from eocausal.imagery.frames import Frames as Frames
     from eocausal.imagery.radiometry import Radiometry as Radiometry
+    from eocausal.imagery.scenes import Scenes as Scenes
+    from eocausal.imagery.scenes import scenes as scenes
     from eocausal.imagery.store import open_chips as open_chips
     from eocausal.imagery.tfrecord import chips_from_tfrecord as chips_from_tfrecord
     from eocausal.inference.estimate import Estimate as Estimate
     from eocausal.inference.estimate import compare as compare
     from eocausal.inference.folds import Folds as Folds
     from eocausal.inference.nuisance import Learners as Learners
+    from eocausal.nearest_features import embeddings_at as embeddings_at
     from eocausal.pipeline import run as run
     from eocausal.reporting.report import report as report
     from eocausal.runner.embed import embed as embed

@@ -23,7 +23,7 @@ from eocausal.errors import EmbeddingsError, explain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-STATUSES = ("ok", "partial", "nodata", "outside", "missing")
+STATUSES = ("ok", "partial", "cloudy", "nodata", "outside", "missing")
 """What can be said of a chip, from best to worst."""
 USABLE = frozenset({"ok", "partial"})
 _INFO = ("status", "valid_fraction")
@@ -47,7 +47,7 @@ class Embeddings:
     blocks : dict of str to (int, int)
         Name of each block and its first and one-past-last column; together they cover all columns in order.
     info : DataFrame
-        n rows: ``status`` (one of ``ok partial nodata outside missing``, the worst over blocks) and
+        n rows: ``status`` (one of ``ok partial cloudy nodata outside missing``, the worst over blocks) and
         ``valid_fraction`` (the smallest over blocks; NaN where it is not known).
     date : str, optional
         ISO date of the imagery.

@@ -30,7 +30,9 @@ SMALLEST_GAP = 0.01
 USABLE = ("ok", "partial")
 ARMS = ("control", "treated")
 # Colours that readers who do not tell red from green can tell apart; the arms' are those of reports.
-_COLOURS = dict(zip(STATUSES, ("#3d8b7d", "#d9a441", "#1d2430", "#8c4b7e", "#9aa1ab"), strict=True))
+_COLOURS = dict(
+    zip(STATUSES, ("#3d8b7d", "#d9a441", "#1d2430", "#8c4b7e", "#7fa8c9", "#9aa1ab"), strict=True)
+)
 _ARM_COLOURS = {"control": "#1f4e79", "treated": "#c55a11", "all": "#5b6472"}
 _CLASSES = ("0", "1\N{EN DASH}24", "25\N{EN DASH}49", "50\N{EN DASH}74", "75\N{EN DASH}99", "100")
 
@@ -240,10 +242,16 @@ def files_of(chips: Chips) -> npt.NDArray[np.object_] | None:
         return found
     if not isinstance(source, RasterSource):
         return None
-    names = np.array([tile.file.name for tile in source.plan.tiles])
-    patterns, which = np.unique(source.plan.touches, axis=0, return_inverse=True)
-    texts = ["; ".join(dict.fromkeys(names[pattern].tolist())) for pattern in patterns]
-    return np.array(texts, dtype=object)[which.ravel()]
+    names = [tile.name for tile in source.plan.tiles]
+    touches = source.plan.touches
+    known: dict[tuple[int, ...], str] = {}
+    texts = np.empty(len(chips), dtype=object)
+    for chip in range(len(chips)):
+        some = touches.of(chip)
+        if tuple(some) not in known:
+            known[tuple(some)] = "; ".join(dict.fromkeys(names[number] for number in some))
+        texts[chip] = known[tuple(some)]
+    return texts
 
 
 def _draw_map(ax: Axes, units: pd.DataFrame) -> None:

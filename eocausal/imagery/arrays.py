@@ -186,10 +186,8 @@ def chips_from_arrays(
         pixel_unit=None if radiometry is None else radiometry.given_out,
         source=screened(
             ArraySource(np.asarray(wanted), pixels, rows, block, nodata, file),
-            quality=None,
-            radiometry=radiometry,
-            names=["the array" if file is None else file.name],
-            home=np.zeros(len(wanted), dtype=np.intp),
+            radiometry,
+            "the array" if file is None else file.name,
         ),
         radiometry=radiometry,
     )

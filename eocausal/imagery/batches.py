@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,8 +15,8 @@ Pixels = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 Rows = npt.NDArray[np.intp]
 
-# What became of a chip. "missing" is for arrays: no chip has that key.
-STATUSES = ("ok", "partial", "outside", "nodata", "missing")
+# What became of a chip.
+STATUSES = ("ok", "partial", "outside", "nodata", "cloudy", "missing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +32,14 @@ class ChipBatch:
     mask : dict of numpy.ndarray
         bool, shape (n, dates, height, width), True where every band is valid.
     status : dict of numpy.ndarray
-        ``ok`` (all pixels valid), ``partial`` (some), ``nodata`` (on a raster, none valid), ``outside``
-        (on no raster) or ``missing`` (arrays: no chip has that key), shape (n,).
+        ``ok`` (all pixels valid), ``partial`` (some), ``nodata`` (on a raster, none valid), ``cloudy`` (none
+        left by the quality band), ``outside`` (on no raster) or ``missing`` (no picture: no scene of the days
+        asked for, or of arrays no chip with that key), shape (n,).
     valid_fraction : dict of numpy.ndarray
         Share of valid pixels, shape (n,).
+    observations : dict of numpy.ndarray
+        Clear observations behind a pixel on average over each picture, shape (n, dates); for a single mosaic
+        the share of valid pixels. Empty where it is not known.
     """
 
     keys: Keys
@@ -43,6 +47,7 @@ class ChipBatch:
     mask: dict[str, Bools]
     status: dict[str, npt.NDArray[np.str_]]
     valid_fraction: dict[str, npt.NDArray[np.float64]]
+    observations: dict[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -11,20 +11,21 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.imagery.sources import OpenRasters, Pixels, Tile
+from eocausal.imagery.tiles import OpenRasters, Raster, Span, Tile, Window
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Pixels = npt.NDArray[np.float32]
 
 KEPT_BYTES = 256 * 2**20
 """Decoded pixels that are kept."""
 # A cell larger than this part of what is kept is not worth keeping: such rasters are read window by window.
 _LARGEST_SHARE = 1 / 8
+_PIXEL_BYTES = 4
 
 
 def keeps(tile: Tile, bands: int) -> bool:
@@ -33,22 +34,29 @@ def keeps(tile: Tile, bands: int) -> bool:
 
 
 def cell_bytes(tile: Tile, bands: int) -> int:
-    """Return the bytes of a decoded cell."""
-    return 4 * bands * tile.cell[0] * tile.cell[1]
+    """Return the bytes that a decoded cell is reckoned at."""
+    return _PIXEL_BYTES * bands * tile.cell[0] * tile.cell[1]
 
 
-def panel_width(tile: Tile, bands: int, side: int) -> int:
+def panel_width(tile: Tile, bands: int, side: int, *, depth: int = 1) -> int:
     """Return how many cells wide a panel may be when chips of ``side`` pixels are cut.
 
     Chips whose corners lie in one row of cells reach ``further`` rows down and columns to the right, and all
-    of these have to be kept until the next row is cut.
+    of these have to be kept until the next row is cut, ``depth`` times over where so many rasters overlap.
     """
     further = -(-side // min(tile.cell))
-    return max(1, KEPT_BYTES // cell_bytes(tile, bands) // (further + 1) - further - 1)
+    return max(1, KEPT_BYTES // (depth * cell_bytes(tile, bands)) // (further + 1) - further - 1)
 
 
 def reading_order(
-    tiles: Sequence[Tile], home: Integers, rows: Floats, columns: Floats, *, bands: int, side: int
+    tiles: Sequence[Tile],
+    home: Integers,
+    rows: Floats,
+    columns: Floats,
+    *,
+    bands: int,
+    side: int,
+    depth: int = 1,
 ) -> npt.NDArray[np.intp]:
     """Return the order in which chips share most: by raster, panel, row of cells and cell.
 
@@ -60,11 +68,11 @@ def reading_order(
         The raster that each chip is read from first, shape (n,).
     rows, columns : numpy.ndarray
         Continuous pixel coordinates of the chips' middles there, shape (n,).
-    bands, side : int
-        Bands that are read, and pixels along a chip.
+    bands, side, depth : int
+        Bands that are read, pixels along a chip, and rasters that overlap at one.
     """
     cells = np.array([tile.cell for tile in tiles])[home]
-    widths = np.array([panel_width(tile, bands, side) for tile in tiles])[home]
+    widths = np.array([panel_width(tile, bands, side, depth=depth) for tile in tiles])[home]
     down, right = (
         np.floor((np.nan_to_num(centre) - side / 2) / cells[:, axis]).clip(min=0)
         for axis, centre in enumerate((rows, columns))
@@ -78,42 +86,53 @@ class Cells:
 
     rasters: OpenRasters
     bands: tuple[int, ...]
-    _kept: OrderedDict[tuple[Path, int, int], Pixels] = field(default_factory=OrderedDict)
+    _kept: OrderedDict[tuple[Raster, int, int], Window] = field(default_factory=OrderedDict)
 
-    def read(self, tile: Tile, rows: tuple[int, int], columns: tuple[int, int]) -> Pixels:
-        """Read a window inside the raster: float32, shape (bands, rows, columns), NaN where not valid."""
+    def read(self, tile: Tile, rows: Span, columns: Span) -> Window:
+        """Read a window inside the raster, as it is stored: pixels (bands, rows, columns) and which are valid."""
         if not keeps(tile, len(self.bands)):
             return self.rasters.read(tile, self.bands, rows, columns)
-        out = np.empty((len(self.bands), rows[1] - rows[0], columns[1] - columns[0]), dtype=np.float32)
-        self.fill(out, tile, rows, columns)
-        return out
-
-    def fill(self, out: Pixels, tile: Tile, rows: tuple[int, int], columns: tuple[int, int]) -> None:
-        """Read a window into an array of its shape."""
-        if not keeps(tile, len(self.bands)):
-            out[:] = self.rasters.read(tile, self.bands, rows, columns)
-            return
         high, wide = tile.cell
         down, right = rows[0] // high, columns[0] // wide
         if rows[1] <= (down + 1) * high and columns[1] <= (right + 1) * wide:
-            top, left = down * high, right * wide
-            out[:] = self._cell(tile, down, right)[
-                :, rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left
-            ]
-            return
-        for down in range(rows[0] // high, (rows[1] - 1) // high + 1):
-            top = down * high
-            first, last = max(rows[0], top), min(rows[1], top + high)
-            for right in range(columns[0] // wide, (columns[1] - 1) // wide + 1):
-                left = right * wide
-                start, stop = max(columns[0], left), min(columns[1], left + wide)
-                cell = self._cell(tile, down, right)
-                out[:, first - rows[0] : last - rows[0], start - columns[0] : stop - columns[0]] = cell[
-                    :, first - top : last - top, start - left : stop - left
-                ]
+            return _part(self._cell(tile, down, right), rows, columns, down * high, right * wide)
+        return self._put_together(tile, rows, columns)
 
-    def _cell(self, tile: Tile, down: int, right: int) -> Pixels:
-        place = (tile.file, down, right)
+    def fill(self, out: Pixels, tile: Tile, rows: Span, columns: Span) -> bool:
+        """Read a window into an array of its shape, NaN where not valid; tell whether all of it is."""
+        pixels, valid = self.read(tile, rows, columns)
+        out[:] = pixels
+        if valid is None:
+            return True
+        out[:, ~valid] = np.nan
+        return bool(valid.all())
+
+    def _put_together(self, tile: Tile, rows: Span, columns: Span) -> Window:
+        """Copy a window from the cells it reaches into."""
+        high, wide = tile.cell
+        shape = rows[1] - rows[0], columns[1] - columns[0]
+        whole: npt.NDArray[np.generic] | None = None
+        valid = np.ones(shape, dtype=bool)
+        for down in range(rows[0] // high, (rows[1] - 1) // high + 1):
+            span = max(rows[0], down * high), min(rows[1], (down + 1) * high)
+            for right in range(columns[0] // wide, (columns[1] - 1) // wide + 1):
+                across = max(columns[0], right * wide), min(columns[1], (right + 1) * wide)
+                part, known = _part(self._cell(tile, down, right), span, across, down * high, right * wide)
+                place = (
+                    slice(span[0] - rows[0], span[1] - rows[0]),
+                    slice(across[0] - columns[0], across[1] - columns[0]),
+                )
+                if whole is None:
+                    whole = np.empty((len(self.bands), *shape), dtype=part.dtype)
+                whole[(slice(None), *place)] = part
+                if known is not None:
+                    valid[place] = known
+        if whole is None:
+            raise IndexError(f"an empty window: rows {rows}, columns {columns}")
+        return whole, None if valid.all() else valid
+
+    def _cell(self, tile: Tile, down: int, right: int) -> Window:
+        place = (tile.raster, down, right)
         cell = self._kept.get(place)
         if cell is not None:
             self._kept.move_to_end(place)
@@ -123,8 +142,19 @@ class Cells:
             for number, size, limit in zip((down, right), tile.cell, (tile.height, tile.width))
         )
         cell = self.rasters.read(tile, self.bands, (top, bottom), (left, right_edge))
-        spare = KEPT_BYTES - cell.nbytes - sum(kept.nbytes for kept in self._kept.values())
+        spare = KEPT_BYTES - _bytes(cell) - sum(map(_bytes, self._kept.values()))
         while spare < 0:
-            spare += self._kept.popitem(last=False)[1].nbytes
+            spare += _bytes(self._kept.popitem(last=False)[1])
         self._kept[place] = cell
         return cell
+
+
+def _part(cell: Window, rows: Span, columns: Span, top: int, left: int) -> Window:
+    """Return a window of a cell whose first pixel is (top, left), without copying."""
+    pixels, valid = cell
+    place = slice(rows[0] - top, rows[1] - top), slice(columns[0] - left, columns[1] - left)
+    return pixels[(slice(None), *place)], None if valid is None else valid[place]
+
+
+def _bytes(cell: Window) -> int:
+    return cell[0].nbytes + (0 if cell[1] is None else cell[1].nbytes)

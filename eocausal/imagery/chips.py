@@ -18,7 +18,7 @@ from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import STATUSES, ChipBatch, ChipSource, Keys, Rows
 from eocausal.imagery.gallery import contact_sheet, natural_bands, stretch
 from eocausal.imagery.radiometry import Radiometry
-from eocausal.imagery.sources import choose_bands
+from eocausal.imagery.tiles import choose_bands
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ class Chips:
     bands : tuple of str
         Names of the bands.
     date : str or None
-        Date of the imagery, ISO 8601.
+        Last day of the imagery, ISO 8601.
     units : Units
         The units whose places the chips show.
     pixel_unit : str or None
@@ -55,6 +55,8 @@ class Chips:
         Where the pixels come from.
     radiometry : Radiometry or None
         What the stored pixels are and how they are converted.
+    frames : tuple of str
+        Names of the pictures of each place, in order of time; one empty name where there is one.
     """
 
     keys: Keys
@@ -66,6 +68,7 @@ class Chips:
     pixel_unit: str | None
     source: ChipSource
     radiometry: Radiometry | None = None
+    frames: tuple[str, ...] = ("",)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import Keys, Rows
 from eocausal.imagery.chips import Bands, Chips
 from eocausal.imagery.files import Rasters
+from eocausal.imagery.frames import Frames
 from eocausal.imagery.mosaic import RasterSource
-from eocausal.imagery.plan import Size, block_sizes, check_reached
+from eocausal.imagery.plan import Plan, Request, Size, block_sizes, make_plan
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
-from eocausal.imagery.screening import as_radiometry, bands_to_read, plan_screened, screened
-from eocausal.imagery.sources import band_names, read_tiles
+from eocausal.imagery.reach import check_reached
+from eocausal.imagery.scenes import Scenes
+from eocausal.imagery.screening import Screen, as_radiometry, bands_to_read
+from eocausal.imagery.sources import read_tiles
+from eocausal.imagery.tiles import Tile, band_names
+from eocausal.imagery.timeline import Timeline, days_of
 
 if TYPE_CHECKING:
     from eocausal.units import Units
@@ -30,7 +39,7 @@ SAME_PLACE_M = 1.0
 
 def chips(
     units: Units,
-    rasters: Rasters,
+    rasters: Rasters | Scenes,
     *,
     size_m: Size | None = None,
     size_px: Size | None = None,
@@ -38,6 +47,7 @@ def chips(
     date: str | None = None,
     pixel_unit: str | Radiometry | None = None,
     quality: Quality | None = None,
+    frames: Frames | None = None,
 ) -> Chips:
     """Cut square chips around units from rasters. Nothing but headers is read before chips are asked for.
 
@@ -45,9 +55,10 @@ def chips(
     ----------
     units : Units
         Units with coordinates. Those that share an image key share one chip and must lie within a metre.
-    rasters : path, glob pattern, or list of these
-        .tif, .tiff, .vrt, .jp2 or .img files with the same bands. Where they overlap, the first valid
-        pixel wins, in the order given. A file missing its nodata value cannot tell what is not valid.
+    rasters : path, glob pattern, list of these, or Scenes
+        .tif, .tiff, .vrt, .jp2 or .img files with the same bands; or what :func:`scenes`, ``stac_scenes`` or
+        ``cube_scenes`` return, for rasters of many days. Where rasters overlap, the first valid pixel wins,
+        in the order given. A file missing its nodata value cannot tell what is not valid.
     size_m : float or list, optional
         Side of the square in metres on the ground. With several sizes the largest is read once and the
         others are cut out of it, around the same point.
@@ -64,7 +75,11 @@ def chips(
         unchecked.
     quality : Quality, optional
         The quality band among the bands, and the flags that make a pixel not valid (clouds, shadows). It
-        is read with the others and not handed out. Where rasters overlap it screens the one that won.
+        is read with the others, never interpolated, and not handed out. Pixels are dropped before any are
+        put together, so where rasters overlap a clear pixel takes the place of a cloud.
+    frames : Frames, optional
+        For scenes of several days: which days make which picture. Chips then have one picture a frame, and
+        a frame without a clear pixel is not valid, never filled from another.
 
     Returns
     -------
@@ -75,7 +90,8 @@ def chips(
     ImageryError
         When rasters are missing, unsafe, damaged, without georeference or do not fit together; when sizes,
         bands or the date are wrong; when units of one image lie apart; when all chips fall outside; when
-        pixels do not fit their unit; when a quality band would have to be interpolated.
+        pixels do not fit their unit; when scenes are of several days and frames are not said, or none is of
+        a day that they ask for.
 
     Notes
     -----
@@ -88,10 +104,10 @@ def chips(
     interpolation.
 
     Otherwise the raster is interpolated into a grid centred on the unit in its own UTM zone (WGS 84, zones
-    of six degrees). The pixel size is the raster's own on the ground at the unit of middle latitude,
-    rounded to three digits, the same for all chips. Interpolation is bilinear among valid pixels; a pixel
-    is valid only where the raster's pixel under its centre is. Values of a raster with a colour table
-    are classes and are never interpolated.
+    of six degrees but in Norway and Svalbard). The pixel size is the raster's own on the ground at the unit
+    of middle latitude, rounded to three digits, the same for all chips. Interpolation is bilinear among
+    valid pixels; a pixel is valid only where the raster's pixel under its centre is. Values of a raster
+    with a colour table are classes and are never interpolated.
 
     Pixels are float32, as stored in the file: scale and offset are applied by ``Radiometry`` alone.
 
@@ -121,40 +137,115 @@ def chips(
     if units.longitude is None or units.latitude is None:
         fix = "read_units(..., lon=..., lat=...), or chips_from_arrays for chips already cut"
         raise ImageryError(explain("The units have no coordinates to cut chips at.", fix=fix))
-    check_date(date)
-    radiometry = as_radiometry(pixel_unit)
-    keys, first = np.unique(units.image_keys, return_index=True)
-    order = np.argsort(first, kind="stable")
-    keys, first = keys[order], first[order]
-    _check_same_place(units, keys, first)
-    longitude, latitude = units.longitude[first], units.latitude[first]
-    tiles = read_tiles(rasters)
-    names = band_names(tiles)
-    chosen, read = bands_to_read(names, bands, quality)
-    plan = plan_screened(
+    given = _as_scenes(rasters, date, pixel_unit, quality)
+    keys, first = _keys(units)
+    longitude, latitude = _at(units.longitude, first), _at(units.latitude, first)
+    tiles = given.tiles
+    timeline = _timeline(tiles, frames, units, keys)
+    chosen, read = bands_to_read(band_names(tiles), bands, given.quality)
+    plan = make_plan(
         tiles,
-        longitude,
-        latitude,
-        sizes=sizes,
-        in_metres=size_m is not None,
-        quality=quality,
-        radiometry=radiometry,
+        Request(
+            longitude=longitude,
+            latitude=latitude,
+            sizes=sizes,
+            in_metres=size_m is not None,
+            bands=len(read),
+            allowed=None if frames is None else partial(timeline.allowed, tiles),
+        ),
     )
     check_reached(plan, longitude, latitude)
-    _check_chip_bytes(max(plan.sides.values()), len(read))
-    cut = RasterSource(keys, longitude, latitude, plan, read, sizes)
-    names_of_files = [tile.file.name for tile in plan.tiles]
+    _check_chip_bytes(plan.side, len(read))
+    if frames is not None and not len(plan.touches.tiles):
+        _refuse_without_scenes(tiles, frames)
+    radiometry = given.pixel_unit
+    screen = Screen(given.quality, radiometry)
+    names = band_names(tiles)
     return Chips(
         keys=keys,
         key_name=units.image_key,
         blocks=tuple(sizes),
         bands=tuple(names[band] for band in chosen),
-        date=date,
+        date=_latest(plan, timeline),
+        frames=("",) if timeline.windows is None else timeline.windows.names,
         units=units,
         pixel_unit=None if radiometry is None else radiometry.given_out,
-        source=screened(cut, quality=quality, radiometry=radiometry, names=names_of_files, home=plan.home),
+        source=RasterSource(keys, longitude, latitude, plan, read, sizes, screen, timeline),
         radiometry=radiometry,
     )
+
+
+def _as_scenes(
+    rasters: Rasters | Scenes, date: str | None, pixel_unit: str | Radiometry | None, quality: Quality | None
+) -> Scenes:
+    """Return the rasters with what is said of them, by themselves or in the call."""
+    check_date(date)
+    said = as_radiometry(pixel_unit)
+    if not isinstance(rasters, Scenes):
+        day = None if date is None else np.datetime64(date, "D")
+        return Scenes(tuple(replace(tile, date=day) for tile in read_tiles(rasters)), said, quality)
+    twice = {
+        "date": date is not None and any(tile.date is not None for tile in rasters.tiles),
+        "pixel_unit": said is not None and rasters.pixel_unit is not None,
+        "quality": quality is not None and rasters.quality is not None,
+    }
+    for name, both in twice.items():
+        if both:
+            raise ImageryError(explain(f"The scenes have a {name} of their own.", fix=f"Leave out {name}=."))
+    tiles = rasters.tiles
+    if date is not None:
+        tiles = tuple(replace(tile, date=np.datetime64(date, "D")) for tile in tiles)
+    return Scenes(tiles, said or rasters.pixel_unit, quality or rasters.quality)
+
+
+def _keys(units: Units) -> tuple[Keys, Rows | None]:
+    """Return the image keys in the order in which units name them, and the first unit of each; None for all."""
+    if units.image_key == units.id:
+        return units.image_keys, None
+    keys, first = np.unique(units.image_keys, return_index=True)
+    order = np.argsort(first, kind="stable")
+    keys, first = keys[order], first[order]
+    _check_same_place(units, keys, first)
+    return keys, first
+
+
+def _at(values: npt.NDArray[np.float64], rows: Rows | None) -> npt.NDArray[np.float64]:
+    return values if rows is None else values[rows]
+
+
+def _timeline(tiles: Sequence[Tile], frames: Frames | None, units: Units, keys: Keys) -> Timeline:
+    days = days_of(tiles)
+    undated = [tile.name for tile, day in zip(tiles, days) if np.isnat(day)]
+    known = np.unique(days[~np.isnat(days)])
+    if frames is None:
+        if len(known) > 1:
+            text = f"The scenes are of {len(known)} days, and which of them are to be shown is not said."
+            fix = 'frames=ec.Frames(["2005", "2006"]), ec.Frames(before="1Y") or ec.Frames("each")'
+            raise ImageryError(explain(text, where=known.astype(str), fix=fix))
+        return Timeline()
+    if undated:
+        fix = (
+            'ec.scenes(files, pattern="*_{date:%Y%m%d}*"), or date="tags", or a table with a column of dates'
+        )
+        raise ImageryError(explain("Frames need scenes with a day.", where=undated, fix=fix))
+    return Timeline(frames, frames.for_keys(units, keys, days))
+
+
+def _latest(plan: Plan, timeline: Timeline) -> str | None:
+    """Return the last day that any chip may show."""
+    days = days_of(plan.tiles)
+    if timeline.windows is not None:
+        days = days[np.unique(plan.touches.tiles)]
+    known = days[~np.isnat(days)]
+    return str(known.max()) if len(known) else None
+
+
+def _refuse_without_scenes(tiles: Sequence[Tile], frames: Frames) -> None:
+    days = days_of(tiles)
+    text = "No scene that shows a unit is of a day that the frames ask for."
+    rule = f"scenes are of {days.min()} to {days.max()}"
+    fix = "Widen the frames, or add scenes of these days."
+    raise ImageryError(explain(text, where=frames.names or ("each day",), rule=rule, fix=fix))
 
 
 def check_date(date: object) -> None:

@@ -42,7 +42,7 @@ def corners(source: ChipSource, block: str) -> Mapping[str, npt.NDArray[Any]] | 
         one value per chip; NaN for chips that have no place in any grid.
     """
     if isinstance(source, RasterSource):
-        grids, side = source.plan.grids, source.plan.sides[block]
+        grids, side = source.plan.grids(), source.plan.sides[block]
         top, left = (
             np.clip(first_pixel(np.nan_to_num(centre), side), 0, grids.side - side)
             for centre in (grids.row, grids.column)

@@ -1,9 +1,13 @@
-"""Decide, from headers alone, which window of which grid each chip is cut from."""
+"""Decide, from headers alone, which window of which grid each chip is cut from, and from which tiles.
+
+Only a few numbers are kept for each chip, and windows are laid out again when it is read, so that a million
+chips need little memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,8 @@ import numpy.typing as npt
 
 from eocausal._coordinates import utm_epsg
 from eocausal.errors import ImageryError, explain
-from eocausal.imagery.sources import Tile
+from eocausal.imagery.cells import reading_order
+from eocausal.imagery.tiles import Tile
 from eocausal.imagery.windows import (
     METRIC_TOLERANCE,
     Bools,
@@ -29,26 +34,71 @@ from eocausal.imagery.windows import (
 )
 
 Size = float | Sequence[float]
-_CHIPS_AT_A_TIME = 2**16
+Rows = npt.NDArray[np.intp]
+# Tells which tiles may be used for the chips of a slice, (chips, tiles); None when all may for all.
+Allowed = Callable[[slice], Bools | None] | None
+# Chips times tiles that are laid out at a time.
+_AT_A_TIME = 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Touches:
+    """Which tiles each chip touches, in their order: those of chip i are ``tiles[starts[i]:starts[i + 1]]``."""
+
+    starts: npt.NDArray[np.uint32]
+    tiles: npt.NDArray[Any]
+
+    def of(self, chip: int) -> list[int]:
+        """Return the tiles that a chip touches."""
+        found: list[int] = self.tiles[self.starts[chip] : self.starts[chip + 1]].tolist()
+        return found
+
+    def counts(self, some: Rows | slice = slice(None)) -> Integers:
+        """Return how many tiles chips touch."""
+        found: Integers = (self.starts[1:][some] - self.starts[:-1][some]).astype(np.int64)
+        return found
+
+    def first(self, some: Rows) -> Integers:
+        """Return the first tile of chips, -1 where they touch none."""
+        if not len(self.tiles):
+            return np.full(len(some), -1, dtype=np.int64)
+        starts = np.minimum(self.starts[some], len(self.tiles) - 1)
+        return np.where(self.counts(some) > 0, self.tiles[starts].astype(np.int64), -1)
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Grids of all chips at the largest size, the tiles that touch them, and the blocks cut from them.
+    """Windows of all chips at the largest size, the tiles that touch them, and the blocks cut from them.
 
     ``rule`` is ``native`` (the raster's own pixels, metric), ``utm`` (resampled into the unit's UTM zone) or
-    ``pixels`` (the raster's own pixels, counted). ``touches`` has shape (chips, tiles).
+    ``pixels`` (the raster's own pixels, counted). ``frame`` is the tile whose lattice a chip's window follows,
+    or the unit's UTM zone, and ``u, v`` the unit's continuous row and column there, or its easting and
+    northing. ``on_raster`` tells which chips touch any tile, those of other days included; ``order`` is the
+    order in which chips are read best.
     """
 
     rule: str
     pixel_m: float | None
     sides: dict[str, int]
-    grids: Grids
     tiles: tuple[Tile, ...]
-    touches: Bools
-    home: Integers
-    rows: Floats
-    columns: Floats
+    frame: npt.NDArray[Any]
+    u: Floats
+    v: Floats
+    touches: Touches
+    on_raster: Bools
+    order: npt.NDArray[np.uint32]
+
+    @property
+    def side(self) -> int:
+        """Pixels along the largest window."""
+        return max(self.sides.values())
+
+    def grids(self, some: Rows | slice = slice(None)) -> Grids:
+        """Return the largest windows of some chips."""
+        frame, u, v = self.frame[some].astype(np.int64), self.u[some], self.v[some]
+        if self.rule != "utm":
+            return native_grids([tile.lattice for tile in self.tiles], frame, u, v, self.side)
+        return utm_grids(u, v, frame, float(self.pixel_m or 0), self.side)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +116,20 @@ class _Seen:
         with np.errstate(invalid="ignore"):
             within: Bools = (self.rows >= 0) & (self.rows < heights)
             return within & (self.columns >= 0) & (self.columns < widths)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What is planned of some chips: as in Plan, and the tile each is read from first, with its place there."""
+
+    frame: Integers
+    u: Floats
+    v: Floats
+    touches: Bools
+    on_raster: Bools
+    home: Integers
+    rows: Floats
+    columns: Floats
 
 
 def block_sizes(size_m: Size | None, size_px: Size | None) -> dict[str, float]:
@@ -92,27 +156,52 @@ def block_sizes(size_m: Size | None, size_px: Size | None) -> dict[str, float]:
     return blocks
 
 
-def make_plan(
-    tiles: Sequence[Tile], longitude: Floats, latitude: Floats, *, sizes: dict[str, float], in_metres: bool
-) -> Plan:
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What is to be planned: where, how large, from how many bands, and which tiles may serve whom."""
+
+    longitude: Floats
+    latitude: Floats
+    sizes: dict[str, float]
+    in_metres: bool
+    bands: int
+    allowed: Allowed = None
+
+    def slices(self, tiles: int) -> list[slice]:
+        """Return the chips in parts that are laid out at a time."""
+        step = max(1, _AT_A_TIME // tiles)
+        return [slice(start, start + step) for start in range(0, len(self.longitude), step)]
+
+    def permitted(self, some: slice, places: Integers) -> Bools | None:
+        """Return which tiles may serve the chips of a slice; ``places`` finds turned tiles among the given."""
+        found = None if self.allowed is None else self.allowed(some)
+        return None if found is None else found[:, places]
+
+
+def make_plan(tiles: Sequence[Tile], request: Request) -> Plan:
     """Choose the grid rule and lay out every chip's window."""
-    turned = _turns(tiles)
-    seen = _see(turned, longitude, latitude)
-    if not in_metres:
+    turned, places = _turns(tiles)
+    sizes = request.sizes
+    if not request.in_metres:
         _refuse_tilted(tiles)
-        return _native(seen, {name: int(size) for name, size in sizes.items()}, rule="pixels", pixel_m=None)
+        sides = {name: int(size) for name, size in sizes.items()}
+        return _native(turned, places, request, sides, rule="pixels", pixel_m=None)
     pixel_m = _common_pixel(tiles)
     if pixel_m is not None:
-        plan = _native(seen, _sides(sizes, pixel_m), rule="native", pixel_m=pixel_m)
-        if _metric_where_used(plan, seen):
+        plan = _native(turned, places, request, _sides(sizes, pixel_m), rule="native", pixel_m=pixel_m)
+        if _metric_where_used(plan):
             return plan
-    return _utm(seen, longitude, latitude, sizes)
+    return _utm(turned, places, request)
 
 
-def _turns(tiles: Sequence[Tile]) -> tuple[Tile, ...]:
-    """Add, for rasters in degrees, the tiles as seen from one turn of longitude east and west."""
-    shifts = [t.turned(turn) for turn in (360.0, -360.0) for t in tiles if is_geographic(t.lattice.crs)]
-    return (*tiles, *shifts)
+def _turns(tiles: Sequence[Tile]) -> tuple[tuple[Tile, ...], Integers]:
+    """Add, for rasters in degrees, the tiles as seen from one turn of longitude east and west.
+
+    Returns also where each is among the tiles given.
+    """
+    degrees = [place for place, tile in enumerate(tiles) if is_geographic(tile.lattice.crs)]
+    shifts = [tiles[place].turned(turn) for turn in (360.0, -360.0) for place in degrees]
+    return (*tiles, *shifts), np.array([*range(len(tiles)), *degrees, *degrees])
 
 
 def _see(tiles: tuple[Tile, ...], longitude: Floats, latitude: Floats) -> _Seen:
@@ -123,7 +212,7 @@ def _see(tiles: tuple[Tile, ...], longitude: Floats, latitude: Floats) -> _Seen:
 
 
 def _refuse_tilted(tiles: Sequence[Tile]) -> None:
-    tilted = [tile.file.name for tile in tiles if not tile.lattice.north_up]
+    tilted = [tile.name for tile in tiles if not tile.lattice.north_up]
     if tilted:
         fix = f"gdalwarp {tilted[0]} north_up.tif, or give size_m= (which resamples)"
         text = "Rasters are rotated or south-up, so size_px= has no north-up pixels to cut."
@@ -150,39 +239,67 @@ def _sides(sizes: dict[str, float], pixel_m: float) -> dict[str, int]:
     return sides
 
 
-def _native(seen: _Seen, sides: dict[str, int], *, rule: str, pixel_m: float | None) -> Plan:
+def _native(
+    tiles: tuple[Tile, ...],
+    places: Integers,
+    request: Request,
+    sides: dict[str, int],
+    *,
+    rule: str,
+    pixel_m: float | None,
+) -> Plan:
     """Cut along the lattice of the first tile that holds the unit, else of the first that its window touches."""
     side = max(sides.values())
+    parts = []
+    for some in request.slices(len(tiles)):
+        seen = _see(tiles, request.longitude[some], request.latitude[some])
+        parts.append(_native_part(seen, side, request.permitted(some, places), rule))
+    return _collected(tiles, places, parts, request, sides, rule=rule, pixel_m=pixel_m)
+
+
+def _native_part(seen: _Seen, side: int, permitted: Bools | None, rule: str) -> _Part:
     inside = seen.inside
     heights, widths = (np.array([getattr(t, n) for t in seen.tiles]) for n in ("height", "width"))
     with np.errstate(invalid="ignore"):
         reach = (np.abs(seen.rows - heights / 2) < (heights + side) / 2) & (
             np.abs(seen.columns - widths / 2) < (widths + side) / 2
         )
-    home: Integers = np.where(inside.any(axis=1), inside.argmax(axis=1), reach.argmax(axis=1))
-    chips = np.arange(len(home))
+    if permitted is not None:
+        # Where no tile of the days asked for is near, those of other days tell that the unit is on a raster.
+        near = (reach & permitted).any(axis=1, keepdims=True)
+        inside, reach = (found & (permitted | ~near) for found in (inside, reach))
+    anchor: Integers = np.where(inside.any(axis=1), inside.argmax(axis=1), reach.argmax(axis=1))
+    chips = np.arange(len(anchor))
     lattices = [tile.lattice for tile in seen.tiles]
-    grids = native_grids(lattices, home, seen.rows[chips, home], seen.columns[chips, home], side)
-    touches = _touches(grids, seen.tiles)
+    u, v = seen.rows[chips, anchor], seen.columns[chips, anchor]
+    grids = native_grids(lattices, anchor, u, v, side)
+    touches = touching(grids, seen.tiles)
     if len(lattices) > 1 and (rule == "pixels" or any(tile.categorical for tile in seen.tiles)):
         # Neither counted pixels nor classes can be interpolated from tiles on another grid.
         for chip, tile in np.argwhere(touches):
             touches[chip, tile] = offset_in(grids, int(chip), lattices[tile]) is not None
-    return _used(rule, pixel_m, sides, grids, seen, touches)
+    return _part(seen, touches, permitted, anchor, u, v)
 
 
-def _metric_where_used(plan: Plan, seen: _Seen) -> bool:
+def _part(
+    seen: _Seen, touches: Bools, permitted: Bools | None, frame: Integers, u: Floats, v: Floats
+) -> _Part:
+    on_raster: Bools = np.asarray(touches.any(axis=1))
+    used = touches if permitted is None else touches & permitted
+    home, chips = used.argmax(axis=1), np.arange(len(used))
+    return _Part(frame, u, v, used, on_raster, home, seen.rows[chips, home], seen.columns[chips, home])
+
+
+def _metric_where_used(plan: Plan) -> bool:
     """Whether the native grid of every chip that touches a raster is metric at its unit."""
-    used = plan.touches.any(axis=1)
-    if not used.any():
+    if not plan.on_raster.any():
         return is_metric_somewhere(plan.tiles)
-    grids = plan.grids
-    x = grids.west + grids.column * grids.x_size
-    y = grids.north - grids.row * grids.y_size
-    lattices = {tile.lattice.crs: tile.lattice for tile in plan.tiles}
+    frame = plan.frame[plan.on_raster]
+    u, v = plan.u[plan.on_raster], plan.v[plan.on_raster]
     return all(
-        is_metric(lattice, x[used & (grids.crs == crs)], y[used & (grids.crs == crs)])
-        for crs, lattice in lattices.items()
+        is_metric(plan.tiles[number].lattice, *plan.tiles[number].lattice.point(u[here], v[here]))
+        for number in np.unique(frame).tolist()
+        if (here := frame == number).any()
     )
 
 
@@ -192,7 +309,37 @@ def is_metric_somewhere(tiles: Sequence[Tile]) -> bool:
     return all(is_metric(tile.lattice, *middle) for tile, middle in zip(tiles, middles))
 
 
-def _utm(seen: _Seen, longitude: Floats, latitude: Floats, sizes: dict[str, float]) -> Plan:
+def _utm(tiles: tuple[Tile, ...], places: Integers, request: Request) -> Plan:
+    longitude, latitude = request.longitude, request.latitude
+    categorical = [tile.name for tile in tiles if tile.categorical]
+    if categorical:
+        text = "Rasters hold classes (a colour table), which cannot be interpolated into another grid."
+        fix = f"gdalwarp -t_srs EPSG:{utm_epsg(longitude, latitude)[0]} -r near {categorical[0]} classes_utm.tif"
+        raise ImageryError(explain(text, where=categorical, fix=fix))
+    pixel_m = _ground_resolution(tiles, request)
+    sides = _sides(request.sizes, pixel_m)
+    parts = []
+    for some in request.slices(len(tiles)):
+        seen = _see(tiles, longitude[some], latitude[some])
+        _refuse_polar(seen, latitude[some])
+        zones = utm_epsg(longitude[some], latitude[some])
+        u, v = _in_zones(longitude[some], latitude[some], zones)
+        grids = utm_grids(u, v, zones, pixel_m, max(sides.values()))
+        touches = touching(grids, tiles)
+        parts.append(_part(seen, touches, request.permitted(some, places), zones, u, v))
+    return _collected(tiles, places, parts, request, sides, rule="utm", pixel_m=pixel_m)
+
+
+def _in_zones(longitude: Floats, latitude: Floats, zones: Integers) -> tuple[Floats, Floats]:
+    """Return easting and northing of each unit in its UTM zone."""
+    x, y = np.full(len(zones), np.nan), np.full(len(zones), np.nan)
+    for zone in np.unique(zones):
+        here = zones == zone
+        x[here], y[here] = project(longitude[here], latitude[here], f"EPSG:{zone}")
+    return x, y
+
+
+def _refuse_polar(seen: _Seen, latitude: Floats) -> None:
     beyond = (latitude > 84) | (latitude < -80)
     near = np.isfinite(seen.rows).any(axis=1)
     if (beyond & near).any():
@@ -200,86 +347,72 @@ def _utm(seen: _Seen, longitude: Floats, latitude: Floats, sizes: dict[str, floa
         text = "Units lie where UTM is not defined, and the raster's own pixels are not ground metres."
         fix = "Reproject the raster to a polar system in metres first: gdalwarp -t_srs EPSG:3995 (or 3031)."
         raise ImageryError(explain(text, where=where, rule="-80 <= latitude <= 84", fix=fix))
-    categorical = [tile.file.name for tile in seen.tiles if tile.categorical]
-    if categorical:
-        text = "Rasters hold classes (a colour table), which cannot be interpolated into another grid."
-        fix = f"gdalwarp -t_srs EPSG:{utm_epsg(longitude, latitude)[0]} -r near {categorical[0]} classes_utm.tif"
-        raise ImageryError(explain(text, where=categorical, fix=fix))
-    pixel_m = _ground_resolution(seen, latitude)
-    sides = _sides(sizes, pixel_m)
-    grids = utm_grids(longitude, latitude, utm_epsg(longitude, latitude), pixel_m, max(sides.values()))
-    return _used("utm", pixel_m, sides, grids, seen, _touches(grids, seen.tiles))
 
 
-def _ground_resolution(seen: _Seen, latitude: Floats) -> float:
+def _ground_resolution(tiles: tuple[Tile, ...], request: Request) -> float:
     """Return the pixel size on the ground, to three digits, at the unit of middle latitude on a raster."""
-    inside = seen.inside
-    on_raster = np.flatnonzero(inside.any(axis=1))
-    if len(on_raster):
-        unit = on_raster[np.argsort(latitude[on_raster], kind="stable")[(len(on_raster) - 1) // 2]]
-        index = int(inside[unit].argmax())
-        row, column = seen.rows[unit, index], seen.columns[unit, index]
+    found: list[tuple[Integers, Integers, Floats, Floats]] = []
+    for some in request.slices(len(tiles)):
+        seen = _see(tiles, request.longitude[some], request.latitude[some])
+        inside = seen.inside
+        units = np.flatnonzero(inside.any(axis=1))
+        index = inside[units].argmax(axis=1)
+        found.append((units + some.start, index, seen.rows[units, index], seen.columns[units, index]))
+    units, index, rows, columns = (np.concatenate(parts) for parts in zip(*found))
+    if len(units):
+        middle = np.argsort(request.latitude[units], kind="stable")[(len(units) - 1) // 2]
+        lattice, row, column = tiles[index[middle]].lattice, rows[middle], columns[middle]
     else:
-        index, row, column = 0, seen.tiles[0].height / 2, seen.tiles[0].width / 2
-    lattice = seen.tiles[index].lattice
+        lattice, row, column = tiles[0].lattice, tiles[0].height / 2, tiles[0].width / 2
     x, y = lattice.point(np.array([row]), np.array([column]))
     across, along, _ = ground_pixel(lattice, x, y)
     return float(f"{np.sqrt(across[0] * along[0]):.3g}")
 
 
-def _touches(grids: Grids, tiles: Sequence[Tile]) -> Bools:
-    """Tell which chips touch which tiles, some chips at a time to bound memory."""
-    found = np.empty((len(grids), len(tiles)), dtype=bool)
-    for start in range(0, len(grids), _CHIPS_AT_A_TIME):
-        some = slice(start, start + _CHIPS_AT_A_TIME)
-        part = Grids(
-            **{f.name: getattr(grids, f.name)[some] for f in fields(grids) if f.name != "side"},
-            side=grids.side,
-        )
-        for place, tile in enumerate(tiles):
-            found[some, place] = touching(part, tile.lattice, tile.height, tile.width)
-    return found
-
-
-def _used(
-    rule: str, pixel_m: float | None, sides: dict[str, int], grids: Grids, seen: _Seen, touches: Bools
+def _collected(
+    tiles: tuple[Tile, ...],
+    places: Integers,
+    parts: list[_Part],
+    request: Request,
+    sides: dict[str, int],
+    *,
+    rule: str,
+    pixel_m: float | None,
 ) -> Plan:
-    """Make the plan, leaving out turned tiles that no chip touches; the tiles as given stay."""
-    home, chips = touches.argmax(axis=1), np.arange(len(touches))
-    rows, columns = seen.rows[chips, home], seen.columns[chips, home]
-    keep = touches.any(axis=0)
-    names = [tile.file for tile in seen.tiles]
-    keep |= np.array([names.index(file) == place for place, file in enumerate(names)])
-    tiles = tuple(tile for tile, kept in zip(seen.tiles, keep) if kept)
-    home = touches[:, keep].argmax(axis=1)
-    return Plan(rule, pixel_m, sides, grids, tiles, touches[:, keep], home, rows, columns)
-
-
-def lonlat_bounds(tile: Tile) -> tuple[float, float, float, float]:
-    """Return west, south, east, north of a raster in degrees."""
-    import pyproj
-
-    lattice = tile.lattice
-    corners = np.array([[0, 0, 1, 1], [0, 1, 0, 1]]) * np.array([[tile.height], [tile.width]])
-    x, y = lattice.point(corners[0].astype(float), corners[1].astype(float))
-    transformer = pyproj.Transformer.from_crs(lattice.crs, "EPSG:4326", always_xy=True)
-    bounds: Any = transformer.transform_bounds(x.min(), y.min(), x.max(), y.max())
-    west, south, east, north = (float(edge) for edge in bounds)
-    return west, south, east, north
-
-
-def check_reached(plan: Plan, longitude: Floats, latitude: Floats) -> None:
-    """Raise ImageryError with both bounds when no chip touches any raster."""
-    if plan.touches.any():
-        return
-    edges = np.array([lonlat_bounds(tile) for tile in plan.tiles])
-    raster = (*edges[:, :2].min(axis=0), *edges[:, 2:].max(axis=0))
-    units = (longitude.min(), latitude.min(), longitude.max(), latitude.max())
-
-    def show(bounds: Sequence[npt.ArrayLike]) -> str:
-        return ", ".join(f"{float(np.asarray(edge)):.5g}" for edge in bounds)
-
-    text = f"All {len(longitude)} chips fall outside the rasters."
-    rule = f"west, south, east, north in degrees: units {show(units)}; rasters {show(raster)}"
-    fix = "Check the order of lon= and lat=, and that these rasters show the study area."
-    raise ImageryError(explain(text, rule=rule, fix=fix))
+    """Put the parts together, leaving out turned tiles that no chip touches; the tiles as given stay."""
+    keep = np.arange(len(tiles)) < len(set(places.tolist()))
+    for part in parts:
+        keep |= part.touches.any(axis=0)
+        if rule != "utm":
+            keep[np.unique(part.frame)] = True
+    kept = np.cumsum(keep) - 1
+    used = tuple(tile for tile, wanted in zip(tiles, keep) if wanted)
+    small = np.min_scalar_type(max(len(used), 2))
+    counts = np.concatenate([part.touches.sum(axis=1, dtype=np.uint32) for part in parts])
+    starts = np.zeros(len(counts) + 1, dtype=np.uint32)
+    np.cumsum(counts, out=starts[1:])
+    touched = np.concatenate([kept[np.nonzero(part.touches)[1]].astype(small) for part in parts])
+    frame = np.concatenate(
+        [part.frame if rule == "utm" else kept[part.frame].astype(small) for part in parts]
+    )
+    order = reading_order(
+        used,
+        np.concatenate([np.where(part.touches.any(axis=1), kept[part.home], 0) for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.columns for part in parts]),
+        bands=request.bands,
+        side=max(sides.values()),
+        depth=int(max(1, counts.max(initial=0))) if request.allowed is not None else 1,
+    )
+    return Plan(
+        rule=rule,
+        pixel_m=pixel_m,
+        sides=sides,
+        tiles=used,
+        frame=frame.astype(np.uint16) if rule == "utm" else frame,
+        u=np.concatenate([part.u for part in parts]),
+        v=np.concatenate([part.v for part in parts]),
+        touches=Touches(starts, touched),
+        on_raster=np.concatenate([part.on_raster for part in parts]),
+        order=order.astype(np.uint32),
+    )

@@ -1,6 +1,6 @@
-"""Between reading and handing out: drop pixels that are not clear or fill, check the unit, convert.
+"""Between decoding and handing out: drop pixels that are not clear or fill, check the unit, convert.
 
-Works on any source of chips, after its pixels are read; what is dropped becomes not valid, never another value.
+What is dropped becomes not valid, never another value.
 """
 
 from __future__ import annotations
@@ -16,40 +16,95 @@ import numpy.typing as npt
 
 from eocausal._checks import did_you_mean
 from eocausal.errors import ImageryError, explain
-from eocausal.imagery.batches import ChipBatch, ChipSource, Rows, judge
-from eocausal.imagery.plan import Plan, make_plan
+from eocausal.imagery.batches import ChipBatch, ChipSource, Pixels, Rows, judge
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import PIXEL_UNITS, Radiometry, check_range
-from eocausal.imagery.sources import Tile, choose_bands
+from eocausal.imagery.tiles import Tile, Window, choose_bands
 
-__all__ = ["ScreenedSource", "as_radiometry", "bands_to_read", "plan_screened", "screen", "screened"]
+__all__ = ["Screen", "ScreenedSource", "as_radiometry", "bands_to_read", "screened", "thinned"]
 
 # The declared unit is checked on so many chips, evenly spread, and so many values of each.
-_SAMPLE_CHIPS = 32
+SAMPLE_CHIPS = 32
 _SAMPLE_VALUES = 30_000
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What is done to pixels after they are decoded and before any are put together.
+
+    With ``quality`` the last band that is read is the quality band, and is not handed on.
+    """
+
+    quality: Quality | None
+    radiometry: Radiometry | None
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.quality is None and (self.radiometry is None or self.radiometry.unit == "dn")
+
+    def apply(self, window: Window, tile: Tile) -> Pixels:
+        """Return the pixels, float32, in the unit asked for, NaN in every band where not valid."""
+        stored, valid = self._valid(window)
+        pixels: Pixels = stored.astype(np.float32)
+        if valid is not None:
+            pixels[:, ~valid] = np.nan
+        said = None if self.radiometry is None else said_of(self.radiometry, tile)
+        return pixels if said is None else said.convert(pixels)
+
+    def values(self, window: Window) -> npt.NDArray[Any]:
+        """Return the valid pixels as stored, in no order."""
+        stored, valid = self._valid(window)
+        return stored.ravel() if valid is None else stored[:, valid].ravel()
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the settings, JSON-like; nothing where there is nothing to do."""
+        settings = {"quality": self.quality, "radiometry": None if self.idle else self.radiometry}
+        return {name: part.recipe() for name, part in settings.items() if part is not None}
+
+    def _valid(self, window: Window) -> Window:
+        """Return the bands to hand on, and which pixels are neither unclear nor fill."""
+        stored, valid = window
+        if self.quality is not None:
+            stored, flags = stored[:-1], stored[-1]
+            clear = self.quality.clear(flags if valid is None else np.where(valid, flags, np.nan))
+            valid = clear if valid is None else clear & valid
+        fill = None if self.radiometry is None else PIXEL_UNITS[self.radiometry.unit].fill
+        if fill is not None:
+            there = (stored != fill).all(axis=0)
+            valid = there if valid is None else there & valid
+        return stored, valid
+
+
+def said_of(radiometry: Radiometry, tile: Tile) -> Radiometry:
+    """Return what was declared, with the tile's own word on the offset where the declaration leaves it open."""
+    if tile.offset_applied is None or not PIXEL_UNITS[radiometry.unit].shift:
+        return radiometry
+    return replace(radiometry, offset_applied=tile.offset_applied)
+
+
+def thinned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return as many values as a check of range needs, by position."""
+    return values[:: max(1, values.size // _SAMPLE_VALUES)]
 
 
 @dataclass(frozen=True, eq=False)
 class ScreenedSource:
-    """A source of chips whose pixels are screened and converted after they are read.
+    """A source of chips already cut, whose pixels are checked and converted after they are read.
 
-    With ``quality`` the last band that ``inner`` reads is the quality band, and is not handed out. ``names`` is
-    what errors call the pixels, file by file; ``home`` tells which file each chip is read from first.
+    ``name`` is what errors call the pixels.
     """
 
     inner: ChipSource
-    quality: Quality | None
-    radiometry: Radiometry | None
-    names: tuple[str, ...]
-    home: Rows
+    radiometry: Radiometry
+    name: str
 
     @contextmanager
     def reading(self) -> Iterator[Callable[[Rows], ChipBatch]]:
         """Check a sample against the declared unit, once, and give the reader."""
-        several = f" and {len(self.names) - 1} more" if len(self.names) > 1 else ""
-        name = None if self._sample_fits else self.names[0] + several
+        checked = self._sample_fits
         with self.inner.reading() as read:
-            yield lambda rows: self._finish(read(rows), name=name)
+            yield lambda rows: self._finish(read(rows), check=not checked)
 
     def reading_order(self) -> Rows:
         """Return the order of the source itself."""
@@ -64,66 +119,42 @@ class ScreenedSource:
         return self.inner.label()
 
     def recipe(self) -> dict[str, Any]:
-        """Return what determines the pixels, the screening among it."""
-        settings = {"quality": self.quality, "radiometry": self.radiometry}
-        return {**self.inner.recipe(), **{name: s.recipe() for name, s in settings.items() if s is not None}}
+        """Return what determines the pixels, the conversion among it."""
+        return {**self.inner.recipe(), "radiometry": self.radiometry.recipe()}
 
     @cached_property
     def _sample_fits(self) -> bool:
-        """Whether the declared unit was checked on a sample, file by file; False when it has no valid pixel."""
-        if self.radiometry is None or PIXEL_UNITS[self.radiometry.unit].first is None:
+        """Whether the declared unit was checked on a sample; False when that has no valid pixel."""
+        if PIXEL_UNITS[self.radiometry.unit].first is None:
             return True
         order = self.inner.reading_order()
-        places = np.unique(np.linspace(0, len(order) - 1, min(len(order), _SAMPLE_CHIPS)).astype(int))
-        found: dict[str, list[npt.NDArray[Any]]] = {}
+        places = np.unique(np.linspace(0, len(order) - 1, min(len(order), SAMPLE_CHIPS)).astype(int))
         with self.inner.reading() as read:
-            for place in places:
-                batch = screen(read(order[place : place + 1]), quality=self.quality, fill=self._fill)
-                found.setdefault(self.names[self.home[order[place]]], []).append(_some_values(batch))
-        for name, values in found.items():
-            self._check(np.concatenate(values), name)
-        return any(part.size for values in found.values() for part in values)
+            batches = [screen(read(order[place : place + 1]), fill=self._fill) for place in places]
+        values = np.concatenate([_some_values(batch) for batch in batches])
+        self._check(values)
+        return bool(values.size)
 
     @property
     def _fill(self) -> float | None:
-        return None if self.radiometry is None else PIXEL_UNITS[self.radiometry.unit].fill
+        return PIXEL_UNITS[self.radiometry.unit].fill
 
-    def _check(self, values: npt.NDArray[Any], name: str) -> None:
-        if self.radiometry is not None:
-            told = self.radiometry.offset_applied
-            check_range(values, self.radiometry.unit, name, offset_applied=told)
+    def _check(self, values: npt.NDArray[Any]) -> None:
+        told = self.radiometry.offset_applied
+        check_range(values, self.radiometry.unit, self.name, offset_applied=told)
 
-    def _finish(self, batch: ChipBatch, *, name: str | None) -> ChipBatch:
-        batch = screen(batch, quality=self.quality, fill=self._fill)
-        if self.radiometry is None:
-            return batch
-        if name is not None:
-            self._check(_some_values(batch), name)
+    def _finish(self, batch: ChipBatch, *, check: bool) -> ChipBatch:
+        batch = screen(batch, fill=self._fill)
+        if check:
+            self._check(_some_values(batch))
         return replace(batch, pixels={b: self.radiometry.convert(p) for b, p in batch.pixels.items()})
 
 
-def screen(batch: ChipBatch, *, quality: Quality | None, fill: float | None) -> ChipBatch:
-    """Return the batch with pixels that are not clear, or are fill in any band, made not valid.
-
-    Parameters
-    ----------
-    batch : ChipBatch
-        With ``quality`` its last band is the quality band.
-    quality : Quality or None
-    fill : float or None
-        Value that stands for no data.
-
-    Returns
-    -------
-    ChipBatch
-        Without the quality band; status and valid fraction follow the pixels.
-    """
+def screen(batch: ChipBatch, *, fill: float | None) -> ChipBatch:
+    """Return the batch with pixels that are fill in any band made not valid; status and share follow."""
     pixels, mask, status, share = {}, {}, {}, {}
     for block, stored in batch.pixels.items():
         valid = batch.mask[block]
-        if quality is not None:
-            valid = valid & quality.clear(stored[:, :, -1])
-            stored = stored[:, :, :-1]
         if fill is not None:
             valid = valid & (stored != fill).all(axis=2)
         pixels[block] = np.where(valid[:, :, None], stored, np.float32(np.nan))
@@ -135,19 +166,11 @@ def screen(batch: ChipBatch, *, quality: Quality | None, fill: float | None) -> 
     return ChipBatch(batch.keys, pixels, mask, status, share)
 
 
-def screened(
-    source: ChipSource,
-    *,
-    quality: Quality | None,
-    radiometry: Radiometry | None,
-    names: Sequence[str],
-    home: Rows,
-) -> ChipSource:
+def screened(source: ChipSource, radiometry: Radiometry | None, name: str) -> ChipSource:
     """Return the source, screened where there is something to do."""
-    untyped = radiometry is None or radiometry.unit == "dn"
-    if quality is None and untyped:
+    if radiometry is None or radiometry.unit == "dn":
         return source
-    return ScreenedSource(source, quality, radiometry, tuple(names), home)
+    return ScreenedSource(source, radiometry, name)
 
 
 def as_radiometry(pixel_unit: object) -> Radiometry | None:
@@ -191,39 +214,7 @@ def bands_to_read(
     return chosen, (*chosen, flags)
 
 
-def plan_screened(
-    tiles: Sequence[Tile],
-    longitude: npt.NDArray[np.float64],
-    latitude: npt.NDArray[np.float64],
-    *,
-    sizes: dict[str, float],
-    in_metres: bool,
-    quality: Quality | None,
-    radiometry: Radiometry | None,
-) -> Plan:
-    """Plan windows so that neither flags nor fill values are interpolated."""
-    if quality is None:
-        fill = None if radiometry is None else PIXEL_UNITS[radiometry.unit].fill
-        tiles = [replace(tile, fill=fill) for tile in tiles]
-        return make_plan(tiles, longitude, latitude, sizes=sizes, in_metres=in_metres)
-    plan = make_plan(tiles, longitude, latitude, sizes=sizes, in_metres=in_metres)
-    if plan.rule == "utm":
-        raise ImageryError(
-            explain(
-                "Chips of size_m= would be interpolated from these rasters, and flags of a quality band cannot be.",
-                rule="with quality= the raster's own pixels are square ground metres with north up, or counted",
-                fix="Give size_px=, or reproject once: gdalwarp -t_srs EPSG:326.. -r near (the units' UTM zone)",
-            )
-        )
-    if len(tiles) > 1:
-        # as for classes: a tile on another grid is left aside and not interpolated
-        classes = [replace(tile, categorical=True) for tile in tiles]
-        plan = make_plan(classes, longitude, latitude, sizes=sizes, in_metres=in_metres)
-    return plan
-
-
 def _some_values(batch: ChipBatch) -> npt.NDArray[Any]:
     """Return valid pixels of the largest block, thinned by position."""
     values = max(batch.pixels.values(), key=lambda pixels: pixels.size).ravel()
-    values = values[np.isfinite(values)]
-    return values[:: max(1, values.size // (_SAMPLE_VALUES * max(1, len(batch))))]
+    return thinned(values[np.isfinite(values)])

@@ -7,9 +7,10 @@ continuous: pixel k spans [k, k + 1).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -109,20 +110,17 @@ def native_grids(lattices: list[Lattice], home: Integers, rows: Floats, columns:
     here = np.where(np.isfinite(rows) & np.isfinite(columns), 0.0, np.nan)
     top = first_pixel(np.nan_to_num(rows), side) + here
     left = first_pixel(np.nan_to_num(columns), side) + here
-    a, c, e, f = (np.array([getattr(lattices[index], name) for index in home]) for name in "acef")
-    crs = np.array([lattices[index].crs for index in home], dtype=object)
+    a, c, e, f = (np.array([getattr(lattice, name) for lattice in lattices])[home] for name in "acef")
+    crs = np.array([lattice.crs for lattice in lattices], dtype=object)[home]
     return Grids(crs, c + a * left, f + e * top, a, -e, rows - top, columns - left, side)
 
 
-def utm_grids(longitude: Floats, latitude: Floats, zones: Integers, size: float, side: int) -> Grids:
-    """Return windows of ``side`` pixels of ``size`` metres centred on each unit, in its UTM zone."""
-    x, y = np.full(len(zones), np.nan), np.full(len(zones), np.nan)
-    for zone in np.unique(zones):
-        here = zones == zone
-        x[here], y[here] = project(longitude[here], latitude[here], f"EPSG:{zone}")
-    crs = np.array([f"EPSG:{zone}" for zone in zones], dtype=object)
+def utm_grids(easting: Floats, northing: Floats, zones: Integers, size: float, side: int) -> Grids:
+    """Return windows of ``side`` pixels of ``size`` metres centred on points in UTM zones (EPSG codes)."""
+    crs = np.array([f"EPSG:{zone}" for zone in zones.tolist()], dtype=object)
     sizes, middle = np.full(len(zones), size), np.full(len(zones), side / 2)
-    return Grids(crs, x - side * size / 2, y + side * size / 2, sizes, sizes, middle, middle, side)
+    west, north = easting - side * size / 2, northing + side * size / 2
+    return Grids(crs, west, north, sizes, sizes, middle, middle, side)
 
 
 def project(longitude: Floats, latitude: Floats, crs: str) -> tuple[Floats, Floats]:
@@ -187,27 +185,45 @@ def is_metric(lattice: Lattice, x: Floats, y: Floats) -> bool:
     return bool(close.all()) and abs(lattice.a / -lattice.e - 1) <= METRIC_TOLERANCE
 
 
-def outlines(grids: Grids, lattice: Lattice) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return the first and last row and column that each window reaches in a lattice."""
+class _Placed(Protocol):
+    """What has a lattice and a size."""
+
+    @property
+    def lattice(self) -> Lattice: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+
+def touching(grids: Grids, rasters: Sequence[_Placed]) -> Bools:
+    """Tell which windows share ground with which rasters, shape (windows, rasters)."""
+    found = np.empty((len(grids), len(rasters)), dtype=bool)
+    for crs in {raster.lattice.crs for raster in rasters}:
+        x, y = outlines(grids, crs)
+        for place, raster in enumerate(rasters):
+            if raster.lattice.crs == crs:
+                rows, columns = raster.lattice.pixel(x, y)
+                with np.errstate(invalid="ignore"):
+                    found[:, place] = (
+                        (rows.max(axis=1) > ALIGNED)
+                        & (rows.min(axis=1) < raster.height - ALIGNED)
+                        & (columns.max(axis=1) > ALIGNED)
+                        & (columns.min(axis=1) < raster.width - ALIGNED)
+                    )
+    return found
+
+
+def outlines(grids: Grids, target: str) -> tuple[Floats, Floats]:
+    """Return x and y in another system of nine points of each window: its corners, sides and middle."""
     # The last point is the middle of the window.
     edge = np.array([(0, 0), (0, 0.5), (0, 1), (0.5, 1), (1, 1), (1, 0.5), (1, 0), (0.5, 0), (0.5, 0.5)])
     x = grids.west[:, None] + edge[:, 1] * (grids.side * grids.x_size)[:, None]
     y = grids.north[:, None] - edge[:, 0] * (grids.side * grids.y_size)[:, None]
     for crs in set(grids.crs.tolist()):
         here = grids.crs == crs
-        x[here], y[here] = _into(x[here], y[here], (x[here, -1], y[here, -1]), crs, lattice.crs)
-    rows, columns = lattice.pixel(x, y)
-    return rows.min(axis=1), rows.max(axis=1), columns.min(axis=1), columns.max(axis=1)
-
-
-def touching(grids: Grids, lattice: Lattice, height: int, width: int) -> Bools:
-    """Tell which windows share ground with a raster."""
-    top, bottom, left, right = outlines(grids, lattice)
-    with np.errstate(invalid="ignore"):
-        touches: Bools = (
-            (bottom > ALIGNED) & (top < height - ALIGNED) & (right > ALIGNED) & (left < width - ALIGNED)
-        )
-    return touches
+        x[here], y[here] = _into(x[here], y[here], (x[here, -1], y[here, -1]), crs, target)
+    return x, y
 
 
 def offset_in(grids: Grids, index: int, lattice: Lattice) -> tuple[int, int] | None:

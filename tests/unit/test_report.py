@@ -241,7 +241,7 @@ def test_clusters_with_both_arms_are_told(study):
 def test_chips_are_counted_by_status(study, tmp_path):
     page = Page(write([study.chips], tmp_path))
     assert "46 of 48 images have a usable chip of every size; 2 have not." in page.text
-    assert "480m 46 0 0 0 2" in page.text
+    assert "480m 46 0 0 0 0 2" in page.text
 
 
 # What it says follows the intervals

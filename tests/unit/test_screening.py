@@ -39,7 +39,7 @@ def test_pixels_under_cloud_are_not_valid_and_the_quality_band_is_not_handed_out
     batch = read_all(cut)
     assert batch.pixels["4px"].shape == (3, 1, 2, 4, 4)
     # columns 5 to 8 are clear; of 2 to 11 the first three are cloud; 0 to 3 all cloud; -3 to 6 has two clear
-    assert batch.status["4px"].tolist() == ["ok", "ok", "nodata"]
+    assert batch.status["4px"].tolist() == ["ok", "ok", "cloudy"]
     assert batch.status["10px"].tolist() == ["partial", "ok", "partial"]
     assert batch.valid_fraction["10px"].tolist() == [0.7, 1.0, 0.2]
     cloudy = batch.pixels["10px"][0, 0]
@@ -140,34 +140,35 @@ def test_one_file_of_several_in_another_unit_is_found_and_named(tmp_path: Path) 
 
 
 def test_the_sample_is_spread_and_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from eocausal.imagery import mosaic
+    from eocausal.imagery.screening import Screen
 
     units = units_on([(50, 10 + column / 2) for column in range(100)])
-    cut = ec.chips(units, _landsat(tmp_path), size_px=2, bands=["red"], pixel_unit="landsat_c2_dn")
-    read: list[int] = []
-    once = mosaic.RasterSource._read
+    cut = ec.chips(units, _landsat(tmp_path), size_px=2, bands=["nir"], pixel_unit="landsat_c2_dn")
+    sampled: list[np.ndarray] = []
+    values = Screen.values
 
-    def count(self, rasters, rows):
-        read.extend(rows.tolist())
-        return once(self, rasters, rows)
+    def count(self, window):
+        sampled.append(values(self, window))
+        return sampled[-1]
 
-    monkeypatch.setattr(mosaic.RasterSource, "_read", count)
+    monkeypatch.setattr(Screen, "values", count)
     list(cut.batches(keys=["u3"]))
     list(cut.batches(keys=["u4"]))
-    assert len(read) == 32 + 2
-    assert {0, 99} < set(read[:32])
+    assert len(sampled) == 32
+    # pixels say their column: the chips of the first unit and of the last are in the sample
+    found = np.concatenate(sampled)
+    assert (found.min(), found.max()) == (12_000 + 20 * 9, 12_000 + 20 * 60)
 
 
 def test_where_the_sample_is_cloud_every_batch_is_checked(tmp_path: Path) -> None:
     units = units_on([(30.5, column + 0.5) for column in range(80)])
     pixels = np.stack([np.full((60, 80), 0.2), np.full((60, 80), CLOUD)]).astype("float32")
     declared = {"quality": ec.Quality(2, scheme="landsat_qa_pixel"), "pixel_unit": "landsat_c2_dn"}
-    order = ec.chips(units, write_scene(tmp_path / "all.tif", pixels), size_px=1).reading_order()
-    # the sample is every 79/31st in the order of reading, so the second of all is not in it
-    cloudy, clear = order[0], order[1]
+    # the sample is every 79/31st unit, so the second of all is not in it
+    cloudy, clear = "u0", "u1"
     pixels[1, 30, int(clear[1:])] = CLEAR
     cut = ec.chips(units, write_scene(tmp_path / "cloudy.tif", pixels), size_px=1, **declared)
-    assert read_all(cut, keys=[cloudy]).status["1px"].tolist() == ["nodata"]
+    assert read_all(cut, keys=[cloudy]).status["1px"].tolist() == ["cloudy"]
     with pytest.raises(ImageryError, match="are not landsat_c2_dn"):
         read_all(cut, keys=[cloudy, clear])
 
@@ -188,16 +189,40 @@ def test_the_recipe_names_what_was_done_and_stays_as_it_was_without(tmp_path: Pa
     assert done["pixel_unit"] == "reflectance"
 
 
-def test_a_tile_on_another_grid_is_left_aside_where_flags_would_be_interpolated(tmp_path: Path) -> None:
+def test_flags_are_never_interpolated_where_pixels_are(tmp_path: Path) -> None:
     first = _landsat(tmp_path, "first.tif")
-    # half a pixel to the east: its pixels do not coincide
+    # half a pixel to the east: its pixels do not coincide, and columns 0 to 4 of it are cloud
     second = _landsat(tmp_path, "second.tif", corner=(600_000.0 + 30 * 75.5, 200_000.0))
     units = units_on([(30, 78)])
     both = read_all(ec.chips(units, [first, second], size_m=240))
     assert both.status["240m"].tolist() == ["ok"]
     screened = read_all(ec.chips(units, [first, second], size_m=240, quality=QA))
-    assert screened.valid_fraction["240m"].tolist() == [0.75]
-    assert np.isnan(screened.pixels["240m"][..., 6:]).all()
+    # columns 74 to 79 are the first tile's; 80.5 and 81.5 of it are 5 and 6 of the second: clear of cloud
+    found = screened.pixels["240m"][0, 0, 1]
+    assert screened.status["240m"].tolist() == ["ok"]
+    # the pixel beside a cloud is not mixed with it: its neighbour to the west does not count
+    np.testing.assert_allclose(found[0, 6:], [12_000 + 20 * 5, 12_000 + 20 * 5.5])
+
+
+def test_a_cloud_is_filled_from_an_overlapping_raster_that_is_clear(tmp_path: Path) -> None:
+    cloudy = _landsat(tmp_path, "cloudy.tif")
+    pixels = np.full((3, 60, 80), 9000, dtype="uint16")
+    pixels[1] = CLEAR
+    clear = write_scene(tmp_path / "clear.tif", pixels, descriptions=NAMES)
+    batch = read_all(ec.chips(units_on([(30, 6)]), [cloudy, clear], size_px=4, quality=QA))
+    assert batch.status["4px"].tolist() == ["ok"]
+    # columns 4 to 7: the first is cloud in the first raster
+    assert batch.pixels["4px"][0, 0, 1, 0].tolist() == [9000, 12_100, 12_120, 12_140]
+
+
+def test_flags_are_screened_before_a_raster_in_degrees_is_resampled(tmp_path: Path) -> None:
+    units = units_lonlat([33.89 + 3e-4 * 30], [1.81 - 3e-4 * 30])
+    batch = read_all(ec.chips(units, _in_degrees(tmp_path), size_m=990, quality=QA))
+    assert batch.status["990m"].tolist() == ["ok"]
+    # interpolated columns, and no flag among them
+    assert (
+        12_000 + 20 * 13 < batch.pixels["990m"][0, 0, 1].min() < batch.pixels["990m"][0, 0, 1].max() < 13_000
+    )
 
 
 def _in_degrees(folder: Path) -> Path:
@@ -215,10 +240,6 @@ def _in_degrees(folder: Path) -> Path:
         ),
         ({"quality": ec.Quality(4, scheme="landsat_qa_pixel")}, ["no band 4", "1 to 3"]),
         ({"quality": QA, "bands": ["red", "QA_PIXEL"]}, ["'QA_PIXEL' is the quality band", "bands="]),
-        (
-            {"quality": QA, "size_m": 990, "size_px": None},
-            ["interpolated", "flags of a quality band", "size_px=", "-r near"],
-        ),
     ],
 )
 def test_what_cannot_be_screened_is_refused(tmp_path: Path, options, words) -> None:

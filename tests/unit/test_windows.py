@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -105,15 +107,16 @@ def test_points_beyond_a_projection_are_nan_not_somewhere_else():
     assert np.isfinite([x[0], y[0]]).all()
     assert np.isnan([x[1], y[1]]).all()
     grids = native_grids([UTM], np.zeros(2, dtype=int), x, y, 10)
-    assert not touching(grids, UTM, 10**9, 10**9)[1]
+    assert not touching(grids, [SimpleNamespace(lattice=UTM, height=10**9, width=10**9)])[1, 0]
 
 
 def test_touching_needs_shared_ground():
     rows, columns = np.array([-5.0, -4.9, 50.0, 50.0]), np.array([50.0, 50.0, 104.9, 105.0])
+    raster = SimpleNamespace(lattice=UTM, height=100, width=100)
     grids = native_grids([UTM], np.zeros(4, dtype=int), rows, columns, 10)
-    assert touching(grids, UTM, 100, 100).tolist() == [False, False, False, False]
+    assert touching(grids, [raster])[:, 0].tolist() == [False, False, False, False]
     grids = native_grids([UTM], np.zeros(4, dtype=int), rows + 1, columns - 1, 10)
-    assert touching(grids, UTM, 100, 100).tolist() == [True, True, True, True]
+    assert touching(grids, [raster])[:, 0].tolist() == [True, True, True, True]
 
 
 def test_offsets_only_between_lattices_that_coincide():
@@ -126,7 +129,8 @@ def test_offsets_only_between_lattices_that_coincide():
 
 
 def test_positions_between_nodes_are_those_of_every_pixel_transformed():
-    grids = utm_grids(np.array([34.0]), np.array([60.0]), np.array([32636]), 30.0, 200)
+    zone = np.array([32636])
+    grids = utm_grids(*project(np.array([34.0]), np.array([60.0]), "EPSG:32636"), zone, 30.0, 200)
     degrees = Lattice("EPSG:4326", 5e-4, 0, 33.5, 0, -3e-4, 60.5)
     rows, columns = positions(grids, 0, degrees)
     import pyproj
@@ -140,7 +144,7 @@ def test_positions_between_nodes_are_those_of_every_pixel_transformed():
 
 
 def test_utm_grid_is_centred_on_the_unit():
-    grids = utm_grids(np.array([33.0]), np.array([0.0]), np.array([32636]), 10.0, 5)
+    grids = utm_grids(np.array([500_000.0]), np.array([0.0]), np.array([32636]), 10.0, 5)
     np.testing.assert_allclose([grids.west[0], grids.north[0]], [500_000 - 25, 25], atol=1e-6)
 
 
