@@ -134,6 +134,9 @@ def numeric_columns(frame: pd.DataFrame, lon: str, lat: str, ids: npt.NDArray[An
     found = []
     for column in (lon, lat):
         values = frame[column]
+        if values.dtype.kind in "bc":
+            text = f"Column {column!r} holds {values.dtype} values, which are no coordinates."
+            raise UnitsError(explain(text, rule="real numbers"))
         if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
             numbers = pd.to_numeric(values, errors="coerce")
             bad = (numbers.isna() & values.notna()).to_numpy()
@@ -280,3 +283,35 @@ def _in_one_turn(shapes: geopandas.GeoSeries, ids: npt.NDArray[Any]) -> geopanda
         rule = f"less than 180 degrees wide, or {_WIDEST_ACROSS} across the 180th meridian"
         raise UnitsError(explain(text, where=ids[still], rule=rule, fix=fix))
     return shapes
+
+
+def shared_across_arms(
+    longitude: Floats, latitude: Floats, treated: npt.NDArray[Any]
+) -> npt.NDArray[np.bool_]:
+    """Tell which units lie at a place where a unit of the other arm lies too.
+
+    Pictures of one place are the same picture, so features cannot tell such units apart.
+
+    Parameters
+    ----------
+    longitude, latitude : numpy.ndarray
+        Degrees, shape (n,); places are the same when they agree to five decimals (about a metre).
+    treated : numpy.ndarray
+        0 or 1, shape (n,).
+
+    Returns
+    -------
+    numpy.ndarray
+        bool, shape (n,); its mean is the share.
+
+    Examples
+    --------
+    >>> shared_across_arms(np.array([34.1, 34.1, 34.2]), np.array([1.0, 1.0, 1.0]), np.array([0, 1, 1])).tolist()
+    [True, True, False]
+    """
+    degrees = np.stack([(longitude + 180) % 360, latitude], axis=1)
+    place = np.unique(np.round(degrees, 5), axis=0, return_inverse=True)[1].reshape(-1)
+    arm = np.asarray(treated).astype(bool)
+    units, of_treated = np.bincount(place), np.bincount(place, weights=arm)
+    both: npt.NDArray[np.bool_] = ((of_treated > 0) & (of_treated < units))[place]
+    return both

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ MISSING = ("", "NaN", "nan", "NAN", "-nan", "-NaN", "NULL", "null", "<NA>", "#N/
 # Texts that are missing values only where everything else in the column is a number (as R writes them).
 MISSING_AMONG_NUMBERS = ("NA", "N/A", "n/a", "None")
 
+# On all common file systems.
+_LONGEST_NAME = 255
 _WHOLE_NUMBER = r"(?:0|-?[1-9][0-9]{0,17})"
 
 
@@ -47,7 +50,7 @@ def read_table(path: str | Path, *, key_columns: Sequence[str], error: type[Eoca
                 fix="Read it yourself and pass the pandas DataFrame or GeoDataFrame.",
             )
         )
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise error(missing_file(file))
     return reader(file, key_columns, error)
 
@@ -55,6 +58,9 @@ def read_table(path: str | Path, *, key_columns: Sequence[str], error: type[Eoca
 def missing_file(file: Path) -> str:
     """Return the text for a file that is not there, naming the nearest name that is."""
     folder = file.parent
+    if max(map(len, file.parts), default=0) > _LONGEST_NAME:
+        text = f"No file can have this name of {len(str(file)):,} characters: {str(file)[:40]!r}..."
+        return explain(text, rule=f"at most {_LONGEST_NAME} characters a name")
     if not folder.is_dir():
         return explain(f"File {str(file)!r} is not there.", rule=f"there is no folder {str(folder)!r}")
     close = nearest(file.name, sorted(entry.name for entry in folder.iterdir()))

@@ -233,7 +233,7 @@ def read_units(
     >>> read_units(villages, id="village", lon="lon", lat="lat")
     Units(2 units, 2 images, EPSG:4326)
     """
-    asked = [column for column in (id, image_key, date, lon, lat) if column is not None]
+    asked = _names(id=id, image_key=image_key, date=date, lon=lon, lat=lat)
     table = _as_table(source, key_columns=[id, image_key or id])
     _check_names(table, asked)
     if len(table) == 0:
@@ -264,6 +264,19 @@ def read_units(
         dates=dates,
         notes=notes,
     )
+
+
+def _names(**columns: object) -> list[str]:
+    """Return the columns that are asked for, or raise UnitsError when one is not named by text."""
+    names = []
+    for argument, name in columns.items():
+        if isinstance(name, str):
+            names.append(name)
+        elif name is not None or argument == "id":
+            text = f"{argument}={name!r} is not the name of a column."
+            fix = "Give columns names: frame.columns = frame.columns.astype(str)"
+            raise UnitsError(explain(text, rule="one name, as text", fix=fix))
+    return names
 
 
 def _as_table(source: object, *, key_columns: list[str]) -> pd.DataFrame:

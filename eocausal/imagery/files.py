@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from eocausal._tables import missing_file
@@ -38,6 +38,11 @@ Rasters = str | Path | Iterable[str | Path]
 
 def raster_files(rasters: Rasters) -> list[Path]:
     """Return the files meant by a path, a glob pattern, or a list of these, in order and safe to open."""
+    if not isinstance(rasters, (str, Path, Iterable)) or isinstance(rasters, (bytes, Mapping)):
+        text = f"Rasters cannot be read from a {type(rasters).__name__}."
+        raise ImageryError(
+            explain(text, fix='Give a path, a pattern such as "landsat_*.tif", or a list of paths.')
+        )
     named = [rasters] if isinstance(rasters, (str, Path)) else list(rasters)
     files = [file for name in named for file in _expand(name)]
     if not files:
@@ -94,18 +99,18 @@ def _expand(name: object) -> list[Path]:
     if "://" in text or text.startswith("/vsi"):
         fix = "Download the file and give its local path."
         raise ImageryError(explain(f"Raster {text!r} is remote or inside an archive.", fix=fix))
-    try:
-        there, is_file = Path(text).exists(), Path(text).is_file()
-    except OSError as cause:
-        what = f"No file can have this name of {len(text):,} characters: {text[:40]!r}..."
-        raise ImageryError(explain(what, rule=str(cause.strerror))) from cause
-    if not there and any(mark in text for mark in "*?["):
+    # os.path also answers for names that no file can have.
+    if not os.path.exists(text) and any(mark in text for mark in "*?["):
         found = sorted(glob.glob(text, recursive=True))
         if not found:
             fix = f"The folder is {str(Path(text).parent.absolute())!r}."
             raise ImageryError(explain(f"No file matches {text!r}.", fix=fix))
         return [Path(entry) for entry in found]
-    if not is_file:
+    if os.path.isdir(text):
+        raise ImageryError(
+            explain(f"{text!r} is a folder.", fix=f"Give a pattern: {str(Path(text) / '*.tif')!r}")
+        )
+    if not os.path.isfile(text):
         raise ImageryError(missing_file(Path(text)))
     return [Path(text)]
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 from affine import Affine
 
 import eocausal as ec
 from eocausal.errors import ImageryError
+from eocausal.imagery.zeros import constant
 from tests.scenes import NORTH, WEST, numbered, units_lonlat, units_on, write_scene
 
 VRT = (
@@ -48,10 +50,21 @@ def classes(folder: Path) -> Path:
     return file
 
 
+class Opened:
+    """As a dataset of rasterio, neither a path nor a list."""
+
+
 # What makes the rasters, what else is said, and the words that the error must hold.
 RASTERS: dict[str, tuple[Callable[[Path], object], dict[str, object], list[str]]] = {
     "not there": (lambda f: (scene(f), f / "scenes.tif")[1], {}, ["scenes.tif", "Did you mean", "scene.tif"]),
     "no match": (lambda f: str(f / "landsat_*.tif"), {}, ["No file matches", "landsat_*.tif"]),
+    "no rasters at all": (lambda f: None, {}, ["from a NoneType", "a path, a pattern"]),
+    "a mapping": (lambda f: {"june": scene(f)}, {}, ["from a dict", "a list of paths"]),
+    "an open raster": (lambda f: Opened(), {}, ["from a Opened", "a list of paths"]),
+    "a folder": (lambda f: f, {}, ["is a folder", "*.tif"]),
+    "a name too long": (lambda f: f / ("x" * 300 + ".tif"), {}, ["No file can have this name", "255 characters"]),
+    "an image as mask": (lambda f: (put(f, "scene.tif.msk", "P5"), scene(f))[1], {}, ["Beside raster 'scene.tif'", "'scene.tif.msk'", "not a TIFF"]),
+    "vrt of a warp": (lambda f: put(f, "s.vrt", VRT % "><GDALWarpOptions/>"), {}, ["holds 'GDALWarpOptions'", "warping"]),
     "no rasters": (lambda f: [], {}, ["No rasters are given"]),
     "twice": (lambda f: [scene(f), f / "scene.tif"], {}, ["more than once", "scene.tif"]),
     "remote": (lambda f: "https://example.org/scene.tif", {}, ["remote", "local path"]),
@@ -106,6 +119,46 @@ def test_units_of_one_image_must_lie_together(tmp_path):
         ImageryError, match=r"share a 'key' but lie up to 120 m apart.\n.*1 \(a\)\n.*1 m\n.*image_key="
     ):
         ec.chips(units, scene(tmp_path), size_m=90)
+
+
+def test_units_in_another_reference_system_are_brought_to_the_raster(tmp_path):
+    """Entry 25: the same places in the next zone, and in degrees, give the same pixels."""
+    here = units_on([(30.5, 40.5), (10.5, 10.5)])
+    east, north = pyproj.Transformer.from_crs(4326, 32635, always_xy=True).transform(
+        here.longitude, here.latitude
+    )
+    table = pd.DataFrame({"id": here.ids, "x": east, "y": north})
+    next_zone = ec.read_units(table, id="id", lon="x", lat="y", crs="EPSG:32635")
+    degrees = units_lonlat(here.longitude.tolist(), here.latitude.tolist())
+    # Pixels say 10000 band + 100 row + column.
+    for units in (here, next_zone, degrees):
+        (batch,) = ec.chips(units, scene(tmp_path), size_px=1).batches()
+        np.testing.assert_array_equal(batch.pixels["1px"].ravel(), [13040, 23040, 11010, 21010])
+
+
+def test_units_outside_and_at_the_edge_are_counted_by_arm(tmp_path):
+    """Entries 31 and 32: nothing is dropped; the account says what became of each unit, and of each arm."""
+    units = units_on([(30, 40), (30, 1000), (1000, 40), (0, 0)], treated=[1, 1, 0, 0])
+    chips = ec.chips(units, scene(tmp_path), size_px=4)
+    table = chips.account("treated")
+    assert table["status"].tolist() == ["ok", "outside", "outside", "partial"]
+    # Of the 4 x 4 window around the corner a quarter lies on the raster.
+    assert table["valid_fraction"].tolist() == [1.0, 0.0, 0.0, 0.25]
+    said = "\n".join(chips.report("treated").warnings)
+    assert re.search(r"2 units \(1 treated, 1 control\).*no usable 4px chip", said)
+
+
+def test_chips_without_a_valid_pixel_are_named(tmp_path):
+    """Entries 43 and 44: NaN that no tag declares is not valid, and the account names the chips of nothing else."""
+    pixels = numbered()
+    pixels[:, 28:33, 38:43] = np.nan
+    pixels[:, 8:13, 8:13] = 5
+    units = units_on([(30.5, 40.5), (10.5, 10.5), (50.5, 60.5)])
+    chips = ec.chips(units, write_scene(tmp_path / "scene.tif", pixels), size_px=5)
+    table = chips.table()
+    assert table.loc[table["status"] == "nodata", "id"].tolist() == ["u0"]
+    (batch,) = chips.batches()
+    assert constant(batch.pixels["5px"]).tolist() == [False, True, False]
 
 
 def test_units_need_coordinates(tmp_path):

@@ -236,7 +236,7 @@ CASES: dict[str, Case] = {
     "escape codes": (named("\x1b[2J.tif", lambda w: b"x"), ["\\x1b[2J.tif"]),
     "text for a shell": (named("$(touch x);.nc", lambda w: b"x"), ["gdal_translate '$(touch x);.nc'"]),
     "4,096 characters": (lambda f, w: str(f / ("x" * 4_092 + ".tif")), ["No file can have this name", "characters"]),
-    "long pattern": (lambda f, w: str(f / ("x" * 300 + "*.tif")), ["No file can have this name"]),
+    "long pattern": (lambda f, w: str(f / ("x" * 300 + "*.tif")), ["No file matches"]),
     "zero byte": (lambda f, w: str(f / "a\0.tif"), NOT_THERE),
     "prefix of gdal": (lambda f, w: f"GTIFF_DIR:1:{w.good}", NOT_THERE),
     "vrt in an address": (lambda f, w: f"vrt://{w.good}", ["remote or inside an archive"]),

@@ -71,6 +71,10 @@ CASES: dict[str, tuple[object, dict[str, object], list[str]]] = {
     "crs without surface": (table(), {"crs": "EPSG:4978"}, ["EPSG:4978", "neither geographic nor projected"]),
     "degrees called metres": (table(), {"crs": "EPSG:32636"}, ["look like degrees", "EPSG:32636", "EPSG:4326"]),
     "crs without coordinates": (table(), {"lon": None, "lat": None, "crs": 4326, "image_key": "id"}, ["crs=4326", "without coordinates"]),
+    "complex numbers": (table(lon=[34 + 1j, 34.2, 34.3]), {}, ["'lon' holds complex128", "real numbers"]),
+    "true and false": (table(lat=[True, False, True]), {}, ["'lat' holds bool", "real numbers"]),
+    "id by position": (table(), {"id": 0}, ["id=0 is not the name of a column", "astype(str)"]),
+    "id of several columns": (table(), {"id": ["id", "lon"]}, ["id=['id', 'lon'] is not the name of a column"]),
     "half a coordinate": (table(), {"lat": None}, ["Only one of lon= and lat="]),
     "no place at all": (table(), {"lon": None, "lat": None}, ["neither coordinates nor an image_key", "lon="]),
     "empty": (table().iloc[:0], {}, ["empty"]),
@@ -108,6 +112,7 @@ def put(name: str, content: str | bytes) -> Callable[[Path], Path]:
 
 FILES: dict[str, tuple[Callable[[Path], Path], list[str]]] = {
     "not there": (lambda folder: (put("units.csv", "")(folder), folder / "unitz.csv")[1], ["unitz.csv", "Did you mean", "units.csv"]),
+    "name too long": (lambda folder: folder / ("u" * 300 + ".csv"), ["No file can have this name", "255 characters"]),
     "no folder": (lambda folder: folder / "no" / "units.csv", ["is not there", "no folder"]),
     "unknown kind": (put("units.xlsx", "x"), ["units.xlsx", "accepted endings", ".dta"]),
     "repeated header": (put("u.csv", "id,lon,lat,id\n1,2,3,4\n"), ["more than once", "1 (id)"]),

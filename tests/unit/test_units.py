@@ -12,7 +12,7 @@ import pytest
 import shapely
 
 import eocausal as ec
-from eocausal._coordinates import utm_epsg
+from eocausal._coordinates import shared_across_arms, utm_epsg
 
 
 def villages(**columns: object) -> pd.DataFrame:
@@ -225,6 +225,24 @@ def test_projected_polygons_across_the_180th_meridian_stay_there():
     units = ec.read_units(geopandas.GeoDataFrame({"id": [1]}, geometry=[box], crs="EPSG:3832"), id="id")
     # 5 km east of the meridian
     np.testing.assert_allclose(units.longitude, [-180 + np.degrees(5_000 / 6_378_137)], atol=1e-4)
+
+
+def test_units_of_both_arms_at_one_place_share_their_picture():
+    """Two survey rounds at one well: treated and control there cannot be told apart by its picture."""
+    lon = np.array([34.1, 34.1, 34.1, 34.2, 34.2, 34.3, 180.0, -180.0])
+    lat = np.array([1.0, 1.0, 1.00001, 1.0, 1.0, 1.0, 5.0, 5.0])
+    treated = np.array([1, 0, 1, 1, 1, 0, 0, 1])
+    # The third lies a metre off the first two; the fourth and fifth are of one arm; 180 and -180 are one meridian.
+    assert shared_across_arms(lon, lat, treated).tolist() == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_plot_draws_every_unit_with_degrees_of_equal_length():
