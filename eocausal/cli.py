@@ -1,4 +1,4 @@
-"""The command line: ``eocausal validate``, ``run``, ``demo``, ``schema`` and ``version``.
+"""The command line: ``eocausal validate``, ``run``, ``chips``, ``demo``, ``schema`` and ``version``.
 
 Each command imports what it needs when it runs, so that help comes at once.
 """
@@ -66,6 +66,28 @@ def run(
     from eocausal import pipeline
 
     _tell_result(pipeline.run(spec, out=out, progress=not no_progress))
+
+
+@app.command()
+def chips(
+    spec: SpecPath,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results, instead of the one in the file.")
+    ] = None,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add the pictures that the store does not have yet.")
+    ] = False,
+    no_progress: Quiet = False,
+) -> None:
+    """Cut the chips of a specification: a store, the account of every picture, figures."""
+    from eocausal.imagery import chips_job
+
+    made = chips_job.store_chips(spec, out=out, append=append, progress=not no_progress)
+    typer.echo(made.summary())
+    typer.echo(f"Store:   {made.store}")
+    typer.echo(f"Account: {made.account}")
+    for figure in made.figures:
+        typer.echo(f"Figure:  {figure}")
 
 
 @app.command()

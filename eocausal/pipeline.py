@@ -24,7 +24,7 @@ from eocausal.evaluate.balance import Balance, balance
 from eocausal.evaluate.overlap import Overlap, overlap
 from eocausal.evaluate.rate import rate
 from eocausal.evaluate.rate_result import Rate
-from eocausal.imagery.asked import asked_chips
+from eocausal.imagery.asked import asked_chips, asked_units
 from eocausal.imagery.chips import Chips
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
@@ -32,7 +32,7 @@ from eocausal.inference.tables import jsonable
 from eocausal.runner.embed import embed
 from eocausal.specs.inputs import check_inputs
 from eocausal.specs.load import LoadedSpec, load_spec
-from eocausal.units import Units, read_units
+from eocausal.units import Units
 
 if TYPE_CHECKING:
     from eocausal.encoders.protocol import Encoder
@@ -141,7 +141,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     folder.mkdir(parents=True, exist_ok=True)
     clock = _Clock(progress)
     with clock.step("units"):
-        units = _read_units(asked)
+        units = asked_units(asked.units)
     with clock.step("features"):
         cut = asked_chips(asked.imagery, units)
         features = _features(asked, cut, folder, progress)
@@ -192,19 +192,6 @@ class _Clock:
             print(f"* {name}", file=sys.stderr, flush=True)  # noqa: T201 - progress is for the terminal
         yield
         self.seconds[name] = round(time.perf_counter() - start, 2)
-
-
-def _read_units(spec: AnalysisSpec) -> Units:
-    asked = spec.units
-    return read_units(
-        asked.path,
-        id=asked.id,
-        lon=asked.lon,
-        lat=asked.lat,
-        crs=asked.crs,
-        image_key=asked.image_key,
-        date=asked.date,
-    )
 
 
 def _features(spec: AnalysisSpec, cut: Chips | None, folder: Path, progress: bool) -> Embeddings:

@@ -9,12 +9,25 @@ from eocausal.imagery.chips import Chips
 from eocausal.imagery.cut import chips
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
+from eocausal.units import Units, read_units
 
 if TYPE_CHECKING:
-    from eocausal.specs.models import ImagerySpec
-    from eocausal.units import Units
+    from eocausal.specs.models import ImagerySpec, UnitsSpec
 
-__all__ = ["asked_chips"]
+__all__ = ["asked_chips", "asked_units"]
+
+
+def asked_units(asked: UnitsSpec) -> Units:
+    """Return the units of a specification."""
+    return read_units(
+        asked.path,
+        id=asked.id,
+        lon=asked.lon,
+        lat=asked.lat,
+        crs=asked.crs,
+        image_key=asked.image_key,
+        date=asked.date,
+    )
 
 
 def asked_chips(asked: ImagerySpec | None, units: Units) -> Chips | None:

@@ -92,7 +92,7 @@ def test_help_names_every_command_and_loads_nothing_heavy() -> None:
     started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
-    for command in ("validate", "run", "demo", "schema", "version"):
+    for command in ("validate", "run", "chips", "demo", "schema", "version"):
         assert f"\n  {command} " in done.stdout
     # a bound that only a heavy import breaks; measured 0.1 s on an idle core
     assert time.perf_counter() - started < 5
