@@ -23,7 +23,8 @@ from eocausal.imagery.chips import Bands, Chips
 from eocausal.imagery.cut import check_date
 from eocausal.imagery.radiometry import Radiometry
 from eocausal.imagery.screening import as_radiometry, screened
-from eocausal.imagery.sources import choose_bands, open_dataset
+from eocausal.imagery.sources import open_dataset
+from eocausal.imagery.tiles import choose_bands
 
 if TYPE_CHECKING:
     from eocausal.units import Units
