@@ -219,13 +219,7 @@ def chips_from_files(
         date=date,
         units=units,
         pixel_unit=None if radiometry is None else radiometry.given_out,
-        source=screened(
-            source,
-            quality=None,
-            radiometry=radiometry,
-            names=[f"the files in {Path(folder).name}"],
-            home=np.zeros(len(keys), dtype=np.intp),
-        ),
+        source=screened(source, radiometry, f"the files in {Path(folder).name}"),
         radiometry=radiometry,
     )
 
