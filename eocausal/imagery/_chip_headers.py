@@ -100,7 +100,7 @@ def _names(told: Sequence[str], frames: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the bands of one frame, from the descriptions of all."""
     each = len(told) // len(frames)
     by_frame = [
-        tuple(name.removesuffix(f" {frame}") if len(frames) > 1 else name for name in told[i * each :][:each])
+        tuple(name.removesuffix(f" {frame}".rstrip()) for name in told[i * each : (i + 1) * each])
         for i, frame in enumerate(frames)
     ]
     names = by_frame[0]

@@ -114,9 +114,11 @@ def _refuse_other_recipe(chips: Chips, part: Path, old: dict[str, Any]) -> None:
 
 
 def _but_keys(run: dict[str, Any]) -> dict[str, Any]:
-    one_by_one = _ONE_BY_ONE.get(str(run["chips"].get("source")), ())
-    chips = {name: part for name, part in run["chips"].items() if name not in (*_OF_THE_KEYS, *one_by_one)}
-    return {"chips": chips, "blocks": run["blocks"], "shapes": run["shapes"]}
+    left_out = (*_OF_THE_KEYS, *_ONE_BY_ONE.get(str(run["chips"].get("source")), ()))
+    if run["frames"] != [""]:
+        left_out += ("date",)  # of a sequence: the last day that any of these keys shows
+    chips = {name: part for name, part in run["chips"].items() if name not in left_out}
+    return {"chips": chips, **{name: run[name] for name in ("blocks", "frames", "shapes")}}
 
 
 def _refuse_other_places(chips: Chips, part: Path, rows: Rows) -> None:

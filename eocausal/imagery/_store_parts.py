@@ -18,7 +18,7 @@ from eocausal.imagery.batches import ChipBatch, Keys, Rows
 from eocausal.imagery.export import CORNERS
 
 # Arrays of a block, and what they hold for a key that the store has no chip of.
-_ABSENT = {"pixels": np.nan, "mask": False, "status": "missing", "valid_fraction": 0.0}
+_ABSENT = {"pixels": np.nan, "mask": False, "status": "missing", "valid_fraction": 0.0, "observations": 0.0}
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,6 +144,8 @@ class StoredSource:
         arrays: dict[str, dict[str, Any]] = {name: {} for name in _ABSENT}
         for block in self.parts[0].about["blocks"]:
             for name, absent in _ABSENT.items():
+                if any(name not in root[block] for root in roots):
+                    continue  # a source that does not count clear observations
                 arrays[name][block] = self._gather([root[block][name] for root in roots], found, absent)
             arrays["status"][block] = arrays["status"][block].astype(str)
         return ChipBatch(self.keys[rows], **arrays)

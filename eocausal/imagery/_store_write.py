@@ -61,6 +61,7 @@ def run_of(chips: Chips, layout: Layout, rows: Rows) -> dict[str, Any]:
             "places": hash_arrays(*(places[column][rows] for column in sorted(places))),
         },
         "blocks": list(chips.blocks),
+        "frames": list(chips.frames),
         "shapes": {block: list(shape) for block, shape in layout.shapes.items()},
         "chips_per_shard": layout.per_shard,
         "versions": {"eocausal": __version__, **packages},

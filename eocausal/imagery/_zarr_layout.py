@@ -2,10 +2,12 @@
 
 ::
 
-    /                     attributes: keys, bands, date, pixel_unit, recipe, ...; arrays: places, files
+    /                     attributes: keys, bands, frames (the names along date), date, pixel_unit, recipe, ...;
+                          arrays: places, files
     /<block>/pixels       float32 (chip, date, band, y, x), NaN where not valid
     /<block>/mask         bool    (chip, date, y, x)
     /<block>/status       uint8   (chip,), its words in the attribute flag_meanings
+    /<block>/observations float64 (chip, date), where the source counts them
     /<block>/valid_fraction, west, north, x_size, y_size    float64 (chip,)
 
 Pixels are kept as they were read, float32 with NaN: whether a narrower type would lose anything is known
@@ -41,12 +43,16 @@ _TEXT = "values"  # attribute of an array of codes: the texts they stand for
 
 @dataclass(frozen=True)
 class Layout:
-    """Shapes of one chip (dates, bands, height, width) by block, and how many chips lie in a shard and chunk."""
+    """Shapes of one chip (dates, bands, height, width) by block, and how many chips lie in a shard and chunk.
+
+    ``observed`` tells whether clear observations are counted.
+    """
 
     count: int
     shapes: Mapping[str, tuple[int, ...]]
     per_shard: int
     per_chunk: int
+    observed: bool
 
     def ranges(self) -> list[slice]:
         """Return the rows of each shard."""
@@ -75,6 +81,7 @@ def lay_out(chips: Chips, count: int | None = None) -> Layout:
         shapes,
         per_shard,
         min(per_shard, _power_of_two(_CHUNK_BYTES // largest)),
+        observed=set(batch.observations) == set(shapes),
     )
 
 
@@ -113,6 +120,8 @@ class Encoder:
             arrays["mask"][rows] = batch.mask[block]
             arrays["status"][rows] = pd.Index(STATUSES).get_indexer(pd.Index(batch.status[block]))
             arrays["valid_fraction"][rows] = batch.valid_fraction[block]
+            if self._layout.observed:
+                arrays["observations"][rows] = batch.observations[block]
         made = [name for name in self._files if name not in self.header]
         return {name: self._files.pop(name).to_bytes() for name in sorted(made)}
 
@@ -124,6 +133,9 @@ class Encoder:
             "status": self._make(group, "status", "uint8", (), ("chip",), _NO_STATUS),
             "valid_fraction": self._make(group, "valid_fraction", "float64", (), ("chip",), math.nan),
         }
+        if self._layout.observed:
+            axes = ("chip", "date")
+            arrays["observations"] = self._make(group, "observations", "float64", shape[:1], axes, math.nan)
         arrays["status"].attrs["flag_values"] = list(range(len(STATUSES)))
         arrays["status"].attrs["flag_meanings"] = " ".join(STATUSES)
         return arrays
@@ -157,6 +169,7 @@ def _attributes(chips: Chips, order: Rows) -> dict[str, Any]:
         "keys": chips.keys[order].tolist(),
         "blocks": list(chips.blocks),
         "bands": list(chips.bands),
+        "frames": list(chips.frames),
         "date": chips.date,
         "pixel_unit": chips.pixel_unit,
         "radiometry": None if chips.radiometry is None else chips.radiometry.recipe(),

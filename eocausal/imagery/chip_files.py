@@ -81,7 +81,7 @@ class FileSource:
             "files": self._hash,
             "bands_of_files": list(header.names),
             "bands_read": list(self.bands),
-            "frames_of_files": len(header.frames),
+            "frames_of_files": list(header.frames),
         }
 
     @cached_property
@@ -139,7 +139,8 @@ def chips_from_files(
 ) -> Chips:
     """Take chips that are files, such as ``Chips.export`` writes: one for each image key and size.
 
-    Headers are read at once, pixels file by file when chips are asked for.
+    Headers are read at once, pixels file by file when chips are asked for. Frames of a sequence are known by the
+    tag that ``Chips.export`` leaves; other files are one picture each.
 
     Parameters
     ----------
@@ -217,6 +218,7 @@ def chips_from_files(
         blocks=tuple(header),
         bands=tuple(first.names[band] for band in chosen),
         date=date,
+        frames=first.frames,
         units=units,
         pixel_unit=None if radiometry is None else radiometry.given_out,
         source=screened(source, radiometry, f"the files in {Path(folder).name}"),

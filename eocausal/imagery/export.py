@@ -115,8 +115,7 @@ def _write_one(
 
     pixels = batch.pixels[block][index]
     dates, bands, height, width = pixels.shape
-    frames = _frame_names(chips, dates)
-    names = [f"{name} {frame}" if dates > 1 else name for frame in frames for name in chips.bands]
+    names = [f"{name} {frame}".rstrip() for frame in chips.frames for name in chips.bands]
     profile = {
         **how,
         "dtype": "float32",
@@ -128,7 +127,7 @@ def _write_one(
         "nodata": float("nan"),
     }
     about = {chips.key_name: batch.keys[index], "block": block, "date": chips.date, "unit": chips.pixel_unit}
-    about[FRAMES_TAG] = json.dumps(frames) if dates > 1 else None
+    about[FRAMES_TAG] = None if chips.frames == ("",) else json.dumps(chips.frames)
 
     def write(temporary: Path) -> None:
         with rasterio.open(temporary, "w", **profile) as out:
@@ -137,10 +136,6 @@ def _write_one(
             out.update_tags(**{name: str(value) for name, value in about.items() if value is not None})
 
     write_atomically(folder / block / _file_name(batch.keys[index]), write)
-
-
-def _frame_names(chips: Chips, dates: int) -> list[str]:
-    return [str(number) for number in range(1, dates + 1)]
 
 
 def _file_name(key: object) -> str:

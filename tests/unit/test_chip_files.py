@@ -155,6 +155,22 @@ def test_files_are_stored_and_more_of_them_appended(tmp_path):
     assert read_all(opened).pixels["6px"][:, 0, 0, 0, 0].tolist() == [3.0, 2.0, 1.0]
 
 
+@pytest.mark.parametrize("format", ["geotiff", "cog"])
+def test_sequences_come_back_with_their_frames(tmp_path, format):
+    for day in ("20050601", "20060601"):
+        write_scene(tmp_path / f"scene_{day}.tif", numbered() + int(day) % 7, descriptions=("red", "nir"))
+    scenes = ec.scenes(str(tmp_path / "scene_*.tif"), pattern="scene_{date:%Y%m%d}.tif")
+    for frames in (["2005", "2006"], ["2005"]):
+        cut = ec.chips(units_on(POINTS), scenes, size_m=300, frames=ec.Frames(frames))
+        back = chips_from_files(cut.units, cut.export(tmp_path / f"out{len(frames)}", format=format))
+        assert (back.frames, back.bands) == (tuple(frames), ("red", "nir"))
+        one, two = read_all(back), read_all(cut)
+        assert one.pixels["300m"].tobytes() == two.pixels["300m"].tobytes()
+        assert one.mask["300m"].tobytes() == two.mask["300m"].tobytes()
+    with rasterio.open(tmp_path / "out2" / "300m" / "u0.tif") as file:
+        assert file.descriptions == ("red 2005", "nir 2005", "red 2006", "nir 2006")
+
+
 def test_several_frames_of_a_file_come_back_as_frames(tmp_path):
     image = np.arange(4 * 9, dtype="float32").reshape(4, 3, 3)
     image[3, 0, 0] = np.nan
@@ -169,7 +185,7 @@ def test_several_frames_of_a_file_come_back_as_frames(tmp_path):
         out.update_tags(frames='["2005", "2006"]')
     chips = chips_from_files(plain_units([1]), folder, bands=["nir"])
     batch = read_all(chips)
-    assert chips.bands == ("nir",)
+    assert (chips.bands, chips.frames) == (("nir",), ("2005", "2006"))
     assert batch.pixels["3px"].shape == (1, 2, 1, 3, 3)
     assert batch.pixels["3px"][0, 0, 0].tolist() == image[1].tolist()
     # what is not valid in one frame is valid in the other

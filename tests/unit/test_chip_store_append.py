@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import eocausal as ec
 from eocausal.errors import ImageryError
 from eocausal.imagery import _zarr_layout
-from tests.scenes import numbered, read_all, units_on, write_scene
+from tests.scenes import NORTH, WEST, numbered, read_all, units_on, write_scene
 
 pytest.importorskip("zarr")
 
@@ -107,6 +107,51 @@ def test_however_keys_come_the_store_reads_as_if_written_at_once(cuts, seed, tmp
         first(count).write(folder, append=True, progress=False)
     assert_same(read_all(ec.open_chips(folder, first(12).units)), read_all(first(12)))
     assert len(list(folder.glob("part*"))) == len(set(cuts))
+
+
+def sequence(folder, count):
+    """Two frames of scenes that show different units, so that the last day depends on which there are."""
+    for day, corner in (("20050601", 0), ("20060601", 0), ("20060901", 1200)):
+        pixels = numbered() + int(day) % 7
+        pixels[:, 9:11, 9:11] = np.nan if day == "20050601" else pixels[:, 9:11, 9:11]
+        file = folder / f"scene_{day}.tif"
+        if not file.exists():
+            write_scene(file, pixels, corner=(WEST + 30 * corner, NORTH), descriptions=("red", "nir"))
+    scenes = ec.scenes(sorted(map(str, folder.glob("scene_*.tif"))), pattern="scene_{date:%Y%m%d}.tif")
+    units = units_on([(10.0, 10.0), (40.3, 30.0), (2.0, 2.0), (20.0, 1230.0)][:count])
+    return ec.chips(units, scenes, size_m=300, frames=ec.Frames(["2005", "2006"]))
+
+
+def test_sequences_keep_their_frames_days_and_counts_of_observations(tmp_path):
+    import zarr
+
+    both = sequence(tmp_path, 4)
+    assert both.frames == ("2005", "2006")
+    read = read_all(both)
+    assert read.pixels["300m"].shape == (4, 2, 2, 10, 10)
+    assert set(read.status["300m"]) == {"ok", "partial"}
+    for name, first in (("at_once", 4), ("appended", 3)):
+        folder = sequence(tmp_path, first).write(tmp_path / name, progress=False)
+        both.write(folder, append=True, progress=False)
+        opened = ec.open_chips(folder, both.units)
+        assert (opened.frames, opened.date, opened.bands) == (both.frames, "2006-09-01", ("red", "nir"))
+        assert opened.recipe() == both.recipe()
+        assert_same(read_all(opened), read)
+        assert read_all(opened).observations["300m"].tolist() == read.observations["300m"].tolist()
+        pd.testing.assert_frame_equal(opened.account(), both.account())
+        root = zarr.open_group(folder, mode="r")
+        assert root.attrs["frames"] == ["2005", "2006"]
+        assert root["300m/observations"].metadata.dimension_names == ("chip", "date")
+    assert opened.account()["last_date"].tolist() == ["2006-06-01"] * 3 + ["2006-09-01"]
+    assert (tmp_path / "appended" / "part00001").is_dir()
+
+
+def test_other_frames_are_not_appended(tmp_path):
+    folder = sequence(tmp_path, 3).write(tmp_path / "store", progress=False)
+    scenes = ec.scenes(sorted(map(str, tmp_path.glob("scene_*.tif"))), pattern="scene_{date:%Y%m%d}.tif")
+    other = ec.chips(units_on(POINTS[:4]), scenes, size_m=300, frames=ec.Frames(["2006", "2007"]))
+    with pytest.raises(ImageryError, match=r"(?s)cannot be appended.*frames: \[\"2005\", \"2006\"\] -> "):
+        other.write(folder, append=True, progress=False)
 
 
 def test_damage_of_an_appended_part_is_named_and_mended_by_appending_again(scene, tmp_path):
