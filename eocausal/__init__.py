@@ -21,6 +21,7 @@ _HOME = {
     "chips_from_arrays": "eocausal.imagery.arrays",
     "chips_from_files": "eocausal.imagery.chip_files",
     "chips_from_tfrecord": "eocausal.imagery.tfrecord",
+    "tessera_to_geotiff": "eocausal.imagery.tessera",
     "CloudModel": "eocausal.imagery.cloud_model",
     "Quality": "eocausal.imagery.quality",
     "Radiometry": "eocausal.imagery.radiometry",
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
     from eocausal.imagery.scenes import Scenes as Scenes
     from eocausal.imagery.scenes import scenes as scenes
     from eocausal.imagery.store import open_chips as open_chips
+    from eocausal.imagery.tessera import tessera_to_geotiff as tessera_to_geotiff
     from eocausal.imagery.tfrecord import chips_from_tfrecord as chips_from_tfrecord
     from eocausal.inference.estimate import Estimate as Estimate
     from eocausal.inference.estimate import compare as compare

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from affine import Affine
 
 import eocausal as ec
 from eocausal.encoders.registry import get_encoder
 from eocausal.errors import EncoderError
 from tests.fake_chips import fake_chips
-from tests.scenes import units_on, write_scene
+from tests.scenes import NORTH, WEST, read_all, units_on, write_scene
 
 
 def encode(pixels, mask=None):
@@ -86,3 +87,33 @@ def test_the_annual_product_of_the_treatment_year_is_refused():
     found = ec.embed(chips, encoder="pixel_mean", device="cpu", progress=False)
     with pytest.raises(ec.errors.LeakError, match=r"2018-12-31 was taken on or after treatment"):
         ec.Design(units, outcome="y", treatment="took", features=found)
+
+
+def bottom_up(folder):
+    """Write the same scene north-up and bottom-up, as mirrors of AlphaEarth store it."""
+    stored = np.random.default_rng(0).integers(-100, 100, (3, 40, 50)).astype("int8")
+    north_up = write_scene(folder / "up.tif", stored, pixel=10.0, nodata=-128)
+    place = Affine(10, 0, WEST, 0, 10, NORTH - 400)
+    return stored, north_up, write_scene(folder / "down.tif", stored[:, ::-1], nodata=-128, transform=place)
+
+
+def test_a_bottom_up_file_gives_the_pixels_of_the_north_up_one(tmp_path):
+    _, north_up, south_up = bottom_up(tmp_path)
+    units = units_on([(10, 10), (21, 30)], pixel=10.0)
+    unit = ec.Radiometry("alphaearth_int8", convert_to="unit_vector")
+    one, other = (
+        read_all(ec.chips(units, file, size_m=40, pixel_unit=unit)).pixels["40m"]
+        for file in (north_up, south_up)
+    )
+    np.testing.assert_allclose(other, one, atol=1e-6)
+
+
+def test_vectors_are_decoded_before_they_are_interpolated(tmp_path):
+    stored, _, south_up = bottom_up(tmp_path)
+    # a bottom-up file is interpolated: half a pixel east, each pixel is the mean of two
+    units = units_on([(10, 10.5)], pixel=10.0)
+    unit = ec.Radiometry("alphaearth_int8", convert_to="unit_vector")
+    found = read_all(ec.chips(units, south_up, size_m=20, pixel_unit=unit)).pixels["20m"][0, 0]
+    decoded = np.sign(stored) * (stored.astype(float) / 127.5) ** 2
+    wanted = (decoded[:, 9:11, 9:11] + decoded[:, 9:11, 10:12]) / 2
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
