@@ -213,7 +213,8 @@ def read_units(
     image_key : str, optional
         Column that says which image shows the unit; units may share one. Default: the id.
     date : str, optional
-        Column with the date of treatment, ISO 8601; missing for units never treated.
+        Column with the date of treatment, ISO 8601; missing for units never treated. Of a time with a zone
+        the day is the one written there.
 
     Returns
     -------
@@ -360,6 +361,20 @@ def _refuse_duplicates(ids: Array, column: str) -> None:
         )
 
 
+def _as_written(times: pd.Series) -> pd.Series:
+    """Return times without their zones, so that the day is the one written and not that in Greenwich."""
+    if isinstance(times.dtype, pd.DatetimeTZDtype):
+        return pd.Series(times.dt.tz_localize(None))
+    if isinstance(times.dtype, pd.CategoricalDtype):
+        times = times.astype(times.cat.categories.dtype)
+    if times.dtype.kind == "M":
+        return times
+    text = times.astype(str).str.replace(
+        r"^(\d{4}-\d{2}-\d{2}[T ].*?)(Z|[+-]\d{2}(:?\d{2})?)$", r"\1", regex=True
+    )
+    return times.where(times.isna() | (text == times.astype(str)), text)
+
+
 def _as_dates(values: pd.Series, ids: Array, column: str) -> npt.NDArray[np.datetime64]:
     """Return dates as datetime64[D], NaT where missing; refuse what is not ISO 8601."""
     if pd.api.types.is_numeric_dtype(values):
@@ -367,7 +382,7 @@ def _as_dates(values: pd.Series, ids: Array, column: str) -> npt.NDArray[np.date
         text = f"Column {column!r} holds numbers, not dates: {values.head(3).tolist()}."
         raise UnitsError(explain(text, rule="dates are ISO 8601 text such as 2007-06-30", fix=fix))
     known = values.mask(values.isin(["", *MISSING_AMONG_NUMBERS])) if values.dtype.kind == "O" else values
-    parsed = pd.to_datetime(known, format="ISO8601", errors="coerce", utc=True)
+    parsed = pd.to_datetime(_as_written(known), format="ISO8601", errors="coerce", utc=True)
     bad = (parsed.isna() & known.notna()).to_numpy()
     if bad.any():
         sample = ", ".join(repr(value) for value in values[bad].head(3))

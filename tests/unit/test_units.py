@@ -131,6 +131,27 @@ def test_dates_are_days_and_may_be_missing_for_the_never_treated():
     assert units.notes == ("1 of 3 units have no 'start' (never treated).",)
 
 
+def test_the_day_of_a_time_is_the_one_written_whatever_its_zone():
+    """Half past eleven at night in Lima is the next day in Greenwich, and still the day that was written."""
+    times = [
+        "2007-06-30T23:30:00-05:00",
+        "2007-07-01T00:30:00+03",
+        "2007-07-01 00:30:00Z",
+        "2007-06-30",
+        None,
+    ]
+    frame = pd.DataFrame({"id": range(5), "key": range(5), "start": times})
+    expected = np.array(
+        ["2007-06-30", "2007-07-01", "2007-07-01", "2007-06-30", "NaT"], dtype="datetime64[D]"
+    )
+    read = ec.read_units(frame, id="id", image_key="key", date="start")
+    np.testing.assert_array_equal(read.dates, expected)
+    lima = pd.to_datetime(frame["start"][:1]).dt.tz_convert("America/Lima")
+    for column in (lima, lima.astype(object)):
+        read = ec.read_units(frame[:1].assign(start=column), id="id", image_key="key", date="start")
+        assert read.dates.tolist() == expected[:1].tolist()
+
+
 def test_units_without_coordinates_need_an_image_key():
     units = ec.read_units(villages().drop(columns=["lon", "lat"]), id="village", image_key="village")
     assert units.longitude is None
