@@ -210,4 +210,5 @@ _OPENERS: dict[str, Callable[[Path], PlaceTable]] = {
     ".csv": _open_csv,
     ".parquet": _open_parquet,
     ".geoparquet": _open_parquet,
+    ".gpq": _open_parquet,
 }

@@ -72,8 +72,8 @@ def embeddings_at(
     units : Units
         Units with coordinates. Those that share an image key share one row and must lie within a metre.
     table : path or DataFrame
-        A .csv, .parquet or .geoparquet file, or a table in memory, with points (columns of degrees, or geometry)
-        or polygons (geometry).
+        A .csv, .parquet, .geoparquet or .gpq file, or a table in memory, with points (columns of degrees, or
+        geometry) or polygons (geometry).
     columns : list of str or str, optional
         Columns of features, the prefix they share, or one column of lists; by default all numeric columns except
         coordinates, year and row numbers that pandas wrote, or the only column of lists.

@@ -131,7 +131,7 @@ FILES: dict[str, tuple[bytes, str, str]] = {
     "empty file": (b"", "a.csv", "not a CSV table"),
     "semicolons": (b"lon;lat;X_0\n34;1;2\n", "a.csv", r"Column 'lon' is not in"),
     "text further down": (b"lon,lat,X_0\n" + b"34,1,2\n" * 2000 + b"34.0151,1.0151,low\n", "a.csv", r"of a\.csv hold text[\s\S]*X_0"),
-    "another kind": (b"", "a.xlsx", r"not of a kind[\s\S]*\.csv, \.parquet, \.geoparquet"),
+    "another kind": (b"", "a.xlsx", r"not of a kind[\s\S]*\.csv, \.parquet, \.geoparquet, \.gpq"),
 }  # fmt: skip
 
 
