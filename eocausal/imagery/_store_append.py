@@ -167,8 +167,9 @@ def _refuse_other_pixels(chips: Chips, part: Path, per_shard: int, keys: Keys) -
     stored = StoredSource(parts, keys, np.asarray(pd.Index(parts[0].keys).get_indexer(pd.Index(keys))), {})
     other: list[object] = []
     with stored.reading() as read:
-        for number, batch in enumerate(chips.batches(size=64, keys=keys)):
-            there = np.arange(64 * number, 64 * number + len(batch))
+        # as many at once as lie in a shard, so that each is decoded about once
+        for number, batch in enumerate(chips.batches(size=per_shard, keys=keys)):
+            there = np.arange(per_shard * number, per_shard * number + len(batch))
             other += _other_keys(batch, read(there))
     if other:
         raise ImageryError(

@@ -95,7 +95,7 @@ def _known_places(chips: Chips, block: str) -> Mapping[str, npt.NDArray[Any]]:
                 f"Chips of block {block!r} have no place in the rasters' reference system.",
                 where=chips.keys[lost],
                 rule="a GeoTIFF has a reference system and a transform",
-                fix="leave out units that lie far outside: ec.chips(units.take(near), rasters, ...)",
+                fix="leave out units far outside, or without a chip: ec.chips(units.take(near), rasters, ...)",
             )
         )
     return found

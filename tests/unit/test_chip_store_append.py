@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import eocausal as ec
 from eocausal.errors import ImageryError
-from eocausal.imagery import _zarr_layout
+from eocausal.imagery import _store_append, _zarr_layout
 from tests.scenes import NORTH, WEST, numbered, read_all, units_on, write_scene
 
 pytest.importorskip("zarr")
@@ -178,6 +178,33 @@ def test_damage_of_an_appended_part_is_named_and_mended_by_appending_again(scene
         ImageryError, match=r"part00001/manifest\.json.* is damaged or gone[\s\S]*append=True\)"
     ):
         ec.open_chips(folder, both.units)
+
+
+def test_a_part_that_is_whole_but_not_named_yet_is_named_by_the_next_call(scene, tmp_path, monkeypatch):
+    first, both = cut_first(3, scene), cut_first(7, scene)
+    folder = first.write(tmp_path / "store", progress=False)
+    before = (folder / "manifest.json").read_bytes()
+    with monkeypatch.context() as dying:
+        dying.setattr(_store_append, "_list_parts", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            both.write(folder, append=True, progress=False)
+    assert (folder / "manifest.json").read_bytes() == before
+    assert read_all(ec.open_chips(folder, both.units)).status["300m"].tolist().count("missing") == 4
+    whole = states(folder / "part00001")
+    both.write(folder, append=True, progress=False)
+    assert states(folder / "part00001") == whole
+    assert_same(read_all(ec.open_chips(folder, both.units)), read_all(both))
+
+
+def test_a_part_of_which_only_the_folder_was_made_is_filled(scene, tmp_path):
+    first, both = cut_first(3, scene), cut_first(7, scene)
+    folder = first.write(tmp_path / "store", progress=False)
+    (folder / "part00001").mkdir()
+    assert len(ec.open_chips(folder, first.units)) == 3
+    # nothing to append: the folder is left as it is
+    first.write(folder, append=True, progress=False)
+    both.write(folder, append=True, progress=False)
+    assert_same(read_all(ec.open_chips(folder, both.units)), read_all(both))
 
 
 def test_a_store_whose_manifest_is_lost_keeps_its_parts_when_it_is_mended(scene, tmp_path):
