@@ -158,9 +158,7 @@ class _Shapes:
         import shapely
 
         self.match, self.name = match, table.name
-        # a WKB column without a word on its system is of degrees, as the products that have one say
-        system = _system(table)
-        self.to_degrees = pyproj.Transformer.from_crs(system, "EPSG:4326", always_xy=True)
+        self.to_degrees = pyproj.Transformer.from_crs(_system(table), "EPSG:4326", always_xy=True)
         x, y = self.to_degrees.transform(match.longitude, match.latitude, direction="INVERSE")
         self.tree = shapely.STRtree(shapely.points(x, y))
         self.kind: str | None = None
@@ -200,18 +198,16 @@ class _Shapes:
 
 
 def _system(table: PlaceTable) -> Any:
+    """Return the system of the geometry; WKB in a file that cannot say it is of degrees, as in Major TOM."""
     import pyproj
 
-    if table.crs is None:
-        if table.origin["source"] == "DataFrame":
-            text = "The geometry of the table has no reference system (CRS)."
-            raise EmbeddingsError(explain(text, fix='frame = frame.set_crs("EPSG:4326")'))
-        return "OGC:CRS84"
     try:
-        return pyproj.CRS.from_user_input(table.crs)
+        return pyproj.CRS.from_user_input("OGC:CRS84" if table.crs is None else table.crs)
     except pyproj.exceptions.CRSError as cause:
-        text = f"The reference system of the geometry of {table.name} is not known."
-        raise EmbeddingsError(explain(text, rule=str(cause)[:200])) from cause
+        text = f"The geometry of {table.name} has no reference system that is known."
+        raise EmbeddingsError(
+            explain(text, rule=str(cause)[:200], fix='frame = frame.set_crs("EPSG:4326")')
+        ) from cause
 
 
 def _geometry(column: pd.Series, name: str) -> npt.NDArray[Any]:

@@ -30,6 +30,7 @@ Parts = Callable[[list[str], int, "Rows | None"], Iterator[tuple[int, pd.DataFra
 
 # Names under which pandas writes row numbers: no features, whatever numbers they are.
 _ROW_NUMBERS = re.compile(r"__index_level_\d+__|Unnamed: \d+")
+_UNKNOWN = "unknown"
 # So many rows of a CSV tell which columns are numbers.
 _GLANCE = 1000
 
@@ -39,7 +40,7 @@ class PlaceTable:
     """A table of places, not yet read.
 
     ``kinds`` tells of each column whether it holds a ``number``, a ``list`` of numbers, ``geometry`` or something
-    ``other``; ``crs`` is the reference system of the geometry, where the table says it.
+    ``other``; ``crs`` is the reference system of the geometry, None where the table has no way to say it.
     """
 
     name: str
@@ -77,16 +78,17 @@ def open_places(source: object) -> PlaceTable:
 
 
 def _from_frame(frame: pd.DataFrame) -> PlaceTable:
-    shapes = getattr(frame, "_geometry_column_name", None)
-    repeated = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+    plain = pd.DataFrame(frame).set_axis([str(name) for name in frame.columns], axis=1)
+    repeated = sorted(set(plain.columns[plain.columns.duplicated()]))
     if repeated:
         fix = "frame = frame.loc[:, ~frame.columns.duplicated()]"
         raise EmbeddingsError(explain("Column names appear more than once.", where=repeated, fix=fix))
-    kinds = {str(name): _kind_of(frame[name]) for name in frame.columns}
+    kinds = {name: _kind_of(plain[name]) for name in plain.columns}
+    shapes, crs = getattr(frame, "_geometry_column_name", None), None
     if shapes in frame.columns:
+        kinds = {name: "other" if kind == "geometry" else kind for name, kind in kinds.items()}
         kinds[str(shapes)] = "geometry"
-    crs = getattr(frame, "crs", None) if shapes in frame.columns else None
-    plain = pd.DataFrame(frame)
+        crs = _UNKNOWN if frame.crs is None else frame.crs
     return PlaceTable("the table", {"source": "DataFrame"}, kinds, partial(_frame_parts, plain), crs)
 
 
@@ -167,7 +169,7 @@ def _geo_column(file: Path, metadata: bytes) -> tuple[str, Any]:
         fix = f"pass the table instead: geopandas.read_parquet({file.name!r})"
         text = f"Geometry of {file.name!r} is encoded as {encoding}."
         raise EmbeddingsError(explain(text, rule="WKB can be read in parts", fix=fix))
-    return shapes, "unknown" if crs is None else crs
+    return shapes, _UNKNOWN if crs is None else crs
 
 
 def _arrow_kind(field: pyarrow.Field) -> str:

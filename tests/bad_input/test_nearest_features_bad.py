@@ -87,7 +87,7 @@ CASES: dict[str, Case] = {
     "lines": (shapes(LineString([(34, 1), (35, 2)])), {}, "neither all points nor all polygons"),
     "crossed polygon": (shapes(TILE, BOW), {}, r"is invalid[\s\S]*1 \(1\)[\s\S]*make_valid"),
     "missing polygon": (shapes(TILE, None), {}, r"missing or empty[\s\S]*1 \(1\)"),
-    "no reference system": (shapes(TILE, crs=None), {}, r"no reference system[\s\S]*set_crs"),
+    "no reference system": (shapes(TILE, crs=None), {}, r"no reference system that is known[\s\S]*set_crs"),
     "lists and numbers": (lambda: tiles().assign(cloud=[1.0, 2.0]), {}, r"numbers \(cloud\) and of lists \(embeddings\)[\s\S]*columns='embeddings'"),
     "empty": (lambda: grid().head(0), {}, "the table has no rows"),
     "columns twice": (lambda: pd.concat([grid(), grid()[["X_0"]]], axis=1), {}, r"names appear more than once[\s\S]*X_0"),

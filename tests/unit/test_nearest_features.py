@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from shapely.geometry import Point
+from shapely.geometry import Point, box
 
 import eocausal as ec
 from eocausal import _nearest_places, nearest_features
@@ -215,3 +215,20 @@ def test_written_and_read_again(tmp_path):
     again = ec.read_embeddings(found.write(tmp_path / "f.parquet"), key="village")
     assert again.recipe == found.recipe
     assert again.date == "2019-12-31"
+
+
+def test_numbers_may_be_names_of_columns_and_days_tell_the_year(tmp_path):
+    table = grid().rename(columns={"X_0": 0, "X_1": 1})
+    assert ec.embeddings_at(units_at([34.015], [1.005]), table).columns == ("0", "1")
+    # as Clay stores its vectors: days, lists, a row number of pandas, and another ending
+    days = [pd.Timestamp(day).date() for day in ("2017-05-19", "2018-07-03")]
+    clay = gpd.GeoDataFrame(
+        {"date": days, "embeddings": [[1.0, 2.0], [3.0, 4.0]]},
+        geometry=[box(34, 1, 34.1, 1.1)] * 2, crs="OGC:CRS84", index=[0, 822],
+    )  # fmt: skip
+    clay.to_parquet(tmp_path / "32VLM_v01.gpq", index=True)
+    found = ec.embeddings_at(
+        units_at([34.01], [1.01]), tmp_path / "32VLM_v01.gpq", year=2018, year_column="date"
+    )
+    assert found.values.tolist() == [[3, 4]]
+    assert found.date == "2018-12-31"
