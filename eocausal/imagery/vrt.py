@@ -42,7 +42,7 @@ _ALLOWED: dict[str, tuple[str, ...]] = {
     "SourceProperties": ("RasterXSize", "RasterYSize", "DataType", "BlockXSize", "BlockYSize"),
     "SrcRect": _PLACE,
     "DstRect": _PLACE,
-    **dict.fromkeys(("NODATA", "UseMaskBand", "ScaleOffset", "ScaleRatio", "ColorTableComponent"), ()),
+    **dict.fromkeys(("NODATA", "UseMaskBand", "ScaleOffset", "ScaleRatio", "LUT", "ColorTableComponent"), ()),
 }
 # A mosaic needs five; GDAL reads some elements by calling itself, as deep as the file says.
 _DEEPEST = 16
