@@ -91,6 +91,26 @@ def test_files_that_are_something_else_are_not_opened(folder, tmp_path):
         chips_from_files(plain_units(1, 2), folder)
 
 
+def test_a_scene_among_chips_is_not_read_whole(folder):
+    import rasterio
+
+    shape = {"width": 20_000, "height": 20_000, "count": 1, "dtype": "uint8"}
+    place = rasterio.Affine(30, 0, 0, 0, -30, 0)
+    with rasterio.open(
+        folder / "2.tif", "w", driver="GTiff", tiled=True, sparse_ok=True, transform=place, **shape
+    ):
+        pass
+    assert (folder / "2.tif").stat().st_size < 2**20
+    with pytest.raises(ImageryError, match=r"'2\.tif' has 20,000 x 20,000 pixels: 1\.5 GiB[\s\S]*ec\.chips"):
+        chips_from_files(plain_units(1, 2), folder)
+
+
+def test_complex_numbers_are_no_pixels(folder):
+    write_scene(folder / "2.tif", numbered(2, 6, 6).astype("complex64"))
+    with pytest.raises(ImageryError, match=r"'2\.tif' has no bands of real numbers"):
+        chips_from_files(plain_units(1, 2), folder)
+
+
 @pytest.mark.parametrize("tag", ["[", '["a", "b", "c"]', "[]", "{}", "[1, 2]"])
 def test_a_tag_of_frames_that_lies_is_refused(folder, tag):
     import rasterio

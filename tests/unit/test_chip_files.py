@@ -126,6 +126,32 @@ def test_what_a_file_says_is_not_valid_is_not(tmp_path):
     assert batch.pixels["6px"][0, 0, 0, 2, 2] == 36 + 14
 
 
+def test_alpha_is_validity_and_no_band(tmp_path):
+    image = np.full((4, 6, 6), 50, dtype="uint8")
+    image[3] = 255
+    image[3, :, :2] = 0
+    folder = write_flat(tmp_path / "rgba", ["1.tif"], pixels=image, photometric="RGB", alpha="yes")
+    chips = chips_from_files(plain_units([1]), folder)
+    assert chips.bands == ("band1", "band2", "band3")
+    assert read_all(chips).mask["6px"][0, 0].sum(axis=0).tolist() == [0, 0, 6, 6, 6, 6]
+
+
+def test_files_without_a_place_are_chips_without_a_place(tmp_path):
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    shape = {"width": 3, "height": 3, "count": 1, "dtype": "uint8"}
+    with (
+        pytest.warns(rasterio.errors.NotGeoreferencedWarning),
+        rasterio.open(folder / "u0.tif", "w", driver="GTiff", **shape) as out,
+    ):
+        out.write(np.full((1, 3, 3), 4, dtype="uint8"))
+    chips = chips_from_files(units_on([(3.0, 3.0), (9.0, 3.0)]), folder)
+    assert read_all(chips).pixels["3px"][0].max() == 4
+    assert "crs" not in chips.table()
+    with pytest.raises(ec.errors.ImageryError, match="do not say where they are"):
+        chips.export(tmp_path / "out")
+
+
 def test_pixels_are_typed_and_converted_as_those_cut_from_scenes(tmp_path):
     image = np.full((2, 6, 6), 2000, dtype="uint16")
     folder = write_flat(tmp_path / "typed", ["1.tif"], pixels=image)
