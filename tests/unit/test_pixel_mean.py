@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import get_args
+
 import numpy as np
 import pandas as pd
 import pytest
 from affine import Affine
 
 import eocausal as ec
-from eocausal.encoders.registry import get_encoder
+from eocausal.encoders.registry import encoder_names, get_encoder
 from eocausal.errors import EncoderError
+from eocausal.pipeline import _encoder
+from eocausal.specs.models import EncoderSpec, PixelMeanSpec
 from tests.fake_chips import fake_chips
 from tests.scenes import NORTH, WEST, read_all, units_on, write_scene
 
@@ -117,3 +122,10 @@ def test_vectors_are_decoded_before_they_are_interpolated(tmp_path):
     decoded = np.sign(stored) * (stored.astype(float) / 127.5) ** 2
     wanted = (decoded[:, 9:11, 9:11] + decoded[:, 9:11, 10:12]) / 2
     np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_every_encoder_can_be_named_in_a_specification():
+    kinds = get_args(get_args(EncoderSpec)[0])
+    assert {get_args(kind.model_fields["name"].annotation)[0] for kind in kinds} == set(encoder_names())
+    spec = SimpleNamespace(encoder=PixelMeanSpec(name="pixel_mean"))
+    assert _encoder(spec) == ec.PixelMean()
