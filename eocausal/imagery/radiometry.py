@@ -18,6 +18,7 @@ from eocausal._checks import one_of
 from eocausal.errors import ImageryError, explain
 
 __all__ = [
+    "BY_SCENE",
     "CURVES",
     "PIXEL_UNITS",
     "PixelUnit",
@@ -30,6 +31,9 @@ __all__ = [
 
 Floats = npt.NDArray[Any]
 Range = tuple[float, float]
+
+BY_SCENE = "scene"
+"""The word for an offset that each scene tells of itself."""
 
 # Percentiles are taken of so many pixels at most, evenly spaced: their place does not need more.
 _LARGEST_SAMPLE = 1_000_000
@@ -158,10 +162,11 @@ class Radiometry:
         ``unit_vector`` or ``dn``.
     convert_to : str, optional
         Unit that pixels are handed out in, by the published formula; default as they are.
-    offset_applied : bool, optional
+    offset_applied : bool or "scene", optional
         Sentinel-2 only, and needed to convert: True when there is nothing to subtract (processing baselines
         before 04.00, and catalogues that harmonise), False when pixels still carry the 1,000 that
-        products have had since baseline 04.00 (25 January 2022).
+        products have had since baseline 04.00 (25 January 2022). ``"scene"``: as each scene says, for scenes
+        that do, as those of ``stac_scenes``.
 
     Raises
     ------
@@ -178,7 +183,7 @@ class Radiometry:
     unit: str
     _: KW_ONLY
     convert_to: str | None = None
-    offset_applied: bool | None = None
+    offset_applied: bool | str | None = None
 
     def __post_init__(self) -> None:
         find_unit(self.unit)
@@ -193,13 +198,23 @@ class Radiometry:
 
     @property
     def subtracted(self) -> float:
-        """What is added to a stored pixel before it is scaled: the offset in the source's own numbers."""
+        """What is added to a stored pixel before it is scaled: the offset in the source's own numbers.
+
+        NaN where each scene has its own.
+        """
+        if self.offset_applied == BY_SCENE:
+            return float("nan")
         return PIXEL_UNITS[self.unit].shift if self.offset_applied is False else 0.0
 
     def convert(self, pixels: Floats) -> Floats:
         """Return the pixels in the unit asked for; the same array when there is nothing to convert."""
         if self.given_out == self.unit:
             return pixels
+        if isinstance(self.offset_applied, str):
+            rule = "scenes tell by themselves, as those of stac_scenes do; other pixels do not"
+            fix = "offset_applied=True or offset_applied=False"
+            text = f"offset_applied={BY_SCENE!r}, but these pixels are of no scene."
+            raise ImageryError(explain(text, rule=rule, fix=fix))
         return to_unit(pixels, self.unit, self.given_out, offset_applied=self.offset_applied)
 
     def recipe(self) -> dict[str, Any]:
@@ -260,7 +275,7 @@ def to_unit(pixels: Floats, source: str, target: str, *, offset_applied: bool | 
     return converted
 
 
-def check_range(pixels: Floats, unit: str, name: str, *, offset_applied: bool | None = None) -> None:
+def check_range(pixels: Floats, unit: str, name: str, *, offset_applied: bool | str | None = None) -> None:
     """Refuse pixels whose 1st to 99th percentile does not fit their declared unit.
 
     Parameters
@@ -328,7 +343,7 @@ def _percentiles(pixels: Floats) -> Range | None:
     return first, last
 
 
-def _ranges(unit: PixelUnit, offset_applied: bool | None) -> tuple[Range, Range]:
+def _ranges(unit: PixelUnit, offset_applied: bool | str | None) -> tuple[Range, Range]:
     """Return the plausible ranges in the numbers as stored: an offset that is still in moves them."""
     infinite = (-np.inf, np.inf)
     moved = -unit.shift if offset_applied is False else 0.0
@@ -336,24 +351,25 @@ def _ranges(unit: PixelUnit, offset_applied: bool | None) -> tuple[Range, Range]
     return (first[0] + moved, first[1] + moved), (last[0] + moved, last[1] + moved)
 
 
-def _fits(ends: Range, unit: PixelUnit, offset_applied: bool | None) -> bool:
+def _fits(ends: Range, unit: PixelUnit, offset_applied: bool | str | None) -> bool:
     return all(
         low <= end <= high for end, (low, high) in zip(ends, _ranges(unit, offset_applied), strict=True)
     )
 
 
-def _check_offset(unit: str, offset_applied: bool | None) -> None:
+def _check_offset(unit: str, offset_applied: bool | str | None) -> None:
     if offset_applied is None:
         return
-    if not isinstance(offset_applied, bool):
-        raise ImageryError(explain(f"offset_applied={offset_applied!r} is not True, False or None."))
+    if not isinstance(offset_applied, bool) and offset_applied != BY_SCENE:
+        text = f"offset_applied={offset_applied!r} is not True, False or None, nor {BY_SCENE!r}."
+        raise ImageryError(explain(text))
     if not PIXEL_UNITS[unit].shift:
         with_offset = [one.name for one in PIXEL_UNITS.values() if one.shift]
         text = f"offset_applied={offset_applied} is given, but {unit!r} has no offset that may be applied already."
         raise ImageryError(explain(text, rule=f"only {', '.join(with_offset)} have one", fix="Leave it out."))
 
 
-def _check_convertible(source: str, target: str, offset_applied: bool | None) -> None:
+def _check_convertible(source: str, target: str, offset_applied: bool | str | None) -> None:
     start, end = PIXEL_UNITS[source], find_unit(target, argument="convert_to")
     if source == target:
         return

@@ -16,7 +16,7 @@ from eocausal.errors import ImageryError, explain
 from eocausal.imagery.files import Rasters, raster_files
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
-from eocausal.imagery.screening import as_radiometry
+from eocausal.imagery.screening import as_radiometry, check_offsets
 from eocausal.imagery.sources import read_tags, read_tile
 from eocausal.imagery.tiles import Tile, band_names, check_together
 
@@ -61,6 +61,9 @@ class Scenes:
     tiles: tuple[Tile, ...]
     pixel_unit: Radiometry | None = None
     quality: Quality | None = None
+
+    def __post_init__(self) -> None:
+        check_offsets(self.tiles, self.pixel_unit)
 
     def __len__(self) -> int:
         return len(self.tiles)

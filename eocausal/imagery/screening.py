@@ -18,10 +18,19 @@ from eocausal._checks import did_you_mean
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import ChipBatch, ChipSource, Pixels, Rows, judge
 from eocausal.imagery.quality import Quality
-from eocausal.imagery.radiometry import PIXEL_UNITS, Radiometry, check_range
+from eocausal.imagery.radiometry import BY_SCENE, PIXEL_UNITS, Radiometry, check_range
 from eocausal.imagery.tiles import Tile, Window, choose_bands
 
-__all__ = ["Screen", "ScreenedSource", "as_radiometry", "bands_to_read", "screened", "thinned"]
+__all__ = [
+    "Screen",
+    "ScreenedSource",
+    "as_radiometry",
+    "bands_to_read",
+    "check_offsets",
+    "said_of",
+    "screened",
+    "thinned",
+]
 
 # The declared unit is checked on so many chips, evenly spread, and so many values of each.
 SAMPLE_CHIPS = 32
@@ -78,9 +87,39 @@ class Screen:
 
 def said_of(radiometry: Radiometry, tile: Tile) -> Radiometry:
     """Return what was declared, with the tile's own word on the offset where the declaration leaves it open."""
-    if tile.offset_applied is None or not PIXEL_UNITS[radiometry.unit].shift:
+    if not PIXEL_UNITS[radiometry.unit].shift or isinstance(radiometry.offset_applied, bool):
         return radiometry
+    if tile.offset_applied is None and radiometry.offset_applied == BY_SCENE:
+        raise ImageryError(_untold([tile]))
     return replace(radiometry, offset_applied=tile.offset_applied)
+
+
+def check_offsets(tiles: Sequence[Tile], radiometry: Radiometry | None) -> None:
+    """Raise ImageryError where scenes do not tell of the offset they are to tell of, or differ in it.
+
+    Stored numbers of scenes with the offset and of scenes without it are 1,000 apart: they are comparable
+    only once they are converted.
+    """
+    if radiometry is None or not PIXEL_UNITS[radiometry.unit].shift:
+        return
+    if isinstance(radiometry.offset_applied, bool):
+        return
+    untold = [tile for tile in tiles if tile.offset_applied is None]
+    if radiometry.offset_applied == BY_SCENE and untold:
+        raise ImageryError(_untold(untold))
+    if radiometry.given_out == radiometry.unit and len({tile.offset_applied for tile in tiles}) > 1:
+        with_offset = [tile.name for tile in tiles if tile.offset_applied is False]
+        rule = "numbers as stored are comparable only between scenes that are alike in this"
+        fix = f'Radiometry("{radiometry.unit}", convert_to="reflectance", offset_applied="{BY_SCENE}")'
+        text = "Some scenes still carry the offset of 1,000 in their pixels and others do not."
+        raise ImageryError(explain(text, where=with_offset, rule=rule, fix=fix))
+
+
+def _untold(tiles: Sequence[Tile]) -> str:
+    text = "Scenes do not say whether the offset of -1000 was applied to their pixels."
+    rule = "scenes of a catalogue say by their processing baseline and what it notes of the offset"
+    fix = "offset_applied=True or offset_applied=False, for all scenes"
+    return explain(text, where=[tile.name for tile in tiles], rule=rule, fix=fix)
 
 
 def thinned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -106,7 +145,7 @@ class ScreenedSource:
         with self.inner.reading() as read:
             yield lambda rows: self._finish(read(rows), check=not checked)
 
-    def reading_order(self) -> Rows:
+    def reading_order(self) -> npt.NDArray[np.integer[Any]]:
         """Return the order of the source itself."""
         return self.inner.reading_order()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from affine import Affine
 
 import eocausal as ec
 from eocausal.errors import ImageryError
+from eocausal.imagery.screening import said_of
+from eocausal.imagery.sources import read_tile
 from tests.scenes import read_all, units_lonlat, units_on, write_scene
 
 CLEAR, CLOUD, FILL = 21_824, 22_280, 1
@@ -260,3 +263,37 @@ def test_a_single_band_of_flags_leaves_nothing_to_hand_out(tmp_path: Path) -> No
         assert scene.count == 1
     with pytest.raises(ImageryError, match="'band1' is the quality band"):
         ec.chips(units_on([(30, 30)]), file, size_px=4, quality=ec.Quality(1, scheme="landsat_qa_pixel"))
+
+
+def test_each_scene_tells_of_its_own_offset(tmp_path) -> None:
+    written = np.full((1, 40, 40), 4000, "uint16")
+    tiles = [
+        replace(
+            read_tile(write_scene(tmp_path / f"{day}.tif", written)),
+            date=np.datetime64(day),
+            offset_applied=told,
+        )
+        for day, told in (("2021-05-01", True), ("2022-05-01", False))
+    ]
+    unit = ec.Radiometry("s2_l2a_dn", convert_to="reflectance", offset_applied="scene")
+    scenes = ec.Scenes(tuple(tiles), unit)
+    cut = ec.chips(units_on([(20, 20)]), scenes, size_px=4, frames=ec.Frames("each"))
+    assert read_all(cut).pixels["4px"][0, :, 0, 0, 0].tolist() == pytest.approx([0.4, 0.3])
+    with pytest.raises(
+        ImageryError, match=r"do not say[\s\S]*1 \(2021-05-01\.tif\)[\s\S]*offset_applied=True or"
+    ):
+        ec.Scenes((replace(tiles[0], offset_applied=None), tiles[1]), unit)
+    with pytest.raises(
+        ImageryError, match=r"Some scenes still carry[\s\S]*2022-05-01\.tif[\s\S]*convert_to="
+    ):
+        ec.Scenes(tuple(tiles), ec.Radiometry("s2_l2a_dn"))
+    # what the user says outright goes before what the scenes say
+    told = ec.Radiometry("s2_l2a_dn", convert_to="reflectance", offset_applied=True)
+    assert said_of(told, tiles[1]).offset_applied is True
+
+
+def test_an_offset_by_scene_is_refused_where_there_are_no_scenes() -> None:
+    unit = ec.Radiometry("s2_l2a_dn", convert_to="reflectance", offset_applied="scene")
+    assert np.isnan(unit.subtracted)
+    with pytest.raises(ImageryError, match=r"these pixels are of no scene[\s\S]*offset_applied=True or"):
+        unit.convert(np.ones((1, 2, 2), "float32"))
