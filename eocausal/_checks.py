@@ -41,6 +41,14 @@ def one_of(value: str, allowed: Sequence[str], *, argument: str, error: type[Eoc
     return value
 
 
+def require_units(units: object, *, error: type[EocausalError]) -> None:
+    """Raise ``error`` unless units are read and checked; tables and paths are not."""
+    if not hasattr(units, "image_keys"):
+        fix = 'units = ec.read_units(table, id="village", lon="lon", lat="lat")'
+        text = f"units is a {type(units).__name__}, not units as read_units gives them."
+        raise error(explain(text, fix=fix))
+
+
 def whole_number(value: object, *, argument: str, error: type[EocausalError], least: int = 0) -> int:
     """Return a whole number, NumPy's kinds included, that is at least ``least``; else raise ``error``.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import numbers
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal._checks import did_you_mean
+from eocausal._checks import did_you_mean, require_one_kind, require_units
 from eocausal._io import hash_file
 from eocausal._provenance import hash_arrays
 from eocausal._tables import missing_file
@@ -160,7 +162,9 @@ def chips_from_arrays(
     >>> ec.chips_from_arrays(units, pictures, keys=["b", "a"])
     Chips(2 keys, 8px, 3 bands, arrays)
     """
+    require_units(units, error=ImageryError)
     check_date(date)
+    _check_nodata(nodata)
     radiometry = as_radiometry(pixel_unit)
     file = Path(array) if isinstance(array, (str, Path)) else None
     if file is not None:
@@ -228,6 +232,8 @@ def _chip_keys(units: Units, array: npt.NDArray[Any], keys: npt.ArrayLike | str 
     if found.shape != (len(array),):
         text = f"There are {len(array)} chips, but keys have shape {found.shape}."
         raise ImageryError(explain(text, rule="one key per chip"))
+    fix = "keys = np.asarray(keys).astype(str)"
+    require_one_kind(found, what="keys", error=ImageryError, fix=fix)
     values, counts = np.unique(found, return_counts=True)
     if (counts > 1).any():
         text = "Keys of chips appear more than once."
@@ -267,10 +273,16 @@ def _band_names(bands: Sequence[str] | None, count: int) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _positive(size_m: float) -> float:
-    if isinstance(size_m, bool) or not isinstance(size_m, (int, float)) or not 0 < size_m < math.inf:
+def _check_nodata(nodata: object) -> None:
+    if nodata is not None and (isinstance(nodata, bool) or not isinstance(nodata, numbers.Real)):
+        raise ImageryError(explain(f"nodata={nodata!r} is not a number, so no pixel could equal it."))
+
+
+def _positive(size_m: object) -> float:
+    metres = float(size_m) if isinstance(size_m, numbers.Real) and not isinstance(size_m, bool) else math.nan
+    if not 0 < metres < math.inf:
         raise ImageryError(explain(f"size_m={size_m!r} is not a size.", rule="positive metres"))
-    return float(size_m)
+    return metres
 
 
 def _from_npz(file: Path, keys: object, key_name: str) -> tuple[npt.NDArray[Any], Any]:
@@ -278,7 +290,7 @@ def _from_npz(file: Path, keys: object, key_name: str) -> tuple[npt.NDArray[Any]
     if file.suffix.lower() != ".npz":
         fix = "np.savez_compressed('chips.npz', image_key=keys, chips=pixels)"
         raise ImageryError(explain(f"File {file.name!r} is not an .npz file.", fix=fix))
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ImageryError(missing_file(file))
     _check_npz(file)
     with np.load(file, allow_pickle=False) as content:

@@ -243,6 +243,9 @@ ARRAYS: dict[str, tuple[Callable[[Path], object], dict[str, object], list[str]]]
     "float keys": (lambda f: PIXELS, {"keys": [1.0, 2.0, 3.0]}, ["'cell' is whole numbers", "float64", "astype(np.int64)"]),
     "no match": (lambda f: PIXELS, {"keys": [7, 8, 9]}, ["No chip has a key of the units", "units have 1, 2", "chips have 7, 8, 9"]),
     "band names": (lambda f: PIXELS, {"bands": ["red"]}, ["bands=['red']", "2 bands"]),
+    "keys that are missing": (lambda f: PIXELS, {"keys": [1, None, 3]}, ["keys holds", "NoneType", "all numbers or all text"]),
+    "nodata as text": (lambda f: PIXELS, {"nodata": "0"}, ["nodata='0' is not a number"]),
+    "a name too long": (lambda f: f / ("x" * 300 + ".npz"), {}, ["No file can have this name", "255 characters"]),
     "size": (lambda f: PIXELS, {"size_m": -1}, ["size_m=-1 is not a size"]),
     "date": (lambda f: PIXELS, {"date": "2007"}, ["date='2007' is not a date"]),
     "not there": (lambda f: f / "chips.npz", {}, ["chips.npz' is not there"]),
@@ -253,6 +256,12 @@ ARRAYS: dict[str, tuple[Callable[[Path], object], dict[str, object], list[str]]]
     "no such key array": (lambda f: npz(f, chips=PIXELS, cells=[1, 2, 3]), {"keys": "cell"}, ["no array 'cell'", "Did you mean 'cells'"]),
     "several arrays": (lambda f: npz(f, a=PIXELS, b=PIXELS, cell=[1, 2, 3]), {"keys": "cell"}, ["2 arrays that could be the chips", "2 (a, b)", 'np.load('] ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("units", [pd.DataFrame({"id": [1]}), "units.csv", None])
+def test_units_that_were_not_read_are_refused(units):
+    with pytest.raises(ImageryError, match=r"units is a (DataFrame|str|NoneType)(.|\n)*ec.read_units"):
+        ec.chips_from_arrays(units, PIXELS)
 
 
 @pytest.mark.parametrize("name", ARRAYS)
