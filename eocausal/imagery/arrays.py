@@ -279,7 +279,7 @@ def _check_nodata(nodata: object) -> None:
 
 
 def _positive(size_m: object) -> float:
-    metres = float(size_m) if isinstance(size_m, numbers.Real) and not isinstance(size_m, bool) else math.nan
+    metres = float(size_m) if not isinstance(size_m, bool) and isinstance(size_m, numbers.Real) else math.nan
     if not 0 < metres < math.inf:
         raise ImageryError(explain(f"size_m={size_m!r} is not a size.", rule="positive metres"))
     return metres
