@@ -112,7 +112,7 @@ def limit(file: Path, spots: np.ndarray, side_px: int) -> int:
 def ours(file: Path, units: ec.Units) -> int:
     """Cut all chips in the reading order, planning included."""
     chips = ec.chips(units, file, size_px=list(SIDES_PX))
-    return sum(len(batch) for batch in chips.batches(keys=chips.reading_order()))
+    return sum(len(batch) for batch in chips.batches(order="reading"))
 
 
 def compare(file: Path, units: ec.Units, spots: np.ndarray) -> int:
@@ -200,12 +200,10 @@ def peak_mib() -> int:
 
 def iterate(file: Path, side_px: int, count: int) -> None:
     """Cut a small chip around each of so many units and print peak memory: with units and plan, and at the end."""
-    units, _ = clustered_units(count, side_px)
-    chips = ec.chips(units, file, size_px=8)
-    order = chips.reading_order()
+    chips = ec.chips(clustered_units(count, side_px)[0], file, size_px=8)
     planned = peak_mib()
     with tqdm(total=count, unit="chip", disable=None) as bar:
-        for batch in chips.batches(size=512, keys=order):
+        for batch in chips.batches(size=512, order="reading"):
             bar.update(len(batch))
     print(planned, peak_mib())
 

@@ -28,6 +28,7 @@ _HOME = {
     "Frames": "eocausal.imagery.frames",
     "Scenes": "eocausal.imagery.scenes",
     "scenes": "eocausal.imagery.scenes",
+    "cube_scenes": "eocausal.imagery.cubes",
     "open_chips": "eocausal.imagery.store",
     "average_draws": "eocausal.imagery.draw_average",
     "displace": "eocausal.imagery.displacement",
@@ -95,11 +96,12 @@ if TYPE_CHECKING:
     from eocausal.imagery.chip_files import chips_from_files as chips_from_files
     from eocausal.imagery.chips import Chips as Chips
     from eocausal.imagery.cloud_model import CloudModel as CloudModel
+    from eocausal.imagery.cubes import cube_scenes as cube_scenes
     from eocausal.imagery.cut import chips as chips
     from eocausal.imagery.displacement import displace as displace
     from eocausal.imagery.draw_average import average_draws as average_draws
-    from eocausal.imagery.quality import Quality as Quality
     from eocausal.imagery.frames import Frames as Frames
+    from eocausal.imagery.quality import Quality as Quality
     from eocausal.imagery.radiometry import Radiometry as Radiometry
     from eocausal.imagery.scenes import Scenes as Scenes
     from eocausal.imagery.scenes import scenes as scenes

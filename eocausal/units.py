@@ -312,7 +312,9 @@ def _check_names(table: pd.DataFrame, asked: list[str]) -> None:
 
 def _as_keys(values: pd.Series, column: str) -> Array:
     """Return ids or image keys as whole numbers or text, or raise UnitsError."""
-    blank = values.isna() | values.astype(str).str.strip().eq("")
+    blank = values.isna()
+    if not pd.api.types.is_numeric_dtype(values):  # numbers are never blank, and a million texts are not small
+        blank |= values.astype(str).str.strip().eq("")
     if blank.any():
         is_float = pd.api.types.is_float_dtype(values)
         turned = " (a missing value also turns whole numbers into floats)" if is_float else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -274,12 +273,13 @@ def _band_names(bands: Sequence[str] | None, count: int) -> tuple[str, ...]:
 
 
 def _check_nodata(nodata: object) -> None:
-    if nodata is not None and (isinstance(nodata, bool) or not isinstance(nodata, numbers.Real)):
+    if nodata is not None and (isinstance(nodata, bool) or not isinstance(nodata, (int, float, np.number))):
         raise ImageryError(explain(f"nodata={nodata!r} is not a number, so no pixel could equal it."))
 
 
 def _positive(size_m: object) -> float:
-    metres = float(size_m) if not isinstance(size_m, bool) and isinstance(size_m, numbers.Real) else math.nan
+    known = isinstance(size_m, (int, float, np.integer, np.floating)) and not isinstance(size_m, bool)
+    metres = float(size_m) if known and isinstance(size_m, (int, float, np.number)) else math.nan
     if not 0 < metres < math.inf:
         raise ImageryError(explain(f"size_m={size_m!r} is not a size.", rule="positive metres"))
     return metres

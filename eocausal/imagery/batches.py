@@ -13,7 +13,7 @@ import numpy.typing as npt
 Keys = npt.NDArray[Any]
 Pixels = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-Rows = npt.NDArray[np.intp]
+Rows = npt.NDArray[np.integer[Any]]
 
 # What became of a chip.
 STATUSES = ("ok", "partial", "outside", "nodata", "cloudy", "missing")

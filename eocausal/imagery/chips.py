@@ -77,7 +77,9 @@ class Chips:
         blocks, bands = " ".join(self.blocks), len(self.bands)
         return f"Chips({len(self)} keys, {blocks}, {bands} band{'s' if bands > 1 else ''}, {self.source.label()})"
 
-    def batches(self, *, size: int = 64, keys: npt.ArrayLike | None = None) -> Iterator[ChipBatch]:
+    def batches(
+        self, *, size: int = 64, keys: npt.ArrayLike | None = None, order: str = "keys"
+    ) -> Iterator[ChipBatch]:
         """Read chips in batches.
 
         Parameters
@@ -85,8 +87,10 @@ class Chips:
         size : int
             Chips in a batch; the last may be smaller.
         keys : array_like, optional
-            Image keys to read, in this order; default all, in the order of ``self.keys``. To read many chips
-            of large rasters fast give ``self.reading_order()``.
+            Image keys to read, in this order; default all.
+        order : {"keys", "reading"}
+            Without ``keys``: the order of ``self.keys``, or that of :meth:`reading_order`, which is the fast
+            one for many chips of large rasters.
 
         Yields
         ------
@@ -94,8 +98,12 @@ class Chips:
         """
         if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
             raise ImageryError(explain(f"size={size!r} is not a number of chips.", rule="size >= 1"))
-        rows = np.arange(len(self)) if keys is None else self._rows(keys)
-        return self._read(rows, int(size))
+        one_of(order, ("keys", "reading"), argument="order", error=ImageryError)
+        if keys is not None:
+            return self._read(self._rows(keys), int(size))
+        if order == "reading":
+            return self._read(self.source.reading_order(), int(size))
+        return self._read(np.arange(len(self)), int(size))
 
     def reading_order(self) -> Keys:
         """Return all keys in the order in which reading costs least.
@@ -108,7 +116,8 @@ class Chips:
         numpy.ndarray
             ``self.keys`` in another order, shape (n,).
         """
-        return self.keys[self.source.reading_order()]
+        keys: Keys = self.keys[self.source.reading_order()]
+        return keys
 
     def recipe(self) -> dict[str, Any]:
         """Return what determines the pixels: files by name and content, sizes, bands, grid, keys."""
@@ -294,7 +303,7 @@ class Chips:
     def _read(self, rows: Rows, size: int) -> Iterator[ChipBatch]:
         with self.source.reading() as read:
             for start in range(0, len(rows), size):
-                yield read(rows[start : start + size])
+                yield read(rows[start : start + size].astype(np.intp))
 
     def _rows(self, keys: npt.ArrayLike) -> Rows:
         asked = np.atleast_1d(np.asarray(keys))

@@ -149,7 +149,7 @@ class FrameWindows:
     def __len__(self) -> int:
         return len(self.names)
 
-    def within(self, rows: npt.NDArray[np.intp] | slice, days: Days) -> npt.NDArray[np.bool_]:
+    def within(self, rows: npt.NDArray[np.integer[Any]] | slice, days: Days) -> npt.NDArray[np.bool_]:
         """Tell which days lie in which frames of some keys, shape (keys, frames, days)."""
         starts, ends = (edge if len(edge) == 1 else edge[rows] for edge in (self.starts, self.ends))
         found: npt.NDArray[np.bool_] = (days >= starts[..., None]) & (days < ends[..., None])

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.imagery.batches import ChipBatch, Keys, Pixels, Rows, judge
-from eocausal.imagery.cells import Cells
+from eocausal.imagery.cells import Cells, keeps, put
 from eocausal.imagery.layers import Canvas, holds_data, lay
 from eocausal.imagery.plan import Plan
 from eocausal.imagery.reader import Reader
@@ -49,7 +49,7 @@ class RasterSource:
 
     def reading_order(self) -> Rows:
         """Return all positions so that chips that share a decoded part of a raster follow each other."""
-        return self.plan.order.astype(np.intp)
+        return self.plan.order
 
     def places(self) -> dict[str, npt.NDArray[Any]]:
         """Return longitude, latitude and the reference system of each chip's grid; of sequences also the days."""
@@ -80,13 +80,6 @@ class RasterSource:
         first = {tile.raster: tile for tile in reversed(self.plan.tiles)}
         return [first[raster].recipe() for raster in dict.fromkeys(tile.raster for tile in self.plan.tiles)]
 
-    @cached_property
-    def _turn(self) -> npt.NDArray[np.uint32]:
-        """When each chip comes in the reading order."""
-        turn = np.empty_like(self.plan.order)
-        turn[self.plan.order] = np.arange(len(turn), dtype=turn.dtype)
-        return turn
-
     def _read(self, reader: Reader, rows: Rows) -> ChipBatch:
         sides, frames = self.plan.sides, len(self.timeline)
         bands = len(self.bands) - (self.screen.quality is not None)
@@ -96,7 +89,7 @@ class RasterSource:
             plan=self.plan,
             rows=rows,
             grids=grids,
-            turns=np.argsort(self._turn[rows]).tolist(),
+            turns=self.plan.sort(rows),
             corners={block: _corners(grids, side) for block, side in sides.items()},
             pixels={
                 b: np.empty((len(rows), frames, bands, n, n), dtype=np.float32) for b, n in sides.items()
@@ -110,12 +103,12 @@ class RasterSource:
             read_frames(reader, cut, self.timeline)
         # Where one band is not valid, none is.
         mask = {block: ~np.isnan(found[:, :, 0]) for block, found in cut.pixels.items()}
-        if self.timeline.windows is None:
-            cut.observations.update({block: valid.mean(axis=(2, 3)) for block, valid in mask.items()})
         status, share = {}, {}
         for block in sides:
             found, share[block] = judge(mask[block], cut.touched[block], "outside")
             status[block] = self._named(reader, cut, block, found)
+            if self.timeline.windows is None:
+                cut.observations[block] = share[block][:, None]
         return ChipBatch(self.keys[rows], cut.pixels, mask, status, share, cut.observations)
 
     def _named(
@@ -138,9 +131,12 @@ def _read_mosaics(reader: Reader, cut: Cut) -> None:
     largest = max(plan.sides, key=lambda block: plan.sides[block])
     whole = cut.pixels[largest][:, 0]
     starts, direct = _starts(cut)
+    done = _read_single_cells(reader, cut, whole, starts, direct)
     alone = (plan.touches.counts(cut.rows) <= 1).tolist()
     first = plan.touches.first(cut.rows).tolist()
     for place in cut.turns:
+        if done[place]:
+            continue
         if direct[place]:
             row, column = starts[place]
             full = reader.fill(
@@ -156,6 +152,36 @@ def _read_mosaics(reader: Reader, cut: Cut) -> None:
     for block, corners in cut.corners.items():
         if block != largest:
             _crop(whole, corners, cut.pixels[block][:, 0])
+
+
+def _read_single_cells(
+    reader: Reader, cut: Cut, whole: Pixels, starts: list[tuple[int, int]], direct: list[bool]
+) -> list[bool]:
+    """Fill the pictures that lie in one cell of one raster, the most common case by far; tell which are done.
+
+    Chips of one cell follow each other, so it is looked up once for all of them.
+    """
+    done = [False] * len(direct)
+    if not reader.screen.idle:
+        return done
+    plan, side, cells = cut.plan, cut.grids.side, reader.cells
+    first, alone = plan.touches.first(cut.rows).tolist(), (plan.touches.counts(cut.rows) <= 1).tolist()
+    known: tuple[int, int, int] | None = None
+    for place in cut.turns:
+        if not direct[place]:
+            continue
+        (row, column), tile = starts[place], plan.tiles[first[place]]
+        (high, wide), number = tile.cell, first[place]
+        (down, row), (right, column) = divmod(row, high), divmod(column, wide)
+        if row + side > high or column + side > wide or not keeps(tile, len(cells.bands)):
+            continue
+        if known != (number, down, right):
+            known = (number, down, right)
+            pixels, valid = cells.cell(tile, down, right)
+        window = slice(row, row + side), slice(column, column + side)
+        full = put(whole[place], pixels[(slice(None), *window)], None if valid is None else valid[window])
+        done[place] = full or alone[place]
+    return done
 
 
 def _starts(cut: Cut) -> tuple[list[tuple[int, int]], list[bool]]:

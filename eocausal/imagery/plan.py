@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from eocausal._coordinates import utm_epsg
 from eocausal.errors import ImageryError, explain
-from eocausal.imagery.cells import reading_order
+from eocausal.imagery.cells import reading_keys, sorted_by
 from eocausal.imagery.tiles import Tile
 from eocausal.imagery.windows import (
     METRIC_TOLERANCE,
@@ -34,11 +34,11 @@ from eocausal.imagery.windows import (
 )
 
 Size = float | Sequence[float]
-Rows = npt.NDArray[np.intp]
+Rows = npt.NDArray[np.integer[Any]]
 # Tells which tiles may be used for the chips of a slice, (chips, tiles); None when all may for all.
 Allowed = Callable[[slice], Bools | None] | None
 # Chips times tiles that are laid out at a time.
-_AT_A_TIME = 2**20
+_AT_A_TIME = 2**16
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +92,18 @@ class Plan:
     def side(self) -> int:
         """Pixels along the largest window."""
         return max(self.sides.values())
+
+    def sort(self, rows: Rows) -> list[int]:
+        """Return places among some chips in an order in which neighbours follow each other, tile by tile."""
+        first = self.touches.first(rows)
+        cells = np.array([tile.cell for tile in self.tiles])[first.clip(min=0)]
+        scale = float(self.pixel_m or 1.0) if self.rule == "utm" else 1.0
+        down, right = (
+            np.floor(np.nan_to_num(centre[rows]) / (cells[:, axis] * scale))
+            for axis, centre in enumerate((self.u, self.v))
+        )
+        places: list[int] = np.lexsort((self.v[rows], self.u[rows], right, down, first)).tolist()
+        return places
 
     def grids(self, some: Rows | slice = slice(None)) -> Grids:
         """Return the largest windows of some chips."""
@@ -395,15 +407,15 @@ def _collected(
     frame = np.concatenate(
         [part.frame if rule == "utm" else kept[part.frame].astype(small) for part in parts]
     )
-    order = reading_order(
-        used,
-        np.concatenate([np.where(part.touches.any(axis=1), kept[part.home], 0) for part in parts]),
-        np.concatenate([part.rows for part in parts]),
-        np.concatenate([part.columns for part in parts]),
-        bands=request.bands,
-        side=max(sides.values()),
-        depth=int(max(1, counts.max(initial=0))) if request.allowed is not None else 1,
-    )
+    depth = int(max(1, counts.max(initial=0))) if request.allowed is not None else 1
+    how = {"bands": request.bands, "side": max(sides.values()), "depth": depth}
+    keys = [
+        reading_keys(
+            used, np.where(part.touches.any(axis=1), kept[part.home], 0), part.rows, part.columns, **how
+        )
+        for part in parts
+    ]
+    order = sorted_by(np.concatenate(keys))
     return Plan(
         rule=rule,
         pixel_m=pixel_m,
@@ -414,5 +426,5 @@ def _collected(
         v=np.concatenate([part.v for part in parts]),
         touches=Touches(starts, touched),
         on_raster=np.concatenate([part.on_raster for part in parts]),
-        order=order.astype(np.uint32),
+        order=order,
     )

@@ -56,6 +56,13 @@ class Scenes:
         What a pixel is.
     quality : Quality or None
         The quality band and the flags that make a pixel not valid.
+
+    Examples
+    --------
+    See :func:`scenes`. Without rasters there are none:
+
+    >>> len(Scenes(()))
+    0
     """
 
     tiles: tuple[Tile, ...]

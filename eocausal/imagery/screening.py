@@ -145,7 +145,7 @@ class ScreenedSource:
         with self.inner.reading() as read:
             yield lambda rows: self._finish(read(rows), check=not checked)
 
-    def reading_order(self) -> npt.NDArray[np.integer[Any]]:
+    def reading_order(self) -> Rows:
         """Return the order of the source itself."""
         return self.inner.reading_order()
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ _HELD_BY_GDAL = 128 * 2**20
 _LEAST_CELL = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RasterFile:
     """A raster in one file.
 
@@ -102,18 +103,23 @@ def _valid(
     pixels: npt.NDArray[Any], nodata: Sequence[float] | None, masks: npt.NDArray[Any] | None
 ) -> npt.NDArray[np.bool_] | None:
     """Return which pixels are valid in every band, None when all are."""
-    lost: list[npt.NDArray[np.bool_]] = []
+    kinds: list[Iterable[npt.NDArray[np.bool_]]] = []
     if pixels.dtype.kind == "f":
-        lost.append(~np.isfinite(pixels).all(axis=0))
+        kinds.append(np.isfinite(band) for band in pixels)
     if masks is not None:
-        lost.append((masks == 0).any(axis=0))
+        kinds.append(band != 0 for band in masks)
     elif nodata is not None:
         # in the pixels' own type, as GDAL compares
-        lost += [band == pixels.dtype.type(value) for band, value in zip(pixels, nodata) if value == value]
-    if not lost:
-        return None
-    valid: npt.NDArray[np.bool_] = ~np.logical_or.reduce(lost)
-    return None if valid.all() else valid
+        kinds.append(
+            band != pixels.dtype.type(value) for band, value in zip(pixels, nodata) if value == value
+        )
+    valid: npt.NDArray[np.bool_] | None = None
+    for there in itertools.chain.from_iterable(kinds):
+        if valid is None:
+            valid = there
+        else:
+            valid &= there
+    return None if valid is None or valid.all() else valid
 
 
 def open_dataset(file: Path) -> Any:
@@ -158,6 +164,7 @@ def read_tile(file: Path) -> Tile:
             names=tuple((dataset.descriptions[i - 1] or "").strip() for i in bands),
             categorical=ColorInterp.palette in dataset.colorinterp,
             cell=_cell(dataset),
+            item_bytes=max(np.dtype(kind).itemsize for kind in dataset.dtypes),
         )
 
 

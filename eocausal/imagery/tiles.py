@@ -37,7 +37,7 @@ class OpenRaster(Protocol):
 
 
 class Raster(Protocol):
-    """Where the pixels of a tile come from; hashable, and equal only to itself or to the same pixels."""
+    """Where the pixels of a tile come from; hashable, and equal to itself only."""
 
     @property
     def name(self) -> str:
@@ -55,7 +55,8 @@ class Tile:
     """The header of a raster.
 
     ``names`` are those of its bands, empty where it has none; ``categorical`` tells that values are classes;
-    ``cell`` is the height and width of the parts that it is best decoded in. ``date`` is the day it was taken,
+    ``cell`` is the height and width of the parts that it is best decoded in, ``item_bytes`` the size of a
+    stored pixel of one band. ``date`` is the day it was taken,
     ``offset_applied`` whether an offset of its archive is in the pixels already, None where nobody says.
     """
 
@@ -66,6 +67,7 @@ class Tile:
     names: tuple[str, ...]
     categorical: bool
     cell: Span
+    item_bytes: int = 4
     date: np.datetime64 | None = None
     sensor: str | None = None
     offset_applied: bool | None = None

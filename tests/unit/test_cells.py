@@ -10,7 +10,7 @@ import pytest
 import eocausal as ec
 from eocausal.imagery import cells as kept
 from eocausal.imagery import sources
-from eocausal.imagery.cells import Cells, panel_width, reading_order
+from eocausal.imagery.cells import Cells, panel_width, reading_keys, sorted_by
 from eocausal.imagery.sources import read_tiles
 from eocausal.imagery.tiles import OpenRasters
 from tests.scenes import numbered, read_all, units_on, write_scene
@@ -169,11 +169,12 @@ def test_panels_are_as_wide_as_memory_allows(tmp_path, monkeypatch):
     rows = np.array([10.0, 10, 10, 10, 400, 400, 400, 400])
     columns = np.array([60.0, 350, 600, 890, 60, 350, 600, 890])
     home = np.zeros(8, dtype=np.int64)
-    order = reading_order(tiles, home, rows, columns, bands=2, side=100)
+    order = sorted_by(reading_keys(tiles, home, rows, columns, bands=2, side=100))
     # The panel of the first two cells from north to south, then the panel of the others.
     assert order.tolist() == [0, 1, 4, 5, 2, 3, 6, 7]
     monkeypatch.setattr(kept, "KEPT_BYTES", 256 * 2**20)
-    assert reading_order(tiles, home, rows, columns, bands=2, side=100).tolist() == list(range(8))
+    wide = reading_keys(tiles, home, rows, columns, bands=2, side=100)
+    assert sorted_by(wide).tolist() == list(range(8))
 
 
 def test_chips_come_raster_by_raster_and_those_outside_are_kept(tmp_path):
@@ -184,3 +185,12 @@ def test_chips_come_raster_by_raster_and_those_outside_are_kept(tmp_path):
     place = {key: turn for turn, key in enumerate(order.tolist())}
     assert sorted(place) == ["u0", "u1", "u2", "u3", "u4"]
     assert max(place["u1"], place["u4"]) < min(place["u0"], place["u3"])
+
+
+def test_keys_too_many_for_one_number_are_sorted_all_the_same():
+    rng = np.random.default_rng(0)
+    keys = rng.integers(0, 5, size=(200, 6)).astype(np.int32)
+    few = sorted_by(keys)
+    assert few.tolist() == np.lexsort(keys.T[::-1]).tolist()
+    # the same order from numbers whose product does not fit
+    assert sorted_by(keys * 2**20).tolist() == few.tolist()
