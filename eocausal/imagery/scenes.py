@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ import pandas as pd
 
 from eocausal._checks import require_columns
 from eocausal.errors import ImageryError, explain
+from eocausal.imagery.cloud_model import CloudModel
 from eocausal.imagery.files import Rasters, raster_files
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
@@ -29,7 +31,8 @@ DATE_TAGS = (
     "PRODUCT_START_TIME", "datetime", "date", "TIFFTAG_DATETIME",
 )  # fmt: skip
 _CODES = {
-    "%Y": r"\d{4}",
+    # centuries that have pictures: longer numbers of paths and rows are not taken for a year
+    "%Y": r"(?:18|19|20)\d{2}",
     "%y": r"\d{2}",
     "%m": r"\d{2}",
     "%d": r"\d{2}",
@@ -39,7 +42,8 @@ _CODES = {
     "%M": r"\d{2}",
     "%S": r"\d{2}",
 }
-_FIELD = re.compile(r"\{(date|sensor)(?::([^{}]*))?\}")
+_FIELD = re.compile(r"\{(\w*)(?::([^{}]*))?\}")
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([T ][\d:.]+ ?(Z|UTC|[+-]\d{2}:?\d{2})?)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,7 @@ class Scenes:
         The rasters' headers.
     pixel_unit : Radiometry or None
         What a pixel is.
-    quality : Quality or None
+    quality : Quality, CloudModel or None
         The quality band and the flags that make a pixel not valid.
 
     Examples
@@ -67,7 +71,7 @@ class Scenes:
 
     tiles: tuple[Tile, ...]
     pixel_unit: Radiometry | None = None
-    quality: Quality | None = None
+    quality: Quality | CloudModel | None = None
 
     def __post_init__(self) -> None:
         check_offsets(self.tiles, self.pixel_unit)
@@ -76,10 +80,16 @@ class Scenes:
         return len(self.tiles)
 
     def __repr__(self) -> str:
+        if not self.tiles:
+            return "Scenes(0 rasters)"
         days = self.table()["date"].dropna()
-        span = f", {days.nunique()} days from {days.min()} to {days.max()}" if len(days) else ", undated"
+        count, number = len(self), days.nunique()
+        if number > 1:
+            span = f"{number} days from {days.min()} to {days.max()}"
+        else:
+            span = f"of {days.min()}" if number else "undated"
         bands = " ".join(band_names(self.tiles))
-        return f"Scenes({len(self)} rasters{span}, bands {bands})"
+        return f"Scenes({count} raster{'s' if count > 1 else ''}, {span}, bands {bands})"
 
     def table(self) -> pd.DataFrame:
         """Return one row per raster.
@@ -90,6 +100,9 @@ class Scenes:
             ``scene date sensor crs pixel_x pixel_y width height offset_applied``; dates are ISO text, pixel
             sizes in units of the reference system.
         """
+        columns = (
+            "scene", "date", "sensor", "crs", "pixel_x", "pixel_y", "width", "height", "offset_applied",
+        )  # fmt: skip
         rows = [
             {
                 "scene": tile.name,
@@ -104,7 +117,7 @@ class Scenes:
             }
             for tile in self.tiles
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=columns)
 
 
 def scenes(
@@ -115,7 +128,7 @@ def scenes(
     pattern: str | None = None,
     file: str = "file",
     pixel_unit: str | Radiometry | None = None,
-    quality: Quality | None = None,
+    quality: Quality | CloudModel | None = None,
 ) -> Scenes:
     """Gather rasters of one or many days; only their headers are read.
 
@@ -160,6 +173,8 @@ def scenes(
     0  LE07_20050614.tif  2005-06-14   LE07
     1  LE07_20060703.tif  2006-07-03   LE07
     """
+    if pattern is not None:
+        _refuse_twice(pattern, date=date, sensor=sensor)
     if isinstance(rasters, pd.DataFrame):
         files, days, sensors = _from_table(rasters, file, date, sensor)
     else:
@@ -175,6 +190,14 @@ def scenes(
     tiles = [replace(read_tile(path), date=day, sensor=name) for path, day, name in zip(files, days, sensors)]
     check_together(tiles)
     return Scenes(tuple(tiles), as_radiometry(pixel_unit), quality)
+
+
+def _refuse_twice(pattern: str, **said: str | None) -> None:
+    """Raise ImageryError when the pattern says what an argument says too."""
+    for name, value in said.items():
+        if value is not None and f"{{{name}" in pattern:
+            fix = f"Leave out {name}=, or {{{name}}} of the pattern."
+            raise ImageryError(explain(f"{name}={value!r} and pattern={pattern!r} both say it.", fix=fix))
 
 
 def _same_for_all(
@@ -203,23 +226,29 @@ def _from_table(
     undated = [path.name for path, day in zip(files, days) if day is None]
     if date is not None and undated:
         raise ImageryError(explain(f"Column {date!r} is empty for some files.", where=undated))
-    names = [None if sensor is None else str(value) for value in table[sensor or file]]
-    return files, days, names
+    if sensor is None:
+        return files, days, [None] * len(files)
+    empty = [path.name for path, missing in zip(files, table[sensor].isna()) if missing]
+    if empty:
+        fix = f'table[{sensor!r}] = table[{sensor!r}].fillna("unknown")'
+        raise ImageryError(explain(f"Column {sensor!r} is empty for some files.", where=empty, fix=fix))
+    return files, days, [str(value) for value in table[sensor]]
 
 
-def as_day(value: object) -> np.datetime64 | None:
+def as_day(value: Any) -> np.datetime64 | None:
     """Return a day from ISO text or a timestamp, None for a missing value, or raise ImageryError."""
-    if value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value)):
+    if pd.api.types.is_scalar(value) and pd.isna(value):
         return None
     rule = "one day, ISO 8601, such as 2007-06-30"
-    if isinstance(value, (int, float)):
+    if isinstance(value, (numbers.Number, np.bool_)):
         raise ImageryError(explain(f"date={value!r} is a number and not a date.", rule=rule))
+    wrong = explain(f"date={value!r} is not a date.", rule=rule)
+    if isinstance(value, str) and not _ISO.fullmatch(value):
+        raise ImageryError(wrong)
     try:
         day: np.datetime64 = np.datetime64(pd.Timestamp(str(value)).date().isoformat())
     except (ValueError, TypeError) as cause:
-        raise ImageryError(explain(f"date={value!r} is not a date.", rule=rule)) from cause
-    if isinstance(value, str) and not re.match(r"\d{4}-\d{2}-\d{2}", value):
-        raise ImageryError(explain(f"date={value!r} is not a date.", rule=rule))
+        raise ImageryError(wrong) from cause
     return day
 
 
@@ -227,9 +256,12 @@ def _from_tags(path: Path) -> np.datetime64 | None:
     tags = read_tags(path)
     for name in DATE_TAGS:
         text = str(tags.get(name.lower(), "")).strip()
-        found = re.match(r"(\d{4})[-:/]?(\d{2})[-:/]?(\d{2})", text)
+        found = re.match(r"(\d{4})([-:/]?)(\d{2})\2(\d{2})", text)
         if found:
-            return as_day("-".join(found.groups()))
+            day = pd.to_datetime("".join(found.group(1, 3, 4)), format="%Y%m%d", errors="coerce")
+            # some programs write zeros where they do not know
+            if day is not pd.NaT:
+                return as_day(day)
     return None
 
 
@@ -254,10 +286,12 @@ def _from_name(name: str, pattern: str) -> tuple[np.datetime64 | None, str | Non
 
 
 def _compiled(pattern: str) -> tuple[re.Pattern[str], str | None]:
-    fields = _FIELD.findall(pattern)
-    if not fields or len({name for name, _ in fields}) < len(fields):
+    fields = [name for name, _ in _FIELD.findall(pattern)]
+    wrong = [name for name in fields if name not in ("date", "sensor") or fields.count(name) > 1]
+    if wrong or not fields:
+        text = f"pattern={pattern!r} does not say where {{date:...}} or {{sensor}} are."
         fix = 'pattern="LE07_*_{date:%Y%m%d}_*"'
-        raise ImageryError(explain(f"pattern={pattern!r} says neither {{date:...}} nor {{sensor}}.", fix=fix))
+        raise ImageryError(explain(text, where=wrong, rule="each once, and * for other text", fix=fix))
     code: str | None = None
     text, end = "", 0
     writers: dict[str, Callable[[str], str]] = {"date": _date_expression, "sensor": lambda _: r"[^_.\-]+"}
@@ -272,9 +306,10 @@ def _compiled(pattern: str) -> tuple[re.Pattern[str], str | None]:
 def _date_expression(code: str) -> str:
     parts = re.findall(r"%.|[^%]+", code)
     wrong = [part for part in parts if part.startswith("%") and part not in _CODES]
-    day = {"%j"} <= set(parts) or {"%d"} <= set(parts)
-    if wrong or not day or not {"%Y", "%y"} & set(parts):
-        rule = f"a year and a day, of {' '.join(_CODES)}"
+    said = set(parts)
+    day = "%j" in said or ("%d" in said and bool({"%m", "%b"} & said))
+    if wrong or not day or not {"%Y", "%y"} & said or len(said & set(_CODES)) < code.count("%"):
+        rule = f"a year, and its day or month and day, each once, of {' '.join(_CODES)}"
         text = f"{{date:{code}}} is not a date's pattern."
         raise ImageryError(explain(text, where=wrong, rule=rule, fix="{date:%Y%m%d}"))
     return "".join(_CODES.get(part, re.escape(part)) for part in parts)
