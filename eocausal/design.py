@@ -360,18 +360,23 @@ def _refuse_leaking_features(design: Design, table: StudyTable, groups: npt.NDAr
 
 
 def _refuse_late_images(design: Design, table: StudyTable) -> None:
-    image_date = None if design.features is None else design.features.date
     treated_on = design.data.dates if isinstance(design.data, Units) else None
-    if image_date is None or treated_on is None:
+    if design.features is None or treated_on is None:
         return
-    late = np.datetime64(image_date, "D") >= treated_on[table.rows]
+    days = design.features.info["last_date"].to_numpy(dtype=object)[
+        design.features.rows_for(table.image_keys)
+    ]
+    shown = np.array([day if isinstance(day, str) else "NaT" for day in days], dtype="datetime64[D]")
+    late = shown >= treated_on[table.rows]
     if late.any():
+        latest = np.unique(shown[late])
+        span = str(latest[0]) if len(latest) == 1 else f"{latest[0]} to {latest[-1]}"
         raise LeakError(
             explain(
-                f"The imagery of {image_date} was taken on or after treatment.",
+                f"The imagery of {span} was taken on or after treatment.",
                 where=table.ids[late],
                 rule="images that adjust or explain an effect come from before treatment",
-                fix="use earlier imagery, or leave these units out",
+                fix="use earlier imagery (ec.Frames(before=...)), or leave these units out",
             )
         )
 

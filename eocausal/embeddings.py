@@ -15,6 +15,7 @@ import pandas as pd
 
 from eocausal import _feature_tables as tables
 from eocausal._checks import did_you_mean, require_columns
+from eocausal._image_info import INFO, STATUSES, as_info, worst_info
 from eocausal._io import hash_content, hash_file, write_atomically
 from eocausal._provenance import hash_arrays
 from eocausal._tables import read_table
@@ -22,11 +23,6 @@ from eocausal.errors import EmbeddingsError, explain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-STATUSES = ("ok", "partial", "cloudy", "nodata", "outside", "missing")
-"""What can be said of a chip, from best to worst."""
-USABLE = frozenset({"ok", "partial"})
-_INFO = ("status", "valid_fraction")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,10 +43,11 @@ class Embeddings:
     blocks : dict of str to (int, int)
         Name of each block and its first and one-past-last column; together they cover all columns in order.
     info : DataFrame
-        n rows: ``status`` (one of ``ok partial cloudy nodata outside missing``, the worst over blocks) and
-        ``valid_fraction`` (the smallest over blocks; NaN where it is not known).
+        n rows: ``status`` (one of ``ok partial cloudy nodata outside missing``, the worst over blocks),
+        ``valid_fraction`` (the smallest over blocks; NaN where it is not known) and ``last_date`` (the last
+        day that the image shows, ISO text; ``date`` where rows do not differ).
     date : str, optional
-        ISO date of the imagery.
+        Last ISO date of the imagery.
     recipe : dict
         What made the features, JSON-like.
 
@@ -88,7 +85,7 @@ class Embeddings:
             "values": values,
             "columns": tuple(str(column) for column in self.columns),
             "blocks": {str(name): (int(a), int(b)) for name, (a, b) in self.blocks.items()},
-            "info": self.info.loc[:, list(_INFO)].reset_index(drop=True),
+            "info": as_info(self.info, tables.as_date(self.date)),
             "date": tables.as_date(self.date),
             "recipe": tables.as_json(self.recipe),
         }
@@ -190,7 +187,7 @@ class Embeddings:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one table: key, ``status``, ``valid_fraction``, and a column per feature."""
+        """Return one table: key, ``status``, ``valid_fraction``, ``last_date``, and a column per feature."""
         head = pd.DataFrame({self.key_name: self.keys}).join(self.info)
         return pd.concat([head, pd.DataFrame(self.values, columns=list(self.columns))], axis=1)
 
@@ -206,11 +203,12 @@ class Embeddings:
             "date": self.date,
             "recipe": self.recipe,
         }
-        names = [self.key_name, *_INFO, *self.columns]
+        names = [self.key_name, *INFO, *self.columns]
         arrays = [
             pa.array(self.keys, type=pa.string() if tables.is_text(self.keys) else None),
             pa.array(self.info["status"].to_numpy(dtype=object), type=pa.string()),
             pa.array(self.info["valid_fraction"].to_numpy(dtype=float)),
+            pa.array(self.info["last_date"].to_numpy(dtype=object), type=pa.string(), from_pandas=True),
             *(pa.array(np.ascontiguousarray(column)) for column in self.values.T),
         ]
         table = pa.table(arrays, names=names).replace_schema_metadata({tables.METADATA: json.dumps(about)})
@@ -237,19 +235,6 @@ class Embeddings:
         axes.set_xlabel(f"First principal component ({share[0]:.0%} of variance)")
         axes.set_ylabel(f"Second principal component ({share[1]:.0%} of variance)")
         return axes
-
-
-def worst_info(infos: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Return, row by row, the worst status and the smallest valid fraction of several ``info`` tables."""
-    ranks = np.stack([pd.Index(STATUSES).get_indexer(pd.Index(info["status"])) for info in infos])
-    fractions = np.stack([info["valid_fraction"].to_numpy(dtype=float) for info in infos])
-    known = np.where(np.isnan(fractions), np.inf, fractions).min(axis=0)
-    return pd.DataFrame(
-        {
-            "status": np.asarray(STATUSES, dtype=object)[ranks.max(axis=0)],
-            "valid_fraction": np.where(np.isinf(known), np.nan, known),
-        }
-    )
 
 
 def read_embeddings(
@@ -337,7 +322,7 @@ def _restore(
 ) -> Embeddings:
     """Rebuild a table from a file of our own; columns asked for keep their blocks."""
     tables.check_own(about, key=key, date=date)
-    stored = [str(name) for name in frame.columns if name not in (key, *_INFO)]
+    stored = [str(name) for name in frame.columns if name not in (key, *INFO)]
     wanted = tables.select(stored, columns)
     blocks: dict[str, tuple[int, int]] = {}
     for name, (start, stop) in about["blocks"].items():
@@ -352,7 +337,7 @@ def _restore(
         values=frame[kept].to_numpy(dtype=np.float32),
         columns=tuple(kept),
         blocks=blocks,
-        info=frame.loc[:, list(_INFO)],
+        info=frame.reindex(columns=list(INFO)),
         date=about["date"] if date is None else date,
         recipe=about["recipe"] if columns is None else {**about["recipe"], "columns": kept},
     )
@@ -367,10 +352,10 @@ def _check_layout(table: Embeddings) -> None:
         (width != len(table.columns), f"{len(table.columns)} column names for {width} columns"),
         (len(set(table.columns)) < len(table.columns), "column names repeat"),
         (
-            bool({table.key_name, *_INFO} & set(table.columns)),
+            bool({table.key_name, *INFO} & set(table.columns)),
             "a feature has the name of the key or of status",
         ),
-        (table.key_name in _INFO, f"the key cannot be named {table.key_name!r}"),
+        (table.key_name in INFO, f"the key cannot be named {table.key_name!r}"),
         (not set(table.info["status"]) <= set(STATUSES), f"status is one of {', '.join(STATUSES)}"),
     ]
     ends = [0, *(stop for _, stop in table.blocks.values())]

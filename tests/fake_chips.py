@@ -61,6 +61,9 @@ class FakeChips:
     def reading_order(self):
         return self.keys if self.order is None else self.keys[self.order]
 
+    def last_dates(self, keys):
+        return np.full(len(keys), self.date, dtype=object)
+
     def recipe(self):
         return {"source": "fake", "bands": list(self.bands), "date": self.date}
 

@@ -70,6 +70,9 @@ class ChipSource(Protocol):
     def reading_order(self) -> npt.NDArray[Any]:
         """Return all keys in the order in which reading costs least."""
 
+    def last_dates(self, keys: Keys) -> npt.NDArray[Any]:
+        """Return the last day that each image shows, ISO text or None, shape (n,)."""
+
     def recipe(self) -> dict[str, Any]:
         """Return what made the chips, JSON-like."""
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.errors import ImageryError, explain
-from eocausal.imagery.batches import Keys
+from eocausal.imagery.batches import CORNERS, Keys
 from eocausal.imagery.cut import LARGEST_CHIP_BYTES
-from eocausal.imagery.export import CORNERS, FRAMES_TAG
+from eocausal.imagery.export import FRAMES_TAG
 from eocausal.imagery.files import raster_files
 from eocausal.imagery.limits import check_size
 from eocausal.imagery.sources import open_dataset

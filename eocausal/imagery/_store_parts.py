@@ -14,8 +14,7 @@ import numpy.typing as npt
 from eocausal.errors import ImageryError
 from eocausal.imagery._store_folder import damage
 from eocausal.imagery._zarr_layout import import_zarr, read_column, read_keys
-from eocausal.imagery.batches import ChipBatch, Keys, Rows
-from eocausal.imagery.export import CORNERS
+from eocausal.imagery.batches import CORNERS, ChipBatch, Keys, Rows
 
 # Arrays of a block, and what they hold for a key that the store has no chip of.
 _ABSENT = {"pixels": np.nan, "mask": False, "status": "missing", "valid_fraction": 0.0, "observations": 0.0}
@@ -110,7 +109,7 @@ class StoredSource:
         """Return what the source of the stored chips knew of where each is."""
         return {name: pick(values, self.rows) for name, values in self.all_places.items()}
 
-    def stored_corners(self, block: str) -> dict[str, npt.NDArray[Any]] | None:
+    def corners(self, block: str) -> dict[str, npt.NDArray[Any]] | None:
         """Return where the chips of a block lie, as stored, or None."""
         if any(CORNERS[0] not in part.root()[block] for part in self.parts):
             return None

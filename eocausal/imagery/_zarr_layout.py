@@ -27,8 +27,7 @@ import pandas as pd
 
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.account import files_of
-from eocausal.imagery.batches import STATUSES, ChipBatch, Keys, Rows
-from eocausal.imagery.export import CORNERS, corners
+from eocausal.imagery.batches import CORNERS, STATUSES, ChipBatch, Keys, Rows
 
 if TYPE_CHECKING:
     from eocausal.imagery.chips import Chips
@@ -105,7 +104,7 @@ class Encoder:
             _put_column(root, "files", files[order])
         for block, shape in layout.shapes.items():
             group = root.create_group(block)
-            found = corners(chips.source, block)
+            found = chips.source.corners(block)
             for name in () if found is None else CORNERS:
                 _put_column(group, name, np.asarray((found or {})[name])[order])
             # Kept, because an array that is opened again forgets that empty chunks are to be written.

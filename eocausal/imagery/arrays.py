@@ -61,6 +61,10 @@ class ArraySource:
         """Arrays do not say where they are."""
         return {}
 
+    def corners(self, block: str) -> None:
+        """Arrays do not say where they are."""
+        return
+
     def label(self) -> str:
         """Return that these are arrays."""
         return "arrays"

@@ -17,6 +17,7 @@ Rows = npt.NDArray[np.integer[Any]]
 
 # What became of a chip.
 STATUSES = ("ok", "partial", "outside", "nodata", "cloudy", "missing")
+CORNERS = ("crs", "west", "north", "x_size", "y_size")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,13 @@ class ChipSource(Protocol):
 
     def places(self) -> Mapping[str, npt.NDArray[Any]]:
         """Return one array per column that describes where each chip is; empty for arrays."""
+
+    def corners(self, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
+        """Return where the chips of a block lie, one value per chip, or None when it is not known.
+
+        ``CORNERS``: reference system, west and north of the chip's corner in it, and the size of a pixel; NaN
+        for chips that have no place in any grid.
+        """
 
     def recipe(self) -> dict[str, Any]:
         """Return what determines the pixels, as JSON-like content without paths."""

@@ -41,7 +41,7 @@ class FileSource:
     header: Mapping[str, Header]
     bands: tuple[int, ...]
     found: Mapping[str, npt.NDArray[Any]]
-    corners: Mapping[str, Mapping[str, npt.NDArray[Any]]]
+    places_by_block: Mapping[str, Mapping[str, npt.NDArray[Any]]]
     without_unit: int
 
     @contextmanager
@@ -57,9 +57,9 @@ class FileSource:
         """Return where the units are, and the reference systems of the files."""
         return self.found
 
-    def stored_corners(self, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
+    def corners(self, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
         """Return where the chips of a block lie, None when no file says."""
-        return self.corners.get(block)
+        return self.places_by_block.get(block)
 
     def stored_files(self) -> npt.NDArray[np.object_]:
         """Return the name of each key's file."""
@@ -209,7 +209,7 @@ def chips_from_files(
         header=header,
         bands=chosen,
         found=_places(units, keys, headers),
-        corners=_corners(headers),
+        places_by_block=_corners(headers),
         without_unit=without_unit,
     )
     return Chips(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,31 @@ class Chips:
         keys: Keys = self.keys[self.source.reading_order()]
         return keys
 
+    def last_dates(self, keys: npt.ArrayLike | None = None) -> npt.NDArray[np.object_]:
+        """Return the last day that each picture may show, ISO text, None where it is not known.
+
+        Parameters
+        ----------
+        keys : array_like, optional
+            Image keys; default all.
+
+        Returns
+        -------
+        numpy.ndarray
+            object, shape (n,).
+        """
+        days = self._last_dates
+        rows = slice(None) if keys is None else self._rows(keys)
+        found: npt.NDArray[np.object_] = days[rows]
+        return found
+
+    @cached_property
+    def _last_dates(self) -> npt.NDArray[np.object_]:
+        known = self.source.places().get("last_date")
+        return (
+            np.full(len(self), self.date, dtype=object) if known is None else np.asarray(known, dtype=object)
+        )
+
     def recipe(self) -> dict[str, Any]:
         """Return what determines the pixels: files by name and content, sizes, bands, grid, keys."""
         return {
@@ -129,6 +154,43 @@ class Chips:
             "keys": {"name": self.key_name, "count": len(self), "hash": hash_arrays(self.keys)},
             "places": hash_arrays(*(self.source.places()[c] for c in sorted(self.source.places()))),
         }
+
+    @cached_property
+    def sides(self) -> dict[str, int]:
+        """Pixels along the chips of each block (their height)."""
+        (batch,) = self._read(np.zeros(1, dtype=np.intp), 1)
+        return {block: int(pixels.shape[3]) for block, pixels in batch.pixels.items()}
+
+    def resampled(self, side: int | Mapping[str, int], *, categorical: bool = False) -> Chips:
+        """Bring square chips to another number of pixels, anti-aliased, such as the 224 that an encoder reads.
+
+        Parameters
+        ----------
+        side : int or dict
+            Pixels along a side of the result, for all blocks or by block.
+        categorical : bool
+            Whether pixels are classes: then the one under each pixel's centre is taken, and none are averaged.
+
+        Returns
+        -------
+        Chips
+            Shrunk by the mean over covered area, enlarged bilinearly, among valid pixels only; a pixel is valid
+            where at least half of what it covers is.
+
+        Raises
+        ------
+        ImageryError
+            When a side is not a number of pixels, or names no block.
+        """
+        from eocausal.imagery.outlines import OutlinedSource
+        from eocausal.imagery.resample import ResampledSource
+
+        wanted = dict(side) if isinstance(side, Mapping) else dict.fromkeys(self.blocks, side)
+        outlined = self.source if isinstance(self.source, OutlinedSource) else None
+        whole = self.source if outlined is None else outlined.inner
+        source = ResampledSource(whole, self.sides, wanted, categorical=categorical)
+        # a polygon is laid on the pixels that are handed out, not on those that they were made from
+        return replace(self, source=source if outlined is None else replace(outlined, inner=source))
 
     def table(self) -> pd.DataFrame:
         """Read every chip once and return one row per key and block.

@@ -6,10 +6,8 @@ The model is a library's, or any function from pixels to classes; nothing of it 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import KW_ONLY, dataclass, field, replace
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -20,11 +18,9 @@ import numpy.typing as npt
 
 from eocausal._checks import did_you_mean, one_of
 from eocausal.errors import ImageryError, explain
-from eocausal.imagery.batches import Bools, ChipBatch, ChipSource, Pixels, Rows
-from eocausal.imagery.export import corners
-from eocausal.imagery.resample import judge_again
+from eocausal.imagery.batches import Bools, Pixels
 
-__all__ = ["CLASSES", "LIBRARIES", "CloudModel", "CloudScreenedSource"]
+__all__ = ["CLASSES", "LIBRARIES", "CloudModel"]
 
 # From pixels (n, bands, height, width), float32 with NaN where not valid, to classes (n, height, width).
 Predictor = Callable[[Pixels], npt.NDArray[Any]]
@@ -212,86 +208,6 @@ class CloudModel:
         except metadata.PackageNotFoundError as cause:
             raise _missing(self.library) from cause
         return {**about, "library_version": installed, "weights_version": float(self.version)}
-
-
-@dataclass(frozen=True, eq=False)
-class CloudScreenedSource:
-    """A source of chips in which a model finds the clouds after they are read.
-
-    The model sees the largest block, once; smaller blocks are parts of it. ``positions`` are where its bands are
-    among those that ``inner`` reads, ``kept`` which bands are handed out.
-    """
-
-    inner: ChipSource
-    model: CloudModel
-    positions: tuple[int, ...]
-    kept: tuple[int, ...]
-
-    @contextmanager
-    def reading(self) -> Iterator[Callable[[Rows], ChipBatch]]:
-        """Keep the source open and give the reader."""
-        with self.inner.reading() as read:
-            yield lambda rows: self._screen(read(rows), rows)
-
-    def reading_order(self) -> Rows:
-        """Return the order of the source itself."""
-        return self.inner.reading_order()
-
-    def places(self) -> Any:
-        """Return where the chips are."""
-        return self.inner.places()
-
-    def label(self) -> str:
-        """Return the words of the source itself."""
-        return self.inner.label()
-
-    def recipe(self) -> dict[str, Any]:
-        """Return what determines the pixels, the model among it."""
-        return {**self.inner.recipe(), "cloud_model": self.model.recipe()}
-
-    def _screen(self, batch: ChipBatch, rows: Rows) -> ChipBatch:
-        largest = max(batch.mask, key=lambda block: batch.mask[block].shape[-1])
-        whole = self.model.clear(batch.pixels[largest], batch.mask[largest], positions=self.positions)
-        pixels, mask, status, share = {}, {}, {}, {}
-        for block, valid in batch.mask.items():
-            if block == largest:
-                clear = whole
-            else:
-                clear = valid & _part(whole, self._offset(block, largest, rows), valid.shape[-1])
-            mask[block] = clear
-            pixels[block] = np.where(
-                clear[:, :, None], batch.pixels[block][:, :, list(self.kept)], np.float32(np.nan)
-            )
-            judged, share[block] = judge_again(clear, batch.status[block])
-            emptied = (batch.valid_fraction[block] > 0) & (share[block] == 0)
-            status[block] = np.where(emptied, "cloudy", judged)
-        return replace(batch, pixels=pixels, mask=mask, status=status, valid_fraction=share)
-
-    @cached_property
-    def _offsets(self) -> dict[tuple[str, str], npt.NDArray[np.int32]]:
-        """Offsets of all chips that were found so far, by block and largest block."""
-        return {}
-
-    def _offset(self, block: str, largest: str, rows: Rows) -> npt.NDArray[np.int32]:
-        """Return the row and column of a block's corner in the largest one, (n, 2); 0 for chips with no place."""
-        pair = (block, largest)
-        if pair not in self._offsets:
-            inner, outer = corners(self.inner, block), corners(self.inner, largest)
-            if inner is None or outer is None:
-                text = "Chips of several sizes do not say where they are, so their clouds cannot be matched."
-                raise ImageryError(explain(text, fix="Screen each size on its own: one size in each call."))
-            down = (outer["north"] - inner["north"]) / outer["y_size"]
-            right = (inner["west"] - outer["west"]) / outer["x_size"]
-            exact = np.stack([down, right], axis=1).astype(np.float64)
-            self._offsets[pair] = np.rint(np.nan_to_num(exact)).astype(np.int32)
-        return self._offsets[pair][rows]
-
-
-def _part(whole: Bools, offsets: npt.NDArray[np.int32], side: int) -> Bools:
-    """Return the square of ``side`` pixels at each chip's offset."""
-    return np.stack(
-        [chip[:, row : row + side, column : column + side] for chip, (row, column) in zip(whole, offsets.tolist())]
-    ) if len(whole) else whole[:, :, :side, :side]  # fmt: skip
 
 
 def _classes(drop: Sequence[str]) -> tuple[str, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,18 +15,22 @@ import pandas as pd
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import Keys, Rows
 from eocausal.imagery.chips import Bands, Chips
+from eocausal.imagery.cloud_model import CloudModel
 from eocausal.imagery.files import Rasters
 from eocausal.imagery.frames import Frames
 from eocausal.imagery.mosaic import RasterSource
+from eocausal.imagery.outlines import OutlinedSource, bounding_square
 from eocausal.imagery.plan import Plan, Request, Size, block_sizes, make_plan
+from eocausal.imagery.polygons import lonlat_polygons
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
 from eocausal.imagery.reach import check_reached
 from eocausal.imagery.scenes import Scenes
 from eocausal.imagery.screening import Screen, as_radiometry, bands_to_read
 from eocausal.imagery.sources import read_tiles
-from eocausal.imagery.tiles import Tile, band_names
+from eocausal.imagery.tiles import Tile, band_names, choose_bands
 from eocausal.imagery.timeline import Timeline, days_of
+from eocausal.imagery.windows import ground_pixel
 
 if TYPE_CHECKING:
     from eocausal.units import Units
@@ -35,18 +39,19 @@ if TYPE_CHECKING:
 LARGEST_CHIP_BYTES = 2**30
 # Units of one image may lie this far apart.
 SAME_PLACE_M = 1.0
+POLYGON = "polygon"
 
 
 def chips(
     units: Units,
     rasters: Rasters | Scenes,
     *,
-    size_m: Size | None = None,
+    size_m: Size | str | None = None,
     size_px: Size | None = None,
     bands: Bands = None,
     date: str | None = None,
     pixel_unit: str | Radiometry | None = None,
-    quality: Quality | None = None,
+    quality: Quality | CloudModel | None = None,
     frames: Frames | None = None,
 ) -> Chips:
     """Cut square chips around units from rasters. Nothing but headers is read before chips are asked for.
@@ -59,9 +64,11 @@ def chips(
         .tif, .tiff, .vrt, .jp2 or .img files with the same bands; or what :func:`scenes`, ``stac_scenes`` or
         ``cube_scenes`` return, for rasters of many days. Where rasters overlap, the first valid pixel wins,
         in the order given. A file missing its nodata value cannot tell what is not valid.
-    size_m : float or list, optional
+    size_m : float, list or "polygon", optional
         Side of the square in metres on the ground. With several sizes the largest is read once and the
-        others are cut out of it, around the same point.
+        others are cut out of it, around the same point. ``"polygon"``: for units that are polygons, the
+        square that holds the largest of them, around the middle of each; pixels outside the unit's polygon
+        are not valid, and the valid fraction counts those inside.
     size_px : int or list, optional
         Side in the raster's own pixels instead; these are never resampled.
     bands : sequence, optional
@@ -73,10 +80,11 @@ def chips(
         ``Radiometry`` that also converts. On first reading the 1st to 99th percentile of 32 chips must fit
         it, file by file, and the value that the product reserves for no data is not valid. Default ``dn``:
         unchecked.
-    quality : Quality, optional
+    quality : Quality or CloudModel, optional
         The quality band among the bands, and the flags that make a pixel not valid (clouds, shadows). It
         is read with the others, never interpolated, and not handed out. Pixels are dropped before any are
-        put together, so where rasters overlap a clear pixel takes the place of a cloud.
+        put together, so where rasters overlap a clear pixel takes the place of a cloud. Or a model that
+        finds clouds in the picture of each day, in bands that are handed out.
     frames : Frames, optional
         For scenes of several days: which days make which picture. Chips then have one picture a frame, and
         a frame without a clear pixel is not valid, never filled from another.
@@ -133,50 +141,108 @@ def chips(
     2       a  240m       ok             1.0
     3       b  240m  partial             0.5
     """
-    sizes = block_sizes(size_m, size_px)
     if units.longitude is None or units.latitude is None:
         fix = "read_units(..., lon=..., lat=...), or chips_from_arrays for chips already cut"
         raise ImageryError(explain("The units have no coordinates to cut chips at.", fix=fix))
     given = _as_scenes(rasters, date, pixel_unit, quality)
     keys, first = _keys(units)
-    longitude, latitude = _at(units.longitude, first), _at(units.latitude, first)
-    tiles = given.tiles
-    timeline = _timeline(tiles, frames, units, keys)
-    chosen, read = bands_to_read(band_names(tiles), bands, given.quality)
+    where = _windows_at(units, keys, first, given.tiles, size_m, size_px)
+    timeline = _timeline(given.tiles, frames, units, keys)
+    chosen, read, screen = _what_to_read(given, bands)
     plan = make_plan(
-        tiles,
+        given.tiles,
         Request(
-            longitude=longitude,
-            latitude=latitude,
-            sizes=sizes,
+            longitude=where.longitude,
+            latitude=where.latitude,
+            sizes=where.sizes,
             in_metres=size_m is not None,
             bands=len(read),
-            allowed=None if frames is None else partial(timeline.allowed, tiles),
+            allowed=None if frames is None else partial(timeline.allowed, given.tiles),
         ),
     )
-    check_reached(plan, longitude, latitude)
+    check_reached(plan, where.longitude, where.latitude)
     _check_chip_bytes(plan.side, len(read))
     if frames is not None and not len(plan.touches.tiles):
-        _refuse_without_scenes(tiles, frames)
-    radiometry = given.pixel_unit
-    screen = Screen(given.quality, radiometry)
-    names = band_names(tiles)
+        _refuse_without_scenes(given.tiles, frames)
+    if screen.clouds is not None:
+        screen.clouds.check(plan.side, pixel_m=plan.pixel_m)
+    names, radiometry = band_names(given.tiles), given.pixel_unit
+    source = RasterSource(keys, where.longitude, where.latitude, plan, read, where.sizes, screen, timeline)
     return Chips(
         keys=keys,
         key_name=units.image_key,
-        blocks=tuple(sizes),
+        blocks=tuple(where.sizes),
         bands=tuple(names[band] for band in chosen),
         date=_latest(plan, timeline),
         frames=("",) if timeline.windows is None else timeline.windows.names,
         units=units,
         pixel_unit=None if radiometry is None else radiometry.given_out,
-        source=RasterSource(keys, longitude, latitude, plan, read, sizes, screen, timeline),
+        source=source if where.polygons is None else OutlinedSource(source, where.polygons),
         radiometry=radiometry,
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Windows:
+    """Where chips are cut and how large, by block, and the polygons that they are cut down to."""
+
+    longitude: npt.NDArray[np.float64]
+    latitude: npt.NDArray[np.float64]
+    sizes: dict[str, float]
+    polygons: npt.NDArray[Any] | None = None
+
+
+def _windows_at(
+    units: Units,
+    keys: Keys,
+    first: Rows | None,
+    tiles: Sequence[Tile],
+    size_m: Size | str | None,
+    size_px: Size | None,
+) -> _Windows:
+    if isinstance(size_m, str):
+        if size_m != POLYGON or size_px is not None:
+            fix = f"size_m=960, size_m=[480, 960] or, for units that are polygons, size_m={POLYGON!r}"
+            raise ImageryError(explain(f"size_m={size_m!r} is not a size.", fix=fix))
+        return _around_polygons(units, keys, first, tiles)
+    if units.longitude is None or units.latitude is None:
+        raise ValueError("units without coordinates were refused before")
+    return _Windows(_at(units.longitude, first), _at(units.latitude, first), block_sizes(size_m, size_px))
+
+
+def _around_polygons(units: Units, keys: Keys, first: Rows | None, tiles: Sequence[Tile]) -> _Windows:
+    """Return windows that hold the units' polygons, with a pixel to spare for lying on the raster's grid."""
+    if units.geometry is None:
+        fix = 'read_units("districts.gpkg", id=...), or a size in metres around points'
+        raise ImageryError(explain(f"size_m={POLYGON!r} needs units that are polygons.", fix=fix))
+    polygons = lonlat_polygons(units.geometry if first is None else units.geometry.iloc[first], ids=keys)
+    middles = [tile.lattice.point(np.array([tile.height / 2]), np.array([tile.width / 2])) for tile in tiles]
+    spare = max(max(ground_pixel(t.lattice, *middle)[:2])[0] for t, middle in zip(tiles, middles))
+    longitude, latitude, sides = bounding_square(polygons, ids=keys, margin_m=float(spare))
+    return _Windows(longitude, latitude, {POLYGON: float(sides.max())}, polygons)
+
+
+def _what_to_read(given: Scenes, bands: Bands) -> tuple[tuple[int, ...], tuple[int, ...], Screen]:
+    """Return the bands to hand out, those to read, and what is done to them."""
+    names = band_names(given.tiles)
+    if not isinstance(given.quality, CloudModel):
+        chosen, read = bands_to_read(names, bands, given.quality)
+        return chosen, read, Screen(given.quality, given.pixel_unit)
+    chosen = choose_bands(names, bands)
+    needed = choose_bands(names, given.quality.bands)
+    absent = [names[band] for band in needed if band not in chosen]
+    if absent:
+        text = "The cloud model needs bands that are not handed out."
+        raise ImageryError(explain(text, where=absent, fix=f"Add them to bands=: {', '.join(absent)}."))
+    positions = tuple(chosen.index(band) for band in needed)
+    return chosen, chosen, Screen(None, given.pixel_unit, given.quality, positions)
+
+
 def _as_scenes(
-    rasters: Rasters | Scenes, date: str | None, pixel_unit: str | Radiometry | None, quality: Quality | None
+    rasters: Rasters | Scenes,
+    date: str | None,
+    pixel_unit: str | Radiometry | None,
+    quality: Quality | CloudModel | None,
 ) -> Scenes:
     """Return the rasters with what is said of them, by themselves or in the call."""
     check_date(date)

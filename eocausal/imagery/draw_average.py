@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.embeddings import STATUSES, Embeddings
+from eocausal._image_info import STATUSES, worst_info
+from eocausal.embeddings import Embeddings
 from eocausal.errors import EmbeddingsError, UnitsError, explain
 from eocausal.imagery.displacement import DRAW, FROM, LIMIT
 
@@ -164,7 +165,13 @@ def _info(info: pd.DataFrame, rows: npt.NDArray[np.intp], used: Bools) -> pd.Dat
     some = used.any(axis=(1, 2))
     rank = np.where(ranks.max(axis=1) == 0, 0, np.where(some, 1, ranks.min(axis=1)))
     fraction = info["valid_fraction"].to_numpy(dtype=float)[rows].mean(axis=1)
-    return pd.DataFrame({"status": np.asarray(STATUSES, dtype=object)[rank], "valid_fraction": fraction})
+    return pd.DataFrame(
+        {
+            "status": np.asarray(STATUSES, dtype=object)[rank],
+            "valid_fraction": fraction,
+            "last_date": worst_info([info.iloc[draw] for draw in rows.T])["last_date"],
+        }
+    )
 
 
 def _small_chips(blocks: Mapping[str, tuple[int, int]], units: Units) -> list[str]:

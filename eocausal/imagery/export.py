@@ -14,9 +14,7 @@ import numpy.typing as npt
 from eocausal._checks import one_of
 from eocausal._io import write_atomically
 from eocausal.errors import ImageryError, explain
-from eocausal.imagery.batches import ChipBatch, ChipSource
-from eocausal.imagery.mosaic import RasterSource
-from eocausal.imagery.windows import first_pixel
+from eocausal.imagery.batches import ChipBatch
 
 if TYPE_CHECKING:
     from eocausal.imagery.chips import Chips
@@ -28,32 +26,7 @@ FORMATS: Mapping[str, Mapping[str, Any]] = {
     "cog": {"driver": "COG", "compress": "deflate", "blocksize": _TILE_PX, "overview_resampling": "average"},
 }
 FRAMES_TAG = "frames"
-CORNERS = ("crs", "west", "north", "x_size", "y_size")
 _LONGEST_NAME = 200
-
-
-def corners(source: ChipSource, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
-    """Return where the chips of one block lie, or None when the source does not know.
-
-    Returns
-    -------
-    dict of numpy.ndarray or None
-        ``crs``, ``west`` and ``north`` of the chip's corner in it, and ``x_size`` and ``y_size`` of a pixel,
-        one value per chip; NaN for chips that have no place in any grid.
-    """
-    if isinstance(source, RasterSource):
-        grids, side = source.plan.grids(), source.plan.sides[block]
-        top, left = (
-            np.clip(first_pixel(np.nan_to_num(centre), side), 0, grids.side - side)
-            for centre in (grids.row, grids.column)
-        )
-        west, north = grids.west + left * grids.x_size, grids.north - top * grids.y_size
-        return dict(zip(CORNERS, (grids.crs, west, north, grids.x_size, grids.y_size)))
-    inner = getattr(source, "inner", None)  # a source that screens or converts another's pixels
-    if inner is not None:
-        return corners(inner, block)
-    stored = getattr(source, "stored_corners", None)
-    return None if stored is None else stored(block)
 
 
 def export_chips(chips: Chips, folder: str | Path, *, format: str = "geotiff") -> Path:
@@ -79,7 +52,7 @@ def export_chips(chips: Chips, folder: str | Path, *, format: str = "geotiff") -
 
 
 def _known_places(chips: Chips, block: str) -> Mapping[str, npt.NDArray[Any]]:
-    found = corners(chips.source, block)
+    found = chips.source.corners(block)
     if found is None:
         raise ImageryError(
             explain(

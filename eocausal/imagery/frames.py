@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal._checks import one_of
+from eocausal._checks import one_of, whole_number
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.composite import COMPOSITES
 
@@ -79,8 +79,8 @@ class Frames:
             fix = 'Frames(["2005", "2006"]), Frames("each"), or Frames(before="3Y", every="1Y")'
             raise ImageryError(explain("Give exactly one of windows and before=.", fix=fix))
         one_of(self.composite, COMPOSITES, argument="composite", error=ImageryError)
-        if isinstance(self.least, bool) or not isinstance(self.least, int) or self.least < 1:
-            raise ImageryError(explain(f"least={self.least!r} is not a number of observations.", rule=">= 1"))
+        least = whole_number(self.least, argument="least", error=ImageryError, least=1)
+        object.__setattr__(self, "least", least)
         if self.before is not None:
             _steps(self.before, self.every)
             _day_or_none(self.otherwise, "otherwise")
@@ -88,13 +88,7 @@ class Frames:
         for name in ("every", "otherwise"):
             if getattr(self, name) is not None:
                 raise ImageryError(explain(f"{name}= goes with before= only.", fix="Leave it out."))
-        if self.windows != EACH:
-            if isinstance(self.windows, str) or not self.windows:
-                fix = f'Frames(["{self.windows or 2005}"]), or Frames("each")'
-                raise ImageryError(explain(f"windows={self.windows!r} is not a list of periods.", fix=fix))
-            named = tuple(map(str, self.windows or ()))
-            object.__setattr__(self, "windows", named)
-            _check_order(named)
+        object.__setattr__(self, "windows", _listed(self.windows))
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -166,11 +160,24 @@ def period(text: str) -> tuple[np.datetime64, np.datetime64]:
     >>> [str(day) for day in period("2005/2007-03-01")]
     ['2005-01-01', '2007-03-02']
     """
-    first, _, last = text.partition("/")
-    start, end = _span(first, text)[0], _span(last or first, text)[1]
+    first, between, last = text.partition("/")
+    start, end = _span(first, text)[0], _span(last if between else first, text)[1]
     if start >= end:
         raise ImageryError(explain(f"Period {text!r} ends before it begins."))
     return start, end
+
+
+def _listed(windows: object) -> str | tuple[str, ...]:
+    """Return "each", or the periods, checked."""
+    if isinstance(windows, str) and windows == EACH:
+        return EACH
+    if isinstance(windows, Iterable) and not isinstance(windows, (str, bytes, Mapping, Set)):
+        named = tuple(map(str, windows))
+        if named:
+            _check_order(named)
+            return named
+    fix = f'Frames(["{windows if isinstance(windows, str) and windows else 2005}"]), or Frames("each")'
+    raise ImageryError(explain(f"windows={windows!r} is not a list of periods.", fix=fix))
 
 
 def _span(text: str, whole: str) -> tuple[np.datetime64, np.datetime64]:
@@ -218,8 +225,11 @@ def _duration(text: object, argument: str) -> tuple[int, str]:
 def _day_or_none(text: object, argument: str) -> np.datetime64 | None:
     if text is None:
         return None
-    if isinstance(text, str) and len(text) == 10:
-        return _span(text, text)[0]
+    if isinstance(text, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        try:
+            return np.datetime64(text, "D")
+        except ValueError:
+            pass  # such as 30 February
     raise ImageryError(explain(f"{argument}={text!r} is not a day.", rule="ISO 8601, such as 2007-06-30"))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.imagery.batches import ChipBatch, Keys, Pixels, Rows, judge
+from eocausal.imagery.batches import CORNERS, ChipBatch, Keys, Pixels, Rows, judge
 from eocausal.imagery.cells import Cells, keeps, put
 from eocausal.imagery.layers import Canvas, holds_data, lay
 from eocausal.imagery.plan import Plan
@@ -55,6 +55,13 @@ class RasterSource:
         """Return longitude, latitude and the reference system of each chip's grid; of sequences also the days."""
         where = {"longitude": self.longitude, "latitude": self.latitude, "crs": self.plan.grids().crs}
         return {**where, **self.timeline.days_of_chips(self.plan)}
+
+    def corners(self, block: str) -> Mapping[str, npt.NDArray[Any]]:
+        """Return where the chips of a block lie."""
+        grids, side = self.plan.grids(), self.plan.sides[block]
+        top, left = _corners(grids, side).T
+        west, north = grids.west + left * grids.x_size, grids.north - top * grids.y_size
+        return dict(zip(CORNERS, (grids.crs, west, north, grids.x_size, grids.y_size)))
 
     def label(self) -> str:
         """Return the number of rasters and the grid rule."""
@@ -118,7 +125,7 @@ class RasterSource:
         if self.timeline.windows is not None:
             unseen = self.plan.on_raster[cut.rows] & (self.plan.touches.counts(cut.rows) == 0)
             status = np.where(unseen & (status == "outside"), "missing", status)
-        if self.screen.quality is not None:
+        if self.screen.looks_for_clouds:
             for place in np.flatnonzero(status == "nodata").tolist():
                 if holds_data(reader, cut.grids, place, cut.tiles(place), cut.window(block, place)):
                     status[place] = "cloudy"
@@ -149,6 +156,7 @@ def _read_mosaics(reader: Reader, cut: Cut) -> None:
         lay(reader, cut.grids, place, cut.tiles(place), canvas)
         for block in plan.sides:
             cut.touched[block][place] = canvas.covered[cut.window(block, place)].any()
+    reader.screen.drop_clouds(whole)
     for block, corners in cut.corners.items():
         if block != largest:
             _crop(whole, corners, cut.pixels[block][:, 0])

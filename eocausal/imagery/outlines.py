@@ -15,7 +15,6 @@ import numpy.typing as npt
 from eocausal._coordinates import utm_epsg
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import Bools, ChipBatch, ChipSource, Rows
-from eocausal.imagery.export import corners
 from eocausal.imagery.polygons import PIECE_DEGREES, lonlat_polygons, metres_of, names_of
 from eocausal.imagery.windows import is_geographic, project, transformer_between
 
@@ -56,6 +55,10 @@ class OutlinedSource:
         """Return where the chips are."""
         return self.inner.places()
 
+    def corners(self, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
+        """Return where the chips of a block lie."""
+        return self.inner.corners(block)
+
     def label(self) -> str:
         """Return the words of the source itself."""
         return self.inner.label()
@@ -77,7 +80,7 @@ class OutlinedSource:
 
     def _grid(self, block: str, index: int) -> dict[str, Any]:
         if block not in self._grids:
-            found = corners(self.inner, block)
+            found = self.inner.corners(block)
             if found is None:
                 raise ImageryError(
                     explain(

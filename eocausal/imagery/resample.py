@@ -69,6 +69,14 @@ class ResampledSource:
         """Return where the chips are."""
         return self.inner.places()
 
+    def corners(self, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
+        """Return where the chips of a block lie, in pixels of the size that they are brought to."""
+        found = self.inner.corners(block)
+        if found is None:
+            return None
+        stretch = self.stretch(block)
+        return {**found, **{name: found[name] * stretch for name in ("x_size", "y_size")}}
+
     def label(self) -> str:
         """Return the words of the source itself."""
         return self.inner.label()

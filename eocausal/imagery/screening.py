@@ -5,7 +5,7 @@ What is dropped becomes not valid, never another value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from eocausal._checks import did_you_mean
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import ChipBatch, ChipSource, Pixels, Rows, judge
+from eocausal.imagery.cloud_model import CloudModel
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import BY_SCENE, PIXEL_UNITS, Radiometry, check_range
 from eocausal.imagery.tiles import Tile, Window, choose_bands
@@ -41,11 +42,19 @@ _SAMPLE_VALUES = 30_000
 class Screen:
     """What is done to pixels after they are decoded and before any are put together.
 
-    With ``quality`` the last band that is read is the quality band, and is not handed on.
+    With ``quality`` the last band that is read is the quality band, and is not handed on. ``clouds`` finds
+    clouds in whole pictures of one day, from the bands at ``positions``.
     """
 
     quality: Quality | None
     radiometry: Radiometry | None
+    clouds: CloudModel | None = None
+    positions: tuple[int, ...] = ()
+
+    @property
+    def looks_for_clouds(self) -> bool:
+        """Whether pixels may be dropped because they are not clear."""
+        return self.quality is not None or self.clouds is not None
 
     @property
     def idle(self) -> bool:
@@ -61,6 +70,15 @@ class Screen:
         said = None if self.radiometry is None else said_of(self.radiometry, tile)
         return pixels if said is None else said.convert(pixels)
 
+    def drop_clouds(self, pictures: Sequence[Pixels] | Pixels) -> None:
+        """Make clouds that the model finds in pictures of one day, (bands, n, n) each, not valid."""
+        if self.clouds is None or not len(pictures):
+            return
+        stack = np.stack(list(pictures))[:, None]
+        clear = self.clouds.clear(stack, ~np.isnan(stack[:, :, 0]), positions=self.positions)
+        for picture, kept in zip(pictures, clear[:, 0]):
+            picture[:, ~kept] = np.nan
+
     def values(self, window: Window) -> npt.NDArray[Any]:
         """Return the valid pixels as stored, in no order."""
         stored, valid = self._valid(window)
@@ -68,7 +86,10 @@ class Screen:
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings, JSON-like; nothing where there is nothing to do."""
-        settings = {"quality": self.quality, "radiometry": None if self.idle else self.radiometry}
+        settings = {
+            "quality": self.quality or self.clouds,
+            "radiometry": None if self.idle else self.radiometry,
+        }
         return {name: part.recipe() for name, part in settings.items() if part is not None}
 
     def _valid(self, window: Window) -> Window:
@@ -152,6 +173,10 @@ class ScreenedSource:
     def places(self) -> Any:
         """Return where the chips are."""
         return self.inner.places()
+
+    def corners(self, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
+        """Return where the chips of a block lie."""
+        return self.inner.corners(block)
 
     def label(self) -> str:
         """Return the words of the source itself."""

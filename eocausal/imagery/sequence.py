@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -100,9 +101,17 @@ def _read_days(
     bands = next(iter(cut.pixels.values())).shape[2]
     found: dict[int, list[tuple[Layer, Canvas]]] = {place: [] for place in places}
     todo = [(layer, place) for place in places for layer in layers[place]]
-    for layer, place in sorted(todo, key=lambda step: step[0].turn):
-        canvas = Canvas.blank(bands, cut.grids.side)
-        tiles = [cut.plan.tiles[number] for number in layer.tiles]
-        lay(reader, cut.grids, place, tiles, canvas)
-        found[place].append((layer, canvas))
+    for _, day in groupby(sorted(todo, key=_turn), key=_turn):
+        canvases = []
+        for layer, place in day:
+            canvas = Canvas.blank(bands, cut.grids.side)
+            tiles = [cut.plan.tiles[number] for number in layer.tiles]
+            lay(reader, cut.grids, place, tiles, canvas)
+            found[place].append((layer, canvas))
+            canvases.append(canvas.pixels)
+        reader.screen.drop_clouds(canvases)
     return found
+
+
+def _turn(step: tuple[Layer, int]) -> int:
+    return step[0].turn

@@ -17,8 +17,9 @@ import pandas as pd
 
 from eocausal import __version__
 from eocausal._feature_tables import as_keys
+from eocausal._image_info import STATUSES, USABLE, worst_info
 from eocausal._provenance import hash_arrays
-from eocausal.embeddings import STATUSES, USABLE, Embeddings, worst_info
+from eocausal.embeddings import Embeddings
 from eocausal.encoders.protocol import ChipBatch, ChipSource, Encoder, FittedEncoder, Keys, known_keys
 from eocausal.encoders.registry import get_encoder
 from eocausal.errors import EmbeddingsError, EncoderError, explain
@@ -221,6 +222,7 @@ def _encode_shard(job: _Job, fitted: FittedEncoder, keys: npt.NDArray[Any], bar:
     blocks, columns = _layout(job, fitted)
     values = np.full((len(keys), len(columns)), np.nan, dtype=np.float32)
     info = pd.DataFrame({"status": ["missing"] * len(keys), "valid_fraction": np.zeros(len(keys))})
+    days = job.chips.last_dates(keys)
     index = pd.Index(keys)
     for batch in job.chips.batches(size=job.batch_size, keys=keys):
         rows = index.get_indexer(pd.Index(batch.keys))
@@ -228,7 +230,7 @@ def _encode_shard(job: _Job, fitted: FittedEncoder, keys: npt.NDArray[Any], bar:
         for block, (start, stop) in zip(job.chips.blocks, blocks.values()):
             values[rows, start:stop], status = _encode_block(job, fitted, batch, block, stop - start)
             by_block.append(pd.DataFrame({"status": status, "valid_fraction": batch.valid_fraction[block]}))
-        info.iloc[rows] = worst_info(by_block).to_numpy()
+        info.iloc[rows] = worst_info(by_block)[["status", "valid_fraction"]].to_numpy()
         bar.update(len(rows))
     recipe = {name: part for name, part in job.run.items() if name not in _LAYOUT}
     return Embeddings(
@@ -237,7 +239,7 @@ def _encode_shard(job: _Job, fitted: FittedEncoder, keys: npt.NDArray[Any], bar:
         values=values,
         columns=columns,
         blocks=blocks,
-        info=info.astype({"valid_fraction": float}),
+        info=info.astype({"valid_fraction": float}).assign(last_date=days),
         date=job.chips.date,
         recipe=recipe,
     )

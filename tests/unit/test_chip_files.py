@@ -9,7 +9,6 @@ import rasterio
 
 import eocausal as ec
 from eocausal.imagery.chip_files import chips_from_files
-from eocausal.imagery.export import corners
 from tests.scenes import NORTH, WEST, numbered, read_all, units_on, write_scene
 
 POINTS = [(10.0, 10.0), (40.3, 30.0), (2.0, 2.0), (30.5, 60.2), (55.0, 5.0)]
@@ -38,7 +37,7 @@ def test_chips_come_back_as_they_went_out(cut, tmp_path, format):
         assert one.mask[block].tobytes() == two.mask[block].tobytes()
         assert one.status[block].tolist() == two.status[block].tolist()
         assert one.valid_fraction[block].tolist() == two.valid_fraction[block].tolist()
-        here, there = corners(back.source, block), corners(cut.source, block)
+        here, there = back.source.corners(block), cut.source.corners(block)
         for name in there:
             assert np.array_equal(here[name], there[name]), name
     pd.testing.assert_frame_equal(back.table(), cut.table())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import types
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,7 @@ import pytest
 import eocausal as ec
 from eocausal.errors import ImageryError
 from eocausal.imagery import cloud_model
-from eocausal.imagery.batches import ChipBatch
-from eocausal.imagery.cloud_model import CLASSES, CloudModel, CloudScreenedSource
+from eocausal.imagery.cloud_model import CLASSES, CloudModel
 from tests.scenes import units_on, write_scene
 
 
@@ -144,21 +142,19 @@ def _clouds(folder: Path) -> Path:
     return write_scene(folder / "clouds.tif", np.stack([classes, np.full((60, 80), 7, "float32")]))
 
 
-def test_a_source_is_screened_by_its_largest_block(tmp_path: Path) -> None:
+def test_chips_are_screened_by_the_largest_size(tmp_path: Path) -> None:
     units = units_on([(20, 12), (20, 40), (52, 40), (38, 40), (-500, 0)])
-    cut = ec.chips(units, _clouds(tmp_path), size_px=[4, 11])
     shapes: list[tuple[int, ...]] = []
 
     def look(pixels: np.ndarray) -> np.ndarray:
         shapes.append(pixels.shape)
         return by_red(pixels)
 
-    model = CloudModel(["red"], library="look", predict=look)
-    source = CloudScreenedSource(cut.source, model, positions=(0,), kept=(1,))
-    with source.reading() as read:
-        batch = read(np.arange(5))
+    model = CloudModel(["band1"], library="look", predict=look)
+    cut = ec.chips(units, _clouds(tmp_path), size_px=[4, 11], quality=model)
+    (batch,) = cut.batches()
     assert shapes == [(4, 1, 11, 11)]
-    assert batch.pixels["11px"].shape == (5, 1, 1, 11, 11)
+    assert batch.pixels["11px"].shape == (5, 1, 2, 11, 11)
     # columns 7 to 17 hold five of cloud; rows 33 to 43 hold four of shadow; 4 px: columns 10 to 13, rows 36 to 39
     np.testing.assert_allclose(batch.valid_fraction["11px"], [6 / 11, 1, 0, 7 / 11, 0])
     np.testing.assert_allclose(batch.valid_fraction["4px"], [0, 1, 0, 1, 0])
@@ -166,40 +162,32 @@ def test_a_source_is_screened_by_its_largest_block(tmp_path: Path) -> None:
     assert batch.status["4px"].tolist() == ["cloudy", "ok", "cloudy", "ok", "outside"]
     for block in ("4px", "11px"):
         mask = batch.mask[block]
-        np.testing.assert_array_equal(batch.pixels[block][:, :, 0], np.where(mask, np.float32(7), np.nan))
-    assert source.recipe()["cloud_model"]["library"] == "look"
-    assert source.label() == cut.source.label()
-    np.testing.assert_array_equal(source.reading_order(), cut.source.reading_order())
-    np.testing.assert_array_equal(source.places()["longitude"], cut.source.places()["longitude"])
+        np.testing.assert_array_equal(batch.pixels[block][:, :, 1], np.where(mask, np.float32(7), np.nan))
+    assert cut.recipe()["quality"]["library"] == "look"
 
 
-def test_some_rows_of_a_source_are_matched_with_their_own_places(tmp_path: Path) -> None:
-    units = units_on([(20, 40), (38.3, 12.6)])
-    cut = ec.chips(units, _clouds(tmp_path), size_px=[4, 11])
-    source = CloudScreenedSource(cut.source, stand_in(), positions=(0,), kept=(0, 1))
-    with source.reading() as read:
-        one = read(np.array([1]))
-    for block in ("4px", "11px"):
-        # what is left is what the class band itself calls clear
-        assert (one.pixels[block][0, 0, 0][one.mask[block][0, 0]] == 0).all()
-    with cut.source.reading() as read:
-        raw = read(np.array([1]))
-    for block in ("4px", "11px"):
-        np.testing.assert_array_equal(one.mask[block], raw.pixels[block][:, :, 0] == 0)
+def test_clouds_are_dropped_day_by_day_before_the_median(tmp_path: Path) -> None:
+    days = {"2005-01-01": (0, 10), "2005-02-01": (1, 90), "2005-03-01": (0, 30)}
+    files = []
+    for day, (cloud, value) in days.items():
+        bands = np.stack([np.full((60, 80), cloud, "float32"), np.full((60, 80), value, "float32")])
+        files.append(write_scene(tmp_path / f"s_{day}.tif", bands))
+    model = CloudModel(["band1"], library="stand_in", predict=by_red)
+    scenes = ec.scenes(files, pattern="s_{date:%Y-%m-%d}.tif", quality=model)
+    cut = ec.chips(units_on([(30, 40)]), scenes, size_px=4, frames=ec.Frames(["2005"]))
+    (batch,) = cut.batches()
+    assert (batch.pixels["4px"][0, 0, 1] == 20).all()
+    assert batch.observations["4px"].tolist() == [[2.0]]
 
 
-def test_several_sizes_that_do_not_say_where_they_are_are_refused() -> None:
-    class Placeless:
-        @contextmanager
-        def reading(self):
-            pixels = {"a": np.zeros((1, 1, 1, 4, 4), "float32"), "b": np.zeros((1, 1, 1, 2, 2), "float32")}
-            mask = {block: np.ones((1, 1, *p.shape[3:]), bool) for block, p in pixels.items()}
-            ok = dict.fromkeys("ab", np.array(["ok"]))
-            yield lambda rows: ChipBatch(rows, pixels, mask, ok, dict.fromkeys("ab", np.ones(1)))
+def test_the_models_bands_must_be_among_those_asked_for(tmp_path: Path) -> None:
+    model = CloudModel(["band1"], library="stand_in", predict=by_red)
+    with pytest.raises(ImageryError, match=r"band1[\s\S]*bands="):
+        ec.chips(units_on([(30, 40)]), _clouds(tmp_path), size_px=4, bands=["band2"], quality=model)
 
-    source = CloudScreenedSource(Placeless(), stand_in(), positions=(0,), kept=(0,))
-    with (
-        pytest.raises(ImageryError, match=r"do not say where they are[\s\S]*one size in each call"),
-        source.reading() as read,
-    ):
-        read(np.arange(1))
+
+def test_chips_too_small_for_the_library_are_refused_before_reading(tmp_path: Path) -> None:
+    pixels = np.ones((3, 60, 80), "float32")
+    file = write_scene(tmp_path / "rgb.tif", pixels, descriptions=("red", "green", "nir"))
+    with pytest.raises(ImageryError, match="too small for omnicloudmask"):
+        ec.chips(units_on([(30, 40)]), file, size_px=16, quality=CloudModel())

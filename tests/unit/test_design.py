@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import eocausal as ec
-from eocausal.errors import DesignError
+from eocausal.errors import DesignError, LeakError
 from tests.studies import FAST, FOREST, THREE, by_village, design, images, study
 
 
@@ -255,3 +255,35 @@ def test_the_plain_difference_keeps_units_under_cloud() -> None:
     found = design(table, features=_with_shares(v3=0.5), min_valid=0.9, missing="drop").unadjusted()
     assert len(found) == len(table)
     assert found.min_valid == 0
+
+
+def test_each_image_is_dated_by_itself():
+    # one image shows the year before its unit's treatment, the other a day after
+    table = pd.DataFrame(
+        {
+            "unit": ["a"] * 10 + ["b"] * 10,
+            "id": np.arange(20),
+            "y": np.random.default_rng(0).normal(size=20),
+            "d": [0, 1] * 10,
+            "on": ["2006-05-01"] * 10 + ["2007-05-01"] * 10,
+        }
+    )
+    units = ec.read_units(table, id="id", image_key="unit", date="on")
+
+    def features(days):
+        return ec.Embeddings(
+            keys=np.array(["a", "b"]),
+            key_name="unit",
+            values=np.random.default_rng(1).normal(size=(2, 1)).astype(np.float32),
+            columns=("f",),
+            blocks={"f": (0, 1)},
+            info=pd.DataFrame({"status": ["ok", "ok"], "valid_fraction": [1.0, 1.0], "last_date": days}),
+            date="2007-04-30",
+            recipe={},
+        )
+
+    with pytest.raises(LeakError, match=r"imagery of 2006-05-01 was taken on or after[\s\S]*10 \("):
+        ec.Design(units, outcome="y", treatment="d", features=features(["2006-05-01", "2007-04-30"]))
+    with pytest.raises(LeakError, match="imagery of 2007-04-30 was taken on or after"):
+        # a row that does not say its day has that of the table
+        ec.Design(units, outcome="y", treatment="d", features=features([None, "2006-01-01"]))

@@ -11,7 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from eocausal.embeddings import Embeddings, read_embeddings, worst_info
+from eocausal._image_info import worst_info
+from eocausal.embeddings import Embeddings, read_embeddings
 
 
 def table(keys, *, block="a", width=2, status=None, date=None, key_name="village", start=0.0):
@@ -117,7 +118,14 @@ def test_a_written_table_comes_back_whole(tmp_path: Path, keys):
 
 def test_the_file_is_plain_parquet_with_the_recipe_in_its_metadata(tmp_path: Path):
     path = table([1, 2]).write(tmp_path / "x.parquet")
-    assert pd.read_parquet(path).columns.tolist() == ["village", "status", "valid_fraction", "a_0", "a_1"]
+    assert pd.read_parquet(path).columns.tolist() == [
+        "village",
+        "status",
+        "valid_fraction",
+        "last_date",
+        "a_0",
+        "a_1",
+    ]
     about = json.loads(pq.read_schema(path).metadata[b"eocausal"])
     assert about["format"] == 1
     assert about["blocks"] == {"a": [0, 2]}
@@ -138,7 +146,7 @@ def test_columns_of_our_own_file_keep_their_blocks(tmp_path: Path):
 
 def test_to_frame_holds_key_info_and_features():
     frame = table([1, 2], status=["ok", "outside"]).to_frame()
-    assert frame.columns.tolist() == ["village", "status", "valid_fraction", "a_0", "a_1"]
+    assert frame.columns.tolist() == ["village", "status", "valid_fraction", "last_date", "a_0", "a_1"]
     assert frame["a_1"].isna().tolist() == [False, True]
 
 

@@ -278,7 +278,7 @@ def test_every_date_is_cut_out_and_counted(tmp_path: Path) -> None:
     source = _source(tmp_path, [(30, 40)], [8], [pixel_box(28.4, 38.4, 31.6, 41.6)])
 
     class TwoDates:
-        inner = source.inner
+        corners = staticmethod(source.inner.corners)
 
         def reading(self):
             from contextlib import contextmanager
@@ -302,3 +302,52 @@ def test_every_date_is_cut_out_and_counted(tmp_path: Path) -> None:
     assert batch.mask["8px"].sum(axis=(2, 3)).tolist() == [[16, 8]]
     assert batch.valid_fraction["8px"].tolist() == [0.75]
     assert batch.status["8px"].tolist() == ["partial"]
+
+
+def _districts() -> ec.Units:
+    """Return two boxes of whole pixels of the scene: 4 x 6 and 10 x 10."""
+    geometry = geopandas.GeoSeries([pixel_box(10, 20, 14, 26), pixel_box(30, 40, 40, 50)], crs="EPSG:32636")
+    return ec.read_units(geopandas.GeoDataFrame({"district": ["small", "large"]}, geometry=geometry), id="district")
+
+
+def test_chips_of_polygons_hold_each_and_nothing_else(tmp_path: Path) -> None:
+    file = write_scene(tmp_path / "scene.tif", numbered())
+    cut = ec.chips(_districts(), file, size_m="polygon")
+    (batch,) = cut.batches()
+    assert cut.blocks == ("polygon",)
+    # ten pixels of the larger and one to spare on each side, whatever the projection adds
+    assert batch.pixels["polygon"].shape[-1] in (12, 13)
+    assert batch.mask["polygon"].sum(axis=(1, 2, 3)).tolist() == [4 * 6, 10 * 10]
+    assert batch.status["polygon"].tolist() == ["ok", "ok"]
+    assert batch.valid_fraction["polygon"].tolist() == [1.0, 1.0]
+    # 10000 band + 100 row + column: exactly the pixels of rows 10 to 13 and columns 20 to 25
+    found = batch.pixels["polygon"][0, 0, 0]
+    expected = [10_000 + 100 * row + column for row in range(10, 14) for column in range(20, 26)]
+    assert sorted(found[~np.isnan(found)].tolist()) == expected
+
+
+def test_chips_of_polygons_can_be_resampled_and_keep_their_places(tmp_path: Path) -> None:
+    file = write_scene(tmp_path / "scene.tif", numbered())
+    cut = ec.chips(_districts(), file, size_m="polygon")
+    fine = cut.resampled(4 * cut.sides["polygon"])
+    (batch,) = fine.batches()
+    assert batch.pixels["polygon"].shape[-1] == 4 * cut.sides["polygon"]
+    corners, coarse = fine.source.corners("polygon"), cut.source.corners("polygon")
+    np.testing.assert_allclose(corners["x_size"], coarse["x_size"] / 4)
+    np.testing.assert_array_equal(corners["west"], coarse["west"])
+    assert batch.status["polygon"].tolist() == ["ok", "ok"]
+    # sixteen small pixels for each of the large ones
+    assert batch.mask["polygon"].sum(axis=(1, 2, 3)).tolist() == [16 * 4 * 6, 16 * 10 * 10]
+
+
+@pytest.mark.parametrize(
+    ("units", "size", "words"),
+    [
+        (units_on([(30, 40)]), "polygon", "needs units that are polygons"),
+        (units_on([(30, 40)]), "district", "size_m='district' is not a size"),
+    ],
+)
+def test_sizes_that_are_words(tmp_path: Path, units, size, words) -> None:
+    file = write_scene(tmp_path / "scene.tif", numbered())
+    with pytest.raises(ImageryError, match=words):
+        ec.chips(units, file, size_m=size)
