@@ -367,11 +367,15 @@ class Chips:
             for start in range(0, len(rows), size):
                 yield read(rows[start : start + size].astype(np.intp))
 
+    @cached_property
+    def _index(self) -> pd.Index:
+        return pd.Index(self.keys)
+
     def _rows(self, keys: npt.ArrayLike) -> Rows:
         asked = np.atleast_1d(np.asarray(keys))
         if asked.size == 0:
             raise ImageryError(explain("No keys are asked for."))
-        rows = pd.Index(self.keys).get_indexer(pd.Index(asked))
+        rows = self._index.get_indexer(pd.Index(asked))
         if (rows < 0).any():
             fix = f"Keys look like {self.keys[0].item()!r} ({self.keys.dtype}); see chips.keys."
             raise ImageryError(explain("There are no chips with these keys.", where=asked[rows < 0], fix=fix))
