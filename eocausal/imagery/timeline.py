@@ -66,11 +66,18 @@ class Timeline:
         return found
 
     def days_of_chips(self, plan: Plan) -> dict[str, npt.NDArray[Any]]:
-        """Return the first and last day that each chip shows, as ISO text, None without any; empty if undated."""
+        """Return the first and last day that each chip shows, as ISO text, None without any; empty if undated.
+
+        Of frames that each chip has of its own, also the day before which the last one ends: frames that
+        differ are thus told apart even where the same scenes fall into them.
+        """
         if self.windows is None:
             return {}
         first, last = spans(plan, days_of(plan.tiles))
-        return {"first_date": _texts(first), "last_date": _texts(last)}
+        found = {"first_date": _texts(first), "last_date": _texts(last)}
+        if self.how is not None and self.how.before is not None:
+            found["frames_until"] = _texts(self.windows.ends[:, -1])
+        return found
 
     def recipe(self) -> dict[str, Any]:
         """Return the frames, JSON-like."""
