@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from eocausal.errors import ImageryError
 from eocausal.imagery._store_folder import damage
-from eocausal.imagery._zarr_layout import import_zarr, read_column, read_keys
+from eocausal.imagery._zarr_layout import import_zarr, read_column, read_keys, read_origins
 from eocausal.imagery.batches import CORNERS, ChipBatch, Keys, Rows
+from eocausal.imagery.origins import Origins, joined
 
 # Arrays of a block, and what they hold for a key that the store has no chip of.
 _ABSENT = {"pixels": np.nan, "mask": False, "status": "missing", "valid_fraction": 0.0, "observations": 0.0}
@@ -119,11 +120,11 @@ class StoredSource:
         """Return positions in the order in which the chips lie in the store."""
         return np.argsort(self.rows, kind="stable")
 
-    def stored_files(self) -> npt.NDArray[Any] | None:
-        """Return the names of the rasters that each chip was cut from, or None when it was cut from none."""
-        if any("files" not in part.root() for part in self.parts):
-            return None
-        return pick(columns(self.parts, ["files"])["files"], self.rows)
+    def origins(self) -> Origins | None:
+        """Return the scenes that each picture was made from, or None when no source told."""
+        found = [read_origins(part.root()) for part in self.parts]
+        known = [origins for origins in found if origins is not None]
+        return joined(known).some(self.rows) if len(known) == len(found) else None
 
     def label(self) -> str:
         """Return what the stored chips were made from."""

@@ -3,7 +3,8 @@
 ::
 
     /                     attributes: keys, bands, frames (the names along date), date, pixel_unit, recipe, ...;
-                          arrays: places, files
+                          arrays: places
+    /origins              int32   (chip, date): the number of a set of scenes; sets and scenes are attributes
     /<block>/pixels       float32 (chip, date, band, y, x), NaN where not valid
     /<block>/mask         bool    (chip, date, y, x)
     /<block>/status       uint8   (chip,), its words in the attribute flag_meanings
@@ -26,8 +27,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.errors import ImageryError, explain
-from eocausal.imagery.account import files_of
 from eocausal.imagery.batches import CORNERS, STATUSES, ChipBatch, Keys, Rows
+from eocausal.imagery.origins import Origins, origins_of
 
 if TYPE_CHECKING:
     from eocausal.imagery.chips import Chips
@@ -37,6 +38,7 @@ _SHARD_BYTES = 64 * 2**20  # a shard is encoded in memory
 _CHUNK_BYTES = 2**20  # what is read at least to get at one chip
 _NO_STATUS = 255  # fill value: a status that was never written
 _AXES = ("chip", "date", "band", "y", "x")
+ORIGINS = "origins"
 _TEXT = "values"  # attribute of an array of codes: the texts they stand for
 
 
@@ -99,9 +101,9 @@ class Encoder:
         self._layout = layout
         for name, values in chips.source.places().items():
             _put_column(root, name, np.asarray(values)[order])
-        files = files_of(chips)
-        if files is not None:
-            _put_column(root, "files", files[order])
+        origins = origins_of(chips.source)
+        if origins is not None:
+            _put_origins(root, origins.some(order))
         for block, shape in layout.shapes.items():
             group = root.create_group(block)
             found = chips.source.corners(block)
@@ -195,6 +197,28 @@ def _put_column(group: Any, name: str, values: npt.NDArray[Any]) -> None:
         config={"write_empty_chunks": True},
     )
     column[:] = values
+
+
+def _put_origins(root: Any, origins: Origins) -> None:
+    """Write which scenes made each picture: a number for each set of them, the sets beside."""
+    column = root.create_array(
+        ORIGINS,
+        shape=origins.codes.shape,
+        dtype="int32",
+        chunks=origins.codes.shape,
+        compressors=_checked(),
+        dimension_names=("chip", "date"),
+        attributes=origins.written(),
+        config={"write_empty_chunks": True},
+    )
+    column[:] = origins.codes
+
+
+def read_origins(root: Any) -> Origins | None:
+    """Return which scenes made each picture, None where that is not known."""
+    if ORIGINS not in root:
+        return None
+    return Origins.read(root[ORIGINS].attrs, np.asarray(root[ORIGINS][:]))
 
 
 def read_column(group: Any, name: str) -> npt.NDArray[Any]:

@@ -21,6 +21,7 @@ from eocausal.imagery._chip_names import ChipNames, find_files
 from eocausal.imagery.batches import ChipBatch, Keys, Rows, judge
 from eocausal.imagery.chips import Bands, Chips
 from eocausal.imagery.cut import check_date
+from eocausal.imagery.origins import Origins, Scene
 from eocausal.imagery.radiometry import Radiometry
 from eocausal.imagery.screening import as_radiometry, screened
 from eocausal.imagery.sources import open_dataset
@@ -61,11 +62,15 @@ class FileSource:
         """Return where the chips of a block lie, None when no file says."""
         return self.places_by_block.get(block)
 
-    def stored_files(self) -> npt.NDArray[np.object_]:
-        """Return the name of each key's file."""
-        columns = zip(*self.files.values(), strict=True)
-        texts = ["; ".join(dict.fromkeys(file.name for file in row if file is not None)) for row in columns]
-        return np.array(texts, dtype=object)
+    def origins(self) -> Origins:
+        """Return each key's files as its scenes; all frames are in them."""
+        scenes: dict[Path, int] = {}
+        sets: dict[tuple[int, ...], int] = {(): 0}
+        codes = np.zeros((len(self.keys), len(next(iter(self.header.values())).frames)), dtype=np.int32)
+        for place, row in enumerate(zip(*self.files.values(), strict=True)):
+            some = sorted({scenes.setdefault(file, len(scenes)) for file in row if file is not None})
+            codes[place] = sets.setdefault(tuple(some), len(sets))
+        return Origins(tuple(Scene(file.name) for file in scenes), tuple(sets), codes)
 
     def label(self) -> str:
         """Return the number of files, and of those that no unit has a use for."""

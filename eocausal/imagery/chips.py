@@ -18,12 +18,13 @@ from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import STATUSES, ChipBatch, ChipSource, Keys, Rows
 from eocausal.imagery.gallery import contact_sheet, natural_bands, stretch
 from eocausal.imagery.radiometry import Radiometry
+from eocausal.imagery.tally import Tally, tally
 from eocausal.imagery.tiles import choose_bands
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from eocausal.imagery.account import ChipsReport
+    from eocausal.imagery.account_report import ChipsReport
     from eocausal.units import Units
 
 __all__ = ["STATUSES", "ChipBatch", "ChipSource", "Chips"]
@@ -204,23 +205,25 @@ class Chips:
         """
         return self._table.copy()
 
-    def account(self, treatment: pd.Series | str | None = None) -> pd.DataFrame:
-        """Return one row per image key and block: what became of the chip and where it came from.
+    def account(self, treatment: pd.Series | str | None = None, *, by: str = "chip") -> pd.DataFrame:
+        """Return what became of every picture and what it was made from; columns are in docs/imagery.md.
 
         Parameters
         ----------
         treatment : Series or str, optional
             0 or 1 by unit id, or the name of a column of the units; adds ``n_treated`` and ``n_control``.
+        by : {"chip", "frame"}
+            One row per image key and block, or one for each frame of it.
 
         Returns
         -------
         pandas.DataFrame
-            The columns of :meth:`table` with ``date``, ``pixel_unit``, ``stored_unit``, ``offset_added`` (to
-            stored pixels) and, of rasters, ``files`` (those that the chip's window touches).
+            The columns of :meth:`table` (by frame also ``frame``) with ``frames observations n_scenes scenes
+            first_date last_date sensors pixel_unit stored_unit offset_added``, as far as they are known.
         """
         from eocausal.imagery.account import account
 
-        return account(self, treatment)
+        return account(self, treatment, by=by)
 
     def report(self, treatment: pd.Series | str | None = None) -> ChipsReport:
         """Return the account with counts by arm, tests of differences between arms, warnings and a plot.
@@ -228,15 +231,15 @@ class Chips:
         Parameters
         ----------
         treatment : Series or str, optional
-            As for :meth:`account`. The arms are compared by the share of usable chips and by the mean valid
-            fraction, with standard errors clustered by image; a difference of a percentage point or more
-            with p below 0.05 is a warning.
+            As for :meth:`account`. The arms are compared by what they lost and by the days and sensors of their
+            scenes, with standard errors clustered by image; see ``ChipsReport`` for the terms and for what is
+            a warning.
 
         Returns
         -------
         ChipsReport
         """
-        from eocausal.imagery.account import report
+        from eocausal.imagery.account_report import report
 
         return report(self, treatment)
 
@@ -342,22 +345,21 @@ class Chips:
         return export_chips(self, folder, format=format)
 
     @cached_property
-    def _table(self) -> pd.DataFrame:
+    def tallies(self) -> dict[str, Tally]:
+        """What was counted of each block while every chip was read, once."""
         from tqdm import tqdm
 
-        counts = pd.Series(self.units.image_keys).value_counts()
         order = self.source.reading_order()
         with tqdm(total=len(self), desc="reading chips", unit="chip", disable=None, leave=False) as bar:
-            judged = []
-            for batch in self._read(order, 64):
-                judged.append((batch.status, batch.valid_fraction))
-                bar.update(len(batch))
-        back = np.argsort(order)
+            return tally(self._read(order, 64), order, told=bar.update)
+
+    @cached_property
+    def _table(self) -> pd.DataFrame:
+        counts = pd.Series(self.units.image_keys).value_counts()
         tables = []
-        for block in self.blocks:
+        for block, seen in self.tallies.items():
             row = {self.key_name: self.keys, "block": block}
-            row["status"] = np.concatenate([status[block] for status, _ in judged])[back]
-            row["valid_fraction"] = np.concatenate([share[block] for _, share in judged])[back]
+            row |= {"status": seen.status, "valid_fraction": seen.valid_fraction}
             row["n_units"] = counts.reindex(self.keys).to_numpy()
             tables.append(pd.DataFrame({**row, **self.source.places()}))
         return pd.concat(tables, ignore_index=True)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from eocausal._io import write_atomically
 from eocausal.errors import SpecError, explain
-from eocausal.imagery.account import ChipsReport
+from eocausal.imagery.account_report import ChipsReport
 from eocausal.imagery.asked import asked_chips, asked_units
 from eocausal.imagery.chips import Chips
 from eocausal.imagery.store import open_chips

@@ -12,7 +12,7 @@ import statsmodels.api as sm
 
 import eocausal as ec
 from eocausal.errors import ImageryError
-from eocausal.imagery.account import difference
+from eocausal.imagery.account_report import difference
 from tests.scenes import numbered, units_on, write_scene
 
 # Four places with two units each: all valid, half valid, none valid, on no raster.
@@ -23,7 +23,7 @@ ARM = pd.Series([1, 0, 1, 0, 0, 0, 1, 1], index=[f"u{i}" for i in range(8)])
 
 @pytest.fixture
 def chips(tmp_path: Path) -> ec.Chips:
-    pixels = np.full((1, 60, 80), 3000.0, dtype="float32")
+    pixels = numbered(1) / 4
     pixels[0, :, 40:] = np.nan
     west = write_scene(tmp_path / "west.tif", pixels[:, :, :50])
     east = write_scene(tmp_path / "east.tif", pixels[:, :, 50:], corner=(600_000.0 + 1500, 200_000.0))
@@ -41,8 +41,13 @@ def test_every_key_and_block_has_a_row(chips: ec.Chips) -> None:
     assert table["valid_fraction"].tolist() == [1.0, 0.5, 0.0, 0.0] * 2
     assert table["n_units"].tolist() == [2] * 8
     # the largest window of "half" spans columns 30 to 49, that of "none" 50 to 69, that of "all" 10 to 29
-    assert table["files"].tolist() == ["west.tif", "west.tif", "east.tif", ""] * 2
-    for name, value in {"date": "2007-06-30", "pixel_unit": "reflectance", "stored_unit": "s2_l2a_dn",
+    assert table["scenes"].tolist() == ["west.tif", "west.tif", "east.tif", ""] * 2
+    assert table["n_scenes"].tolist() == [1, 1, 1, 0] * 2
+    for name in ("first_date", "last_date"):
+        assert table[name].fillna("").tolist() == (["2007-06-30"] * 3 + [""]) * 2
+    assert table["frames"].tolist() == [1, 1, 0, 0] * 2
+    assert table["observations"].tolist() == table["valid_fraction"].tolist()
+    for name, value in {"pixel_unit": "reflectance", "stored_unit": "s2_l2a_dn",
                         "offset_added": -1000.0, "crs": "EPSG:32636"}.items():  # fmt: skip
         assert set(table[name]) == {value}, name
     assert "n_treated" not in table
@@ -54,16 +59,16 @@ def test_a_window_over_two_files_names_both(tmp_path: Path) -> None:
         write_scene(tmp_path / f"{n}.tif", pixels, corner=(600_000.0 + 2400 * n, 200_000.0)) for n in (0, 1)
     ]
     cut = ec.chips(units_on([(30, 80)]), files, size_px=4)
-    assert cut.account()["files"].tolist() == ["0.tif; 1.tif"]
+    assert cut.account()["scenes"].tolist() == ["0.tif; 1.tif"]
 
 
 def test_nothing_declared_is_said_to_be_nothing() -> None:
     units = units_on([(0, 0), (0, 1)])
     table = ec.chips_from_arrays(units, np.ones((2, 4, 4, 3))).account()
     assert table["stored_unit"].isna().all()
-    assert table["date"].isna().all()
+    assert table["last_date"].isna().all()
     assert table["offset_added"].tolist() == [0.0, 0.0]
-    assert "files" not in table
+    assert not {"scenes", "n_scenes", "sensors", "observations"} & set(table)
 
 
 @pytest.mark.parametrize("treatment", [ARM, ARM[::-1], ARM.astype(bool), ARM.astype(float), "grant"])
@@ -97,8 +102,12 @@ def test_without_treatment_there_is_one_group_and_no_test(chips: ec.Chips) -> No
 def test_units_without_a_picture_are_counted_by_arm(chips: ec.Chips) -> None:
     found = chips.report("grant")
     # both arms lose half of their pictures: counted, and no difference claimed
-    assert found.warnings[0] == "4 units (2 treated, 2 control) have no usable 4px chip"
-    assert len(found.warnings) == 2
+    assert found.warnings == (
+        "4 of 8 units (50.0%) lie where a unit of the other arm lies too: their pictures are the same, so "
+        "features cannot tell them apart",
+        "4 units (2 treated, 2 control) have no usable 4px chip",
+        "4 units (2 treated, 2 control) have no usable 20px chip",
+    )
     assert "Warning: 4 units (2 treated, 2 control) have no usable 4px chip" in repr(found)
 
 
@@ -107,7 +116,7 @@ def _clouded(share: float, *, n: int = 120, seed: int = 0) -> tuple[ec.Chips, pd
     rng = np.random.default_rng(seed)
     images = np.repeat(np.arange(n // 3), 3)
     treated = images % 2
-    array = np.ones((n // 3, 10, 10, 1))
+    array = 1 + rng.random((n // 3, 10, 10, 1))
     for image in range(n // 3):
         rows = rng.binomial(10, 0.1 + share * (image % 2))
         array[image, :rows] = np.nan

@@ -96,7 +96,7 @@ def test_names_are_read_as_they_are_said_to_be(tmp_path):
     assert np.isnan(batch.pixels["6px"][2]).all()
     assert repr(chips) == "Chips(3 keys, 6px, 2 bands, 2 files, 1 more without a unit)"
     assert chips_from_files(plain_units([7]), folder, name="chip_{key}.tif", size_m=180).blocks == ("180m",)
-    assert chips.account()["files"].tolist() == ["chip_12.tif", "chip_7.tif", ""]
+    assert chips.account()["scenes"].tolist() == ["chip_12.tif", "chip_7.tif", ""]
 
 
 def test_a_key_may_have_one_size_and_not_the_other(tmp_path):

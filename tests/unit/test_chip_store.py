@@ -70,7 +70,7 @@ def test_converted_pixels_are_stored_once_converted_and_their_origin_is_known(tm
     assert_same(read_all(opened), read_all(cut))
     assert (opened.pixel_unit, opened.radiometry) == ("reflectance", said)
     pd.testing.assert_frame_equal(opened.account(), cut.account())
-    assert set(opened.account()["files"]) == {"s2.tif"}
+    assert set(opened.account()["scenes"]) == {"s2.tif"}
     assert set(opened.account()["offset_added"]) == {-1000.0}
 
 

@@ -77,7 +77,7 @@ def test_chips_leave_a_store_an_account_and_a_figure_for_each_size(study: Path) 
     assert account["unit"].tolist() == [f"u{i}" for i in range(5)] * 2
     assert account["status"].tolist() == direct.table()["status"].tolist()
     assert account["n_treated"].tolist() == [0, 1, 0, 1, 0] * 2
-    assert set(account["date"]) == {"2007-06-30"}
+    assert set(account["last_date"].dropna()) == {"2007-06-30"}
     assert imread(out / "chips_300m.png").shape[1] > 1000
 
 
