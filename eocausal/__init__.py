@@ -29,6 +29,8 @@ _HOME = {
     "Scenes": "eocausal.imagery.scenes",
     "scenes": "eocausal.imagery.scenes",
     "cube_scenes": "eocausal.imagery.cubes",
+    "stac_scenes": "eocausal.imagery.stac",
+    "StacPreset": "eocausal.imagery.stac_presets",
     "open_chips": "eocausal.imagery.store",
     "average_draws": "eocausal.imagery.draw_average",
     "displace": "eocausal.imagery.displacement",
@@ -54,6 +56,7 @@ _HOME = {
     "rate_from_scores": "eocausal.evaluate.rate",
     "report": "eocausal.reporting.report",
     "run": "eocausal.pipeline",
+    "simulate_catalog": "eocausal.simulate.catalog",
     "simulate_region": "eocausal.simulate.region",
 }
 _MODULES = ("errors",)
@@ -105,6 +108,8 @@ if TYPE_CHECKING:
     from eocausal.imagery.radiometry import Radiometry as Radiometry
     from eocausal.imagery.scenes import Scenes as Scenes
     from eocausal.imagery.scenes import scenes as scenes
+    from eocausal.imagery.stac import stac_scenes as stac_scenes
+    from eocausal.imagery.stac_presets import StacPreset as StacPreset
     from eocausal.imagery.store import open_chips as open_chips
     from eocausal.imagery.tessera import tessera_to_geotiff as tessera_to_geotiff
     from eocausal.imagery.tfrecord import chips_from_tfrecord as chips_from_tfrecord
@@ -116,6 +121,7 @@ if TYPE_CHECKING:
     from eocausal.pipeline import run as run
     from eocausal.reporting.report import report as report
     from eocausal.runner.embed import embed as embed
+    from eocausal.simulate.catalog import simulate_catalog as simulate_catalog
     from eocausal.simulate.region import simulate_region as simulate_region
     from eocausal.units import Units as Units
     from eocausal.units import read_units as read_units

@@ -1,0 +1,268 @@
+"""One item of a catalogue as a raster: its assets opened with care, and read on one grid by odc-stac."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from eocausal._io import hash_content, hash_file
+from eocausal.errors import ImageryError, explain
+from eocausal.imagery._cube_axes import X_NAMES, Y_NAMES, Axis, find_dimension
+from eocausal.imagery._stac_catalog import is_remote, plain
+from eocausal.imagery._stac_items import Grid
+from eocausal.imagery.cubes import Cube
+from eocausal.imagery.files import driver_for, raster_files
+from eocausal.imagery.limits import check_size
+from eocausal.imagery.tiles import OpenRaster, Span, Window
+from eocausal.imagery.windows import Lattice
+
+SCHEMES = ("http", "https", "s3", "gs")
+CELL = 512
+"""Rows and columns that are read at a time: blocks of the archives' files are of 256 to 1,024."""
+# Nothing but the named file is looked for; a server that is slow or busy is asked again, and then given up.
+_REMOTE = {
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_HTTP_CONNECTTIMEOUT": "15",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_MAX_RETRY": "4",
+    "GDAL_HTTP_RETRY_DELAY": "1",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+}
+_ENDINGS = ".tif,.tiff,.jp2"
+_HASHED_UP_TO = 2**30
+_SAME_SIZE = 1e-3
+_SAME_PLACE = 0.01
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One band of a scene: where its file is, its value for no data, and whether its values are flags."""
+
+    band: str
+    href: str
+    fill: float | None
+    flags: bool
+    told: str | None = None
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what tells the content of the file, without folders, queries or passwords."""
+        if is_remote(self.href):
+            return {"href": plain(self.href), **({"told": self.told} if self.told else {})}
+        file = Path(self.href)
+        state = file.stat()
+        if state.st_size < _HASHED_UP_TO:
+            return {"name": file.name, "bytes": state.st_size, "sha256": hash_file(file)}
+        return {"name": file.name, "state": hash_content([state.st_size, state.st_mtime_ns])}
+
+
+@dataclass(frozen=True)
+class StacScene:
+    """One item of a catalogue on the grid of its finest band; ``name`` is the item's id."""
+
+    name: str
+    collection: str
+    assets: tuple[Asset, ...]
+    grid: Grid
+
+    def open(self) -> OpenRaster:
+        """Prepare reading; files are opened when a window of them is wanted."""
+        return OpenStacScene(self)
+
+    def recipe(self) -> dict[str, Any]:
+        """Return the item's id, its files, and the grid they are read on."""
+        step = self.grid.lattice
+        try:
+            files = {asset.band: asset.recipe() for asset in self.assets}
+        except OSError as cause:
+            raise ImageryError(
+                explain(f"A file of scene {self.name!r} is not there.", rule=str(cause))
+            ) from cause
+        grid = [step.crs, step.a, step.b, step.c, step.d, step.e, step.f, self.grid.height, self.grid.width]
+        return {"name": self.name, "collection": self.collection, "files": files, "grid": grid}
+
+
+@dataclass(eq=False)
+class OpenStacScene:
+    """A scene while it is read; ``checked`` are the bands whose files were seen to be what they are said to be."""
+
+    scene: StacScene
+    _checked: set[int] = field(default_factory=set)
+    _cube: Cube | None = None
+
+    def read(self, bands: Sequence[int], rows: Span, columns: Span) -> Window:
+        """Read bands of a window: not valid are nodata, fill, NaN and infinite pixels."""
+        from rasterio.errors import RasterioError
+
+        for band in bands:
+            if band not in self._checked:
+                self._check(self.scene.assets[band])
+                self._checked.add(band)
+        try:
+            if self._cube is None:
+                self._cube = _cube_of(self.scene)
+            return self._cube.window(0, bands, rows, columns)
+        except (RasterioError, OSError) as cause:
+            text = f"Scene {self.scene.name!r} cannot be read at rows {rows}, columns {columns}."
+            raise ImageryError(explain(text, rule=_quiet(cause), fix="Try again, or leave it out.")) from None
+
+    def close(self) -> None:
+        """Let go of the cube."""
+        self._cube = None
+
+    def _check(self, asset: Asset) -> None:
+        """Refuse a file whose pixels do not lie where the item says."""
+        found, said = header(asset, self.scene.name), self.scene.grid
+        if abs(found.pixel / said.pixel - 1) > _SAME_SIZE:
+            return
+        row, column = said.lattice.pixel(np.array([found.lattice.c]), np.array([found.lattice.f]))
+        off = max(abs(row[0] - round(row[0])), abs(column[0] - round(column[0])))
+        if off > _SAME_PLACE or not _same_system(found.lattice, said.lattice):
+            text = f"Band {asset.band!r} of scene {self.scene.name!r} does not lie where its item says."
+            rule = f"the file begins {off:.3g} of a pixel off, in {found.lattice.crs[:40]}"
+            fix = "Mend proj:transform and proj:code of the item, or read the files with ec.scenes."
+            raise ImageryError(explain(text, rule=rule, fix=fix))
+
+
+def header(asset: Asset, scene: str) -> Grid:
+    """Return the grid of an asset's file, opened by the only driver that its name allows.
+
+    A file that GDAL would take for another format by its content, and so for a list of other files, is refused
+    here, before odc-stac opens it by content.
+    """
+    import rasterio
+    from rasterio.enums import MaskFlags
+    from rasterio.errors import RasterioError
+
+    try:
+        file = _safe_file(asset)
+        with (
+            rasterio.Env(**environment([asset.href])),
+            rasterio.open(asset.href, driver=driver_for(file)) as data,
+        ):
+            check_size(file, data)
+            flags = data.mask_flag_enums[0]
+            if MaskFlags.nodata not in flags and MaskFlags.all_valid not in flags:
+                fix = "Read its files with ec.scenes, which knows masks."
+                raise ImageryError(explain("It has a mask in place of a value for no data.", fix=fix))
+            if data.count != 1:
+                raise ImageryError(explain(f"It holds {data.count} bands.", rule="one band an asset"))
+            if data.crs is None:
+                raise ImageryError(explain("It has no georeference."))
+            epsg, step = data.crs.to_epsg(), data.transform
+            crs = f"EPSG:{epsg}" if epsg else data.crs.to_wkt()
+            return Grid(Lattice(crs, step.a, step.b, step.c, step.d, step.e, step.f), data.height, data.width)
+    except (RasterioError, OSError, ImageryError) as cause:
+        text = f"Band {asset.band!r} of scene {scene!r} cannot be opened: {plain(asset.href)}"
+        fix = "Search again if addresses were signed a while ago; else leave the scene out."
+        raise ImageryError(explain(text, rule=_quiet(cause), fix=fix)) from None
+
+
+def environment(hrefs: Iterable[str]) -> dict[str, str]:
+    """Return the settings of GDAL that files are read with; the user's own credentials stay in force."""
+    remote = [href for href in hrefs if is_remote(href)]
+    if not remote:
+        return {}
+    # GDAL looks for the ending at the very end, where signed addresses have their signature
+    signed = any(urlsplit(href).query for href in remote)
+    return {**_REMOTE, **({} if signed else {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": _ENDINGS})}
+
+
+def _safe_file(asset: Asset) -> Path:
+    """Return the path whose ending tells the driver, of a file that is safe to open."""
+    if not is_remote(asset.href):
+        (file,) = raster_files([asset.href])
+        return file
+    parts = urlsplit(asset.href)
+    if parts.scheme not in SCHEMES:
+        raise ImageryError(explain(f"Its address begins with {parts.scheme}:.", rule=f"{', '.join(SCHEMES)}"))
+    file = Path(parts.path)
+    if file.suffix.lower() not in _ENDINGS.split(","):
+        raise ImageryError(explain(f"Its name ends in {file.suffix!r}.", rule=f"remote files: {_ENDINGS}"))
+    return file
+
+
+def _cube_of(scene: StacScene) -> Cube:
+    """Return the scene as a cube that loads windows, every band on the scene's grid."""
+    import odc.stac
+    import rasterio
+    from affine import Affine
+    from odc.geo.geobox import GeoBox
+
+    grid, step = scene.grid, scene.grid.lattice
+    place = GeoBox(
+        (grid.height, grid.width), Affine(step.a, step.b, step.c, step.d, step.e, step.f), step.crs
+    )
+    with rasterio.Env(**environment(asset.href for asset in scene.assets)):
+        data = odc.stac.load(
+            [_item(scene)],
+            bands=[asset.band for asset in scene.assets],
+            geobox=place,
+            chunks={"y": CELL, "x": CELL},
+            # every number that chips can hold, with NaN for what is not valid
+            dtype="float32",
+            resampling={"*": "bilinear", **{asset.band: "nearest" for asset in scene.assets if asset.flags}},
+        ).isel(time=0, drop=True)
+    y, x = find_dimension(list(data.dims), Y_NAMES), find_dimension(list(data.dims), X_NAMES)
+    return Cube(
+        name=scene.name,
+        data=data,
+        bands=tuple(asset.band for asset in scene.assets),
+        axes=(
+            Axis(str(y), step.f, -step.e, grid.height, turned=False),
+            Axis(str(x), step.c, step.a, grid.width, turned=False),
+        ),
+        time=None,
+        fills=tuple(() if asset.fill is None else (asset.fill,) for asset in scene.assets),
+        scales=(None,) * len(scene.assets),
+        file=None,
+    )
+
+
+def _item(scene: StacScene) -> Any:
+    """Return a plain item for odc-stac: the assets that are wanted, by our names, all over the scene's grid."""
+    import datetime
+
+    import pystac
+    from pystac.extensions.projection import ProjectionExtension
+
+    made = pystac.Item(
+        "scene",
+        geometry={"type": "Point", "coordinates": [0.0, 0.0]},
+        bbox=[0.0, 0.0, 0.0, 0.0],
+        # no reader of the pixels asks for the time
+        datetime=datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC),
+        properties={},
+    )
+    grid, step = scene.grid, scene.grid.lattice
+    described = ProjectionExtension.ext(made, add_if_missing=True)
+    if step.crs.startswith("EPSG:"):
+        described.epsg = int(step.crs.removeprefix("EPSG:"))
+    else:
+        described.wkt2 = step.crs
+    for asset in scene.assets:
+        part = pystac.Asset(asset.href, media_type="image/tiff", roles=["data"])
+        made.add_asset(asset.band, part)
+        outline = ProjectionExtension.ext(made.assets[asset.band])
+        outline.shape = [grid.height, grid.width]
+        outline.transform = [step.a, step.b, step.c, step.d, step.e, step.f]
+    return made
+
+
+def _same_system(one: Lattice, other: Lattice) -> bool:
+    import pyproj
+
+    return one.crs == other.crs or bool(
+        pyproj.CRS(one.crs).equals(pyproj.CRS(other.crs), ignore_axis_order=True)
+    )
+
+
+def _quiet(cause: BaseException) -> str:
+    """Return the words of an error on one line, without the queries of addresses, which may be signatures."""
+    text = re.sub(r"\?[^\s'\"]+", "", str(cause))
+    return re.sub(r"//[^/\s@]+@", "//", " ".join(text.split()))[:300]
