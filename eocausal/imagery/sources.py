@@ -108,7 +108,7 @@ def _valid(
         kinds.append(np.isfinite(band) for band in pixels)
     if masks is not None:
         kinds.append(band != 0 for band in masks)
-    elif nodata is not None:
+    elif nodata is not None and not _above(pixels, nodata):
         # in the pixels' own type, as GDAL compares
         kinds.append(
             band != pixels.dtype.type(value) for band, value in zip(pixels, nodata) if value == value
@@ -120,6 +120,11 @@ def _valid(
         else:
             valid &= there
     return None if valid is None or valid.all() else valid
+
+
+def _above(pixels: npt.NDArray[Any], nodata: Sequence[float]) -> bool:
+    """Whether all pixels are larger than all values for no data, as most blocks are where that is 0."""
+    return pixels.dtype.kind in "iu" and max(nodata) <= 0 and int(pixels.min(initial=1)) > max(nodata)
 
 
 def open_dataset(file: Path) -> Any:
