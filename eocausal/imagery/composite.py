@@ -78,6 +78,11 @@ def compose(layers: Sequence[Pixels], method: str, *, least: int = 1) -> tuple[P
 def _median(stack: Pixels, counts: Counts) -> Pixels:
     """Return the median over the first axis of what is not NaN."""
     ordered = np.sort(stack, axis=0)  # NaN come last
+    fewest, most = int(counts.min()), int(counts.max())
+    if fewest == most > 0:
+        low, high = ordered[(most - 1) // 2], ordered[most // 2]
+        alike: Pixels = low if most % 2 else low * np.float32(0.5) + high * np.float32(0.5)
+        return alike
     low, high = ((counts - 1) // 2).clip(min=0), counts // 2
     middle = [
         np.take_along_axis(ordered, index.astype(np.intp)[None, None], axis=0)[0]

@@ -7,7 +7,7 @@ one tile is filled from another that shows the ground.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from eocausal.imagery.batches import Bools, Pixels
 from eocausal.imagery.reader import Reader
 from eocausal.imagery.tiles import Span, Tile
-from eocausal.imagery.windows import Grids, offset_in, positions, sample_bilinear
+from eocausal.imagery.windows import Grids, Lattice, offset_in, offsets_in, positions, sample_bilinear
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,53 @@ class Canvas:
         return cls(np.full((bands, *shape), np.nan, dtype=np.float32), np.zeros(shape, dtype=bool))
 
 
-def lay(reader: Reader, grids: Grids, chip: int, tiles: Sequence[Tile], canvas: Canvas) -> None:
-    """Fill a chip's window from tiles in order, until all of it is valid."""
-    for tile in tiles:
-        offset = offset_in(grids, chip, tile.lattice)
+@dataclass(frozen=True, eq=False)
+class Corners:
+    """Where windows begin in lattices: found for all windows at once, because days share their lattices."""
+
+    grids: Grids
+    _found: dict[Lattice, list[tuple[int, int] | None]] = field(default_factory=dict)
+
+    def of(self, chip: int, lattice: Lattice) -> tuple[int, int] | None:
+        """Return the (row, column) of a window's corner in a lattice, or None when pixels do not coincide."""
+        found = self._found.get(lattice)
+        if found is None:
+            corners, aligned = offsets_in(self.grids, np.arange(len(self.grids)), lattice)
+            pairs = zip(corners.tolist(), aligned.tolist())
+            found = [(row, column) if same else None for (row, column), same in pairs]
+            self._found[lattice] = found
+        return found[chip]
+
+
+def lay(
+    reader: Reader,
+    grids: Grids,
+    chip: int,
+    tiles: Sequence[Tile],
+    canvas: Canvas,
+    corners: Corners | None = None,
+) -> None:
+    """Fill a chip's window, blank so far, from tiles in order, until all of it is valid."""
+    side = grids.side
+    for number, tile in enumerate(tiles):
+        offset = offset_in(grids, chip, tile.lattice) if corners is None else corners.of(chip, tile.lattice)
         if offset is None:
             _interpolate(reader, grids, chip, tile, canvas)
+        elif number == 0 and _holds(tile, offset, side):
+            (row, column), canvas.covered[:] = offset, True
+            if reader.fill(canvas.pixels, tile, (row, row + side), (column, column + side)):
+                return
+            continue
         else:
-            _paste(reader, grids.side, offset, tile, canvas)
+            _paste(reader, side, offset, tile, canvas)
         if not np.isnan(canvas.pixels[0]).any():
             return
+
+
+def _holds(tile: Tile, offset: tuple[int, int], side: int) -> bool:
+    """Whether all of a window lies in a raster."""
+    row, column = offset
+    return row >= 0 and column >= 0 and row + side <= tile.height and column + side <= tile.width
 
 
 def holds_data(

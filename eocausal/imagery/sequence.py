@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from eocausal.imagery.batches import Bools, Pixels, Rows
 from eocausal.imagery.composite import compose
-from eocausal.imagery.layers import Canvas, lay
+from eocausal.imagery.layers import Canvas, Corners, lay
 from eocausal.imagery.plan import Plan
 from eocausal.imagery.reader import Reader
 from eocausal.imagery.tiles import Tile
@@ -59,9 +59,9 @@ def read_frames(reader: Reader, cut: Cut, timeline: Timeline) -> None:
     for block in cut.pixels:
         cut.pixels[block][:] = np.nan
         cut.touched[block][:] = False
-    layers = timeline.layers(cut.plan, cut.rows)
+    layers, corners = timeline.layers(cut.plan, cut.rows), Corners(cut.grids)
     for places in _parts(cut, [len(found) for found in layers]):
-        for place, days in _read_days(reader, cut, places, layers).items():
+        for place, days in _read_days(reader, cut, places, layers, corners).items():
             for frame in range(len(timeline)):
                 inside = [canvas for layer, canvas in days if frame in layer.frames]
                 if not inside:
@@ -92,7 +92,7 @@ def _parts(cut: Cut, depths: list[int]) -> Iterator[list[int]]:
 
 
 def _read_days(
-    reader: Reader, cut: Cut, places: list[int], layers: list[list[Layer]]
+    reader: Reader, cut: Cut, places: list[int], layers: list[list[Layer]], corners: Corners
 ) -> dict[int, list[tuple[Layer, Canvas]]]:
     """Return each chip's picture of each day, earliest first.
 
@@ -106,7 +106,7 @@ def _read_days(
         for layer, place in day:
             canvas = Canvas.blank(bands, cut.grids.side)
             tiles = [cut.plan.tiles[number] for number in layer.tiles]
-            lay(reader, cut.grids, place, tiles, canvas)
+            lay(reader, cut.grids, place, tiles, canvas, corners)
             found[place].append((layer, canvas))
             canvases.append(canvas.pixels)
         reader.screen.drop_clouds(canvases)
