@@ -98,8 +98,10 @@ def _draw_days(ax: Axes, units: pd.DataFrame) -> None:
         found = days[some.index].dropna()
         if not len(found):
             continue
-        counts = np.histogram(_numbers(found.to_numpy()), bins=edges)[0]
-        label = f"{arm} ({len(found):,} units, mean {found.mean():%Y-%m-%d})"
+        numbers = _numbers(found.to_numpy())
+        counts = np.histogram(numbers, bins=edges)[0]
+        middle = np.datetime64(round(float(numbers.mean())), "D")
+        label = f"{arm} ({len(found):,} units, mean {middle})"
         heights = 100 * counts / len(found)
         colour = _ARM_COLOURS[arm]
         ax.stairs(heights, edges, fill=True, color=colour, alpha=0.35)
@@ -124,6 +126,7 @@ def _draw_sensors(ax: Axes, units: pd.DataFrame) -> None:
         _bars(ax, 100 * shares, arm, number, len(groups), arm)
     ax.set_xticks(range(len(names)), [_short(name) for name in names])
     ax.set(xlabel="sensor", ylabel="share of a unit's scenes, mean, %", ylim=(0, 100))
+    ax.set_xlim(-0.8, max(len(names), 3) - 0.2)
     _legend(ax)
 
 

@@ -63,8 +63,9 @@ class ChipsReport:
         One row per block and term, treated minus control with ``treated control estimate std_error statistic
         p_value n n_clusters``, clustered by image; empty without arms. Terms are ``usable`` (share of pictures
         with a valid pixel), ``valid_fraction``, of sequences ``observations``, where days differ ``last_date``
-        (days since 1970-01-01), where all units have a day of treatment ``days_before_treatment``, and of two
-        sensors or more ``sensor <name>``. Units without a value are left out of a term, so ``n`` may differ.
+        (days since 1970-01-01), where all units have a day of treatment and not all the same
+        ``days_before_treatment``, and of two sensors or more ``sensor <name>``. Units without a value are left
+        out of a term, so ``n`` may differ.
     warnings : tuple of str
         Units without a usable picture; pixels that are suspect (zeros where a file does not say what stands for
         no data, one value everywhere, whole numbers too large for float32); units of both arms at one place;
@@ -116,9 +117,12 @@ def report(chips: Chips, treatment: pd.Series | str | None = None) -> ChipsRepor
         warnings += suspects(chips, str(block), origins)
         if treatment is not None:
             found = list(_compared(str(block), some, sequence=chips.frames != ("",)))
-            texts = [text for one in found if (text := _difference(one)) is not None]
-            warnings += [text for text in texts if text not in warnings]
             tests += found
+            # the share of one of two sensors says that of the other
+            sensors = [one["term"] for one in found if one["term"].startswith(SENSOR)]
+            said = [one for one in found if len(sensors) != 2 or one["term"] != sensors[1]]
+            texts = [text for one in said if (text := _difference(one)) is not None]
+            warnings += [text for text in texts if text not in warnings]
     return ChipsReport(table, units, pd.DataFrame(rows), pd.DataFrame(tests), tuple(warnings))
 
 
@@ -189,11 +193,12 @@ def _rows(block: str, units: pd.DataFrame) -> Iterator[dict[str, Any]]:
         row: dict[str, Any] = {"block": block, "arm": arm, "n_units": len(some)}
         counts = some["status"].value_counts().reindex(STATUSES, fill_value=0)
         row |= {status: int(counts[status]) for status in STATUSES}
-        for name in some.columns:
-            if name in ("valid_fraction", "observations", "days_before_treatment") or name.startswith(SENSOR):
-                row[name] = some[name].mean()
         days = _days(some["last_date"])
-        row["last_date"] = _day(float(np.nanmean(days))) if np.isfinite(days).any() else None
+        known = np.isfinite(days)
+        row |= {name: some[name].mean() for name in ("valid_fraction", "observations") if name in some}
+        row["last_date"] = _day(float(days[known].mean())) if known.any() else None
+        others = ["days_before_treatment", *(name for name in some.columns if name.startswith(SENSOR))]
+        row |= {name: some[name].mean() for name in others if name in some}
         yield row
 
 
@@ -217,12 +222,14 @@ def _terms(units: pd.DataFrame, *, sequence: bool) -> dict[str, Floats]:
         found["observations"] = units["observations"]
     terms = {term: np.asarray(values, dtype=float) for term, values in found.items()}
     days = _days(units["last_date"])
-    if len(np.unique(days[np.isfinite(days)])) > 1:
+    known = np.isfinite(days)
+    if len(np.unique(days[known])) > 1:
         terms["last_date"] = days
-    ahead = units.get("days_before_treatment")
-    # with a day for some arms only there is nothing to compare
-    if ahead is not None and np.isfinite(ahead).any() and ahead.notna().to_numpy()[np.isfinite(days)].all():
-        terms["days_before_treatment"] = ahead.to_numpy(dtype=float)
+    if "days_before_treatment" in units:
+        ahead = units["days_before_treatment"].to_numpy(dtype=float)
+        # of units that were never treated it is not known, and where all are treated on one day the date says it
+        if np.isfinite(ahead[known]).all() and len(np.unique((ahead + days)[known])) > 1:
+            terms["days_before_treatment"] = ahead
     sensors = [name for name in units.columns if name.startswith(SENSOR)]
     if len(sensors) > 1:
         terms |= {name: units[name].to_numpy(dtype=float) for name in sensors}
