@@ -10,30 +10,21 @@ import os
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from eocausal.specs._periods import EACH, PERIOD, length_of, period_of
+
 __all__ = [
-    "Band",
-    "Bands",
-    "CalendarDate",
-    "Chance",
-    "Columns",
-    "Count",
-    "Counts",
-    "FilePath",
-    "FilePaths",
-    "Finite",
-    "Names",
-    "PatchSizes",
-    "Positive",
-    "Seed",
-    "Shares",
-    "Sizes",
-    "Text",
-]
+    "POLYGON", "TAGS", "Band", "Bands", "CalendarDate", "Catalog", "Chance", "Columns", "Count", "Counts",
+    "DateOrTags", "FilePath", "FilePaths", "Finite", "Length", "Names", "PatchSizes", "Period", "Positive",
+    "Seed", "Share", "Shares", "Sides", "SizesOrPolygon", "Text", "Windows",
+]  # fmt: skip
+
+# Words that stand in place of a value: a size by the units' own polygons, days by the tags of files.
+POLYGON, TAGS = "polygon", "tags"
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _REMOTE = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+://|/vsi)")
@@ -70,6 +61,36 @@ def _calendar_date(value: Any) -> date:
         except ValueError:
             raise mistake(f"{value} is not a day of the calendar") from None
     raise mistake(f"{value!r} is not a date. Write year-month-day, such as 2007-06-30")
+
+
+def _date_or_tags(value: Any) -> date | str:
+    return TAGS if value == TAGS else _calendar_date(value)
+
+
+def _period(value: Any) -> str:
+    # a year is a whole number to YAML and a period to everyone else
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str) and period_of(text) is not None:
+        return text
+    raise mistake(f"{value!r} is not a period. Write {PERIOD}")
+
+
+def _window(value: Any) -> str:
+    return EACH if value == EACH else _period(value)
+
+
+def _length(value: Any) -> str:
+    if isinstance(value, str) and length_of(value) is not None:
+        return value
+    raise mistake(f"{value!r} is not a length of time. Write years, months or days, such as 3Y, 18M or 90D")
+
+
+def _size(value: Any) -> float | str:
+    if value == POLYGON:
+        return POLYGON
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf"):
+        return float(value)
+    raise mistake(f"{value!r} is not a size. Write metres, more than 0, or {POLYGON}")
 
 
 def _chance(value: Any) -> float | str:
@@ -118,16 +139,30 @@ def _resolved(value: str, info: ValidationInfo) -> str:
     return os.path.normpath(Path(folder) / Path(filled).expanduser())
 
 
+def _address_or_path(value: str, info: ValidationInfo) -> str:
+    """Keep an address of the web as it is; everything else is a path."""
+    return value if re.match(r"https?://", value) else _resolved(value, info)
+
+
 Text = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[Text, AfterValidator(_resolved)]
+Catalog = Annotated[Text, AfterValidator(_address_or_path)]
 Seed = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 CalendarDate = Annotated[
     date,
     PlainValidator(
         _calendar_date, json_schema_input_type=Annotated[str, Field(json_schema_extra={"format": "date"})]
+    ),
+]
+DateOrTags = Annotated[
+    date | Literal["tags"],
+    PlainValidator(
+        _date_or_tags,
+        json_schema_input_type=Annotated[str, Field(json_schema_extra={"format": "date"})] | Literal["tags"],
     ),
 ]
 Chance = Annotated[
@@ -144,10 +179,29 @@ FilePaths = Annotated[
     AfterValidator(all_different),
     BeforeValidator(as_many, json_schema_input_type=Text | list[Text]),
 ]
-Sizes = Annotated[
-    tuple[Positive, ...],
+_SizeInput = Positive | Literal["polygon"]
+SizesOrPolygon = Annotated[
+    tuple[Annotated[float | Literal["polygon"], PlainValidator(_size)], ...],
     AfterValidator(all_different),
-    BeforeValidator(as_many, json_schema_input_type=Positive | list[Positive]),
+    BeforeValidator(as_many, json_schema_input_type=_SizeInput | list[_SizeInput]),
+]
+# Sides that several sizes are brought to may be the same.
+Sides = Annotated[
+    tuple[Count, ...],
+    BeforeValidator(as_many, json_schema_input_type=Count | list[Count]),
+]
+Period = Annotated[str, PlainValidator(_period, json_schema_input_type=Count | Text)]
+Length = Annotated[
+    str,
+    PlainValidator(
+        _length,
+        json_schema_input_type=Annotated[str, Field(json_schema_extra={"pattern": "^[1-9][0-9]{0,3}[YMD]$"})],
+    ),
+]
+Windows = Annotated[
+    tuple[Annotated[str, PlainValidator(_window)], ...],
+    AfterValidator(all_different),
+    BeforeValidator(as_many, json_schema_input_type=Count | Text | list[Count | Text]),
 ]
 Counts = Annotated[
     tuple[Count, ...],
@@ -161,7 +215,7 @@ PatchSizes = Annotated[
     BeforeValidator(as_many, json_schema_input_type=Count | list[Count]),
 ]
 Shares = Annotated[
-    tuple[Annotated[float, Field(ge=0, le=1)], ...],
+    tuple[Share, ...],
     AfterValidator(all_different),
     BeforeValidator(as_many, json_schema_input_type=Finite | list[Finite]),
 ]

@@ -6,66 +6,27 @@ yields the place inside the block and the text that tells how to mend it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from eocausal.specs._fields import POLYGON
+from eocausal.specs._imagery_rules import IMAGERY_RULES, Place, Rule, given, inner, listed
 
 __all__ = ["RULES", "Place", "Rule"]
 
-Place = tuple[str | int, ...]
-Rule = Callable[[Mapping[str, Any]], Iterator[tuple[Place, str]]]
-
-
-def _given(block: Mapping[str, Any], *names: str) -> list[str]:
-    """Return those of the named fields that are written down and are not null."""
-    return [name for name in names if block.get(name) is not None]
-
 
 def _units_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    alone = _given(block, "lon", "lat")
+    alone = given(block, "lon", "lat")
     if len(alone) == 1:
         other = "lat" if alone == ["lon"] else "lon"
         yield (alone[0],), f"{alone[0]} stands alone. Name the column of {other} too, or leave out both"
 
 
-def _imagery_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    sources = _given(block, "rasters", "arrays")
-    sizes = _given(block, "size_m", "size_px")
-    if len(sizes) == 2:
-        yield ("size_px",), "size_m and size_px are both given. Keep one"
-    if _given(block, "convert_to", "offset_applied") and not _given(block, "pixel_unit"):
-        yield (), "convert_to and offset_applied need pixel_unit. Say what the stored pixels are"
-    if len(sources) == 2:
-        yield ("arrays",), "rasters and arrays are both given. Keep one"
-    elif not sources:
-        yield (), "neither rasters nor arrays is given. Name the files the pictures come from"
-    elif sources == ["rasters"]:
-        if not sizes:
-            yield (), "chips cut from rasters need a size. Give size_m (metres) or size_px (pixels)"
-        for name in _given(block, "keys", "axes", "nodata"):
-            yield (name,), f"{name} belongs to arrays, not to rasters. Leave it out"
-    else:
-        yield from _array_rules(block)
-
-
-def _array_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    if _given(block, "size_px"):
-        yield ("size_px",), "size_px belongs to rasters; chips in arrays are cut already. Leave it out"
-    if isinstance(block.get("size_m"), list | tuple) and len(block["size_m"]) > 1:
-        yield ("size_m",), "chips in arrays have one size. Give the side they have, or leave it out"
-    if _given(block, "quality"):
-        yield ("quality",), "quality belongs to rasters; make pixels of arrays NaN yourself. Leave it out"
-    if not _given(block, "keys"):
-        yield (), "chips in arrays need keys. Name the array in the file that holds them"
-    bands = block.get("bands")
-    if any(isinstance(band, int) for band in (bands if isinstance(bands, list | tuple) else [bands])):
-        yield ("bands",), "bands of arrays are named, not chosen, such as [red, green, blue]"
-
-
 def _design_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     parts = {
-        block[name]: name for name in _given(block, "outcome", "treatment") if isinstance(block[name], str)
+        block[name]: name for name in given(block, "outcome", "treatment") if isinstance(block[name], str)
     }
-    if len(parts) == 1 and len(_given(block, "outcome", "treatment")) == 2:
+    if len(parts) == 1 and len(given(block, "outcome", "treatment")) == 2:
         yield (
             ("treatment",),
             f"{block['treatment']!r} is the outcome already. Name the column of the treatment",
@@ -86,7 +47,7 @@ def _rcf_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
 
 
 def _effects_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    if block.get("rate") and not _given(block, "cate"):
+    if block.get("rate") and not given(block, "cate"):
         yield (
             ("rate",),
             "rate ranks units by effect and needs cate. Add cate: {learner: causal_forest}",
@@ -94,17 +55,33 @@ def _effects_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
 
 
 def _analysis_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    if not _given(block, "imagery", "embeddings"):
+    if not given(block, "imagery", "embeddings"):
         yield (), "neither imagery nor embeddings is given. Add one: it is what the features come from"
-    if _given(block, "imagery") and not _given(block, "encoder"):
+    if given(block, "imagery") and not given(block, "encoder"):
         yield ("imagery",), "imagery needs an encoder. Add encoder: {name: rcf}"
-    if _given(block, "encoder") and not _given(block, "imagery"):
+    if given(block, "encoder") and not given(block, "imagery"):
         yield ("encoder",), "an encoder needs imagery to work on. Add imagery or leave the encoder out"
+    units, imagery = inner(block, "units"), inner(block, "imagery")
+    if given(inner(imagery, "frames"), "before") and not given(units, "date"):
+        text = "before treatment needs the day of each unit's treatment. Name its column: units: {date: treated_on}"
+        yield ("imagery", "frames", "before"), text
+    if given(units, "displacement"):
+        yield from _displacement_rules(block, imagery)
+
+
+def _displacement_rules(block: Mapping[str, Any], imagery: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    place = ("units", "displacement")
+    if not given(block, "imagery"):
+        yield place, "displacement needs imagery to cut chips from at the draws. Add imagery or leave it out"
+    elif given(imagery, "arrays"):
+        yield place, "chips in arrays are cut already, not at draws. Cut them from rasters, or leave it out"
+    elif POLYGON in listed(imagery.get("size_m")):
+        yield place, "displaced units are points, and size_m: polygon needs polygons. Give metres"
 
 
 RULES: dict[str, Rule] = {
+    **IMAGERY_RULES,
     "UnitsSpec": _units_rules,
-    "ImagerySpec": _imagery_rules,
     "DesignSpec": _design_rules,
     "RcfSpec": _rcf_rules,
     "EffectsSpec": _effects_rules,

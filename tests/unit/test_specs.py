@@ -15,9 +15,10 @@ import pytest
 from eocausal.errors import SpecError
 from eocausal.imagery.quality import SCHEMES
 from eocausal.imagery.radiometry import PIXEL_UNITS
+from eocausal.specs.imagery import PixelUnitName, QualityScheme
 from eocausal.specs.inputs import check_inputs
 from eocausal.specs.load import load_spec
-from eocausal.specs.models import CateSpec, DesignSpec, PixelUnitName, QualityScheme
+from eocausal.specs.models import CateSpec, DesignSpec
 from eocausal.specs.schema import DEFAULT_PATH, analysis_schema, field_table, write_schema
 from eocausal.specs.yaml_text import Mark, read_yaml
 
