@@ -145,9 +145,25 @@ class FrameWindows:
 
     def within(self, rows: npt.NDArray[np.integer[Any]] | slice, days: Days) -> npt.NDArray[np.bool_]:
         """Tell which days lie in which frames of some keys, shape (keys, frames, days)."""
-        starts, ends = (edge if len(edge) == 1 else edge[rows] for edge in (self.starts, self.ends))
-        found: npt.NDArray[np.bool_] = (days >= starts[..., None]) & (days < ends[..., None])
+        return _between(*self._of(rows), days)
+
+    def covering(self, rows: npt.NDArray[np.integer[Any]] | slice, days: Days) -> npt.NDArray[np.bool_]:
+        """Tell which days lie in any frame of some keys, shape (keys, days)."""
+        starts, ends = self._of(rows)
+        if (starts[:, 1:] == ends[:, :-1]).all():
+            # one frame begins where the other ends, as those before treatment do: all are one
+            starts, ends = starts[:, :1], ends[:, -1:]
+        found: npt.NDArray[np.bool_] = np.asarray(_between(starts, ends, days).any(axis=1))
         return found
+
+    def _of(self, rows: npt.NDArray[np.integer[Any]] | slice) -> tuple[Days, Days]:
+        starts, ends = (edge if len(edge) == 1 else edge[rows] for edge in (self.starts, self.ends))
+        return starts, ends
+
+
+def _between(starts: Days, ends: Days, days: Days) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = (days >= starts[..., None]) & (days < ends[..., None])
+    return found
 
 
 def period(text: str) -> tuple[np.datetime64, np.datetime64]:

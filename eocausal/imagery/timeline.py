@@ -40,7 +40,7 @@ class Timeline:
         """Tell which tiles are of days that some frame of some chips asks for, (chips, tiles)."""
         if self.windows is None:
             return None
-        found: Bools = np.asarray(self.windows.within(some, days_of(tiles)).any(axis=1))
+        found: Bools = self.windows.covering(some, days_of(tiles))
         if len(found) == 1 and isinstance(some, np.ndarray):
             return np.broadcast_to(found, (len(some), len(tiles)))
         return found
@@ -111,6 +111,8 @@ def _turns(tiles: Sequence[Tile]) -> list[int]:
 
 
 def _texts(days: Days) -> npt.NDArray[np.object_]:
-    texts: npt.NDArray[np.object_] = days.astype(str).astype(object)
-    texts[np.isnat(days)] = None
-    return texts
+    """Return days as ISO text, one object for each different day, so that a million chips stay small."""
+    known, which = np.unique(days, return_inverse=True)
+    texts: npt.NDArray[np.object_] = known.astype(str).astype(object)
+    texts[np.isnat(known)] = None
+    return texts[which]

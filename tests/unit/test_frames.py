@@ -196,3 +196,24 @@ def test_recipes_tell_what_was_asked():
     assert ec.Frames(before="1Y", otherwise="2007-01-01").recipe() == {
         "before": "1Y", "every": None, "otherwise": "2007-01-01", "composite": "median", "least": 1,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ec.Frames(["2005", "2006-02", "2007-03-04/2007-03-06"]),
+        ec.Frames(["2005", "2006"]),
+        ec.Frames("each"),
+        ec.Frames(before="18M", every="6M", otherwise="2006-09-01"),
+        ec.Frames(before="2Y"),
+    ],
+)
+def test_days_in_any_frame_are_those_in_one_of_them(how):
+    treated = ["2006-05-31", "2007-01-01", "2008-02-29" if how.otherwise is None else None]
+    imagery = np.arange("2004-06-01", "2008-06-01", 9, dtype="datetime64[D]")
+    found = how.for_keys(units(treated), np.array(["u0", "u1", "u2"]), imagery[::50])
+    for rows in (slice(None), slice(1, 3), np.array([2, 0])):
+        expected = found.within(rows, imagery).any(axis=1)
+        np.testing.assert_array_equal(found.covering(rows, imagery), expected)
+        assert expected.any()
+        assert not expected.all()
