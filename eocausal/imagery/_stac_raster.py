@@ -35,6 +35,8 @@ _REMOTE = {
     "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
 }
 _ENDINGS = ".tif,.tiff,.jp2"
+# odc-stac lays out a cube of so many rows and columns in ten milliseconds, one of a whole scene in a second.
+_PAGE = 4 * CELL
 _HASHED_UP_TO = 2**30
 _SAME_SIZE = 1e-3
 _SAME_PLACE = 0.01
@@ -84,16 +86,27 @@ class StacScene:
                 explain(f"A file of scene {self.name!r} is not there.", rule=str(cause))
             ) from cause
         grid = [step.crs, step.a, step.b, step.c, step.d, step.e, step.f, self.grid.height, self.grid.width]
-        return {"name": self.name, "collection": self.collection, "files": files, "grid": grid}
+        fills = {asset.band: asset.fill for asset in self.assets}
+        return {
+            "name": self.name,
+            "collection": self.collection,
+            "files": files,
+            "fills": fills,
+            "grid": grid,
+        }
 
 
 @dataclass(eq=False)
 class OpenStacScene:
-    """A scene while it is read; ``checked`` are the bands whose files were seen to be what they are said to be."""
+    """A scene while it is read.
+
+    ``checked`` are the bands whose files were seen to be what they are said to be; ``pages`` the parts of the
+    scene that are laid out as cubes, by row and column.
+    """
 
     scene: StacScene
     _checked: set[int] = field(default_factory=set)
-    _cube: Cube | None = None
+    _pages: dict[tuple[int, int], Cube] = field(default_factory=dict)
 
     def read(self, bands: Sequence[int], rows: Span, columns: Span) -> Window:
         """Read bands of a window: not valid are nodata, fill, NaN and infinite pixels."""
@@ -104,16 +117,34 @@ class OpenStacScene:
                 self._check(self.scene.assets[band])
                 self._checked.add(band)
         try:
-            if self._cube is None:
-                self._cube = _cube_of(self.scene)
-            return self._cube.window(0, bands, rows, columns)
+            return _together(
+                [
+                    [self._part(bands, down, right, rows, columns) for right in _pages_of(columns)]
+                    for down in _pages_of(rows)
+                ]
+            )
         except (RasterioError, OSError) as cause:
             text = f"Scene {self.scene.name!r} cannot be read at rows {rows}, columns {columns}."
             raise ImageryError(explain(text, rule=_quiet(cause), fix="Try again, or leave it out.")) from None
 
     def close(self) -> None:
-        """Let go of the cube."""
-        self._cube = None
+        """Let go of the cubes."""
+        self._pages.clear()
+
+    def _part(self, bands: Sequence[int], down: int, right: int, rows: Span, columns: Span) -> Window:
+        """Read what a window has in one page."""
+        grid = self.scene.grid
+        height, width = (
+            (number * _PAGE, min((number + 1) * _PAGE, limit))
+            for number, limit in ((down, grid.height), (right, grid.width))
+        )
+        if (down, right) not in self._pages:
+            self._pages[down, right] = _cube_of(self.scene, height, width)
+        spans = [
+            (max(span[0], edge[0]) - edge[0], min(span[1], edge[1]) - edge[0])
+            for span, edge in ((rows, height), (columns, width))
+        ]
+        return self._pages[down, right].window(0, bands, spans[0], spans[1])
 
     def _check(self, asset: Asset) -> None:
         """Refuse a file whose pixels do not lie where the item says."""
@@ -187,17 +218,34 @@ def _safe_file(asset: Asset) -> Path:
     return file
 
 
-def _cube_of(scene: StacScene) -> Cube:
-    """Return the scene as a cube that loads windows, every band on the scene's grid."""
+def _pages_of(span: Span) -> range:
+    return range(span[0] // _PAGE, (span[1] - 1) // _PAGE + 1)
+
+
+def _together(parts: list[list[Window]]) -> Window:
+    """Put the parts of a window together, rows of parts from north to south."""
+    if len(parts) == 1 and len(parts[0]) == 1:
+        return parts[0][0]
+    pixels = np.concatenate([np.concatenate([part[0] for part in row], axis=2) for row in parts], axis=1)
+    masks = [
+        np.concatenate([np.ones(p.shape[1:], bool) if v is None else v for p, v in row], axis=1)
+        for row in parts
+    ]
+    valid = np.concatenate(masks, axis=0)
+    return pixels, None if valid.all() else valid
+
+
+def _cube_of(scene: StacScene, rows: Span, columns: Span) -> Cube:
+    """Return a part of the scene as a cube that loads windows, every band on the scene's grid."""
     import odc.stac
     import rasterio
     from affine import Affine
     from odc.geo.geobox import GeoBox
 
-    grid, step = scene.grid, scene.grid.lattice
-    place = GeoBox(
-        (grid.height, grid.width), Affine(step.a, step.b, step.c, step.d, step.e, step.f), step.crs
-    )
+    step = scene.grid.lattice
+    height, width = rows[1] - rows[0], columns[1] - columns[0]
+    west, north = step.c + step.a * columns[0], step.f + step.e * rows[0]
+    place = GeoBox((height, width), Affine(step.a, step.b, west, step.d, step.e, north), step.crs)
     with rasterio.Env(**environment(asset.href for asset in scene.assets)):
         data = odc.stac.load(
             [_item(scene)],
@@ -214,8 +262,8 @@ def _cube_of(scene: StacScene) -> Cube:
         data=data,
         bands=tuple(asset.band for asset in scene.assets),
         axes=(
-            Axis(str(y), step.f, -step.e, grid.height, turned=False),
-            Axis(str(x), step.c, step.a, grid.width, turned=False),
+            Axis(str(y), north, -step.e, height, turned=False),
+            Axis(str(x), west, step.a, width, turned=False),
         ),
         time=None,
         fills=tuple(() if asset.fill is None else (asset.fill,) for asset in scene.assets),

@@ -12,6 +12,7 @@ import pytest
 
 import eocausal as ec
 from eocausal.errors import ImageryError
+from eocausal.imagery import _stac_raster
 from eocausal.imagery._stac_catalog import plain
 from tests import stac_catalog as catalog
 from tests.scenes import read_all, units_lonlat, units_on
@@ -228,3 +229,17 @@ def test_a_simulated_catalogue_holds_what_it_says(tmp_path) -> None:
 def test_addresses_are_shown_without_what_is_secret() -> None:
     assert plain("https://me:key@host.org:8080/a.tif?sig=1#2") == "https://host.org:8080/a.tif"
     assert plain("/data/a b?.tif") == "/data/a b?.tif"
+
+
+def test_parts_of_a_scene_meet_without_a_seam(folder, monkeypatch) -> None:
+    raster = ec.stac_scenes(folder / "catalog.json", UNITS, **S2).tiles[0].raster
+    wanted, valid = raster.open().read([0, 1, 2], (5, 115), (0, 120))
+    assert valid is None
+    monkeypatch.setattr(_stac_raster, "_PAGE", 48)
+    monkeypatch.setattr(_stac_raster, "CELL", 16)
+    parted = raster.open()
+    found, valid = parted.read([0, 1, 2], (5, 115), (0, 120))
+    assert valid is None
+    assert len(parted._pages) == 9
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    np.testing.assert_array_equal(found[0], catalog.red(0)[5:115])
