@@ -29,7 +29,8 @@ def suspects(chips: Chips, block: str, origins: Origins | None) -> Iterator[str]
     if len(alike):
         number = f"{len(alike):,} of the {len(chips):,} {block} chips hold"
         yield f"{number} one value everywhere, and tell nothing apart: {_listed(alike.tolist())}"
-    if seen.largest > _WHOLE_UP_TO:
+    # the first number that it cannot hold is rounded to this one
+    if seen.largest >= _WHOLE_UP_TO:
         yield (
             f"values of {block} chips reach {seen.largest:.6g}: pixels are handed out as float32, where whole "
             f"numbers beyond {_WHOLE_UP_TO:,} are rounded, so that codes and counts lose digits"
