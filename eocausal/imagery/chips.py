@@ -244,7 +244,12 @@ class Chips:
         return report(self, treatment)
 
     def thumbnails(
-        self, keys: npt.ArrayLike, *, block: str | None = None, bands: Bands = None
+        self,
+        keys: npt.ArrayLike,
+        *,
+        block: str | None = None,
+        bands: Bands = None,
+        frame: str | None = None,
     ) -> npt.NDArray[np.uint8]:
         """Return chips as pictures that can be compared with one another.
 
@@ -257,6 +262,8 @@ class Chips:
         bands : sequence, optional
             One band or three (red, green, blue), by 1-based number or name. Default: bands named red, green
             and blue (or B04, B03, B02), else the first three, else the first.
+        frame : str, optional
+            The picture of a sequence; default the last.
 
         Returns
         -------
@@ -268,21 +275,31 @@ class Chips:
         chosen = natural_bands(self.bands) if bands is None else choose_bands(self.bands, bands)
         if len(chosen) not in (1, 3):
             raise ImageryError(explain(f"bands={bands!r} are {len(chosen)} bands.", rule="one band or three"))
+        name = one_of(frame or self.frames[-1], self.frames, argument="frame", error=ImageryError)
+        turn = self.frames.index(name)
         read = list(self._read(self._rows(keys), 64))
-        pixels = np.concatenate([batch.pixels[block][:, 0, list(chosen)] for batch in read])
-        return stretch(pixels, np.concatenate([batch.mask[block][:, 0] for batch in read]))
+        pixels = np.concatenate([batch.pixels[block][:, turn, list(chosen)] for batch in read])
+        return stretch(pixels, np.concatenate([batch.mask[block][:, turn] for batch in read]))
 
     def plot(
-        self, keys: npt.ArrayLike | None = None, *, block: str | None = None, columns: int = 6
+        self,
+        keys: npt.ArrayLike | None = None,
+        *,
+        block: str | None = None,
+        frame: str | None = None,
+        columns: int = 6,
     ) -> Figure:
         """Draw a contact sheet of chips (default: the first 24), the key above each.
+
+        Parameters are those of :meth:`thumbnails`, and ``columns``, the pictures in a row.
 
         Returns
         -------
         matplotlib.figure.Figure
         """
         shown = self.keys[:24] if keys is None else np.atleast_1d(np.asarray(keys))
-        return contact_sheet(self.thumbnails(shown, block=block), shown.tolist(), columns=columns)
+        pictures = self.thumbnails(shown, block=block, frame=frame)
+        return contact_sheet(pictures, shown.tolist(), columns=columns)
 
     def write(self, path: str | Path, *, append: bool = False, progress: bool = True) -> Path:
         """Write the chips into a Zarr v3 store that ``open_chips`` reads; needs ``eocausal[cubes]``.

@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
@@ -38,8 +40,29 @@ def _check_rct(text: str, folder: Path) -> None:
     assert page.rstrip().endswith("</html>")
 
 
+def _check_chips(text: str, folder: Path) -> None:
+    """Scenes of both offsets are found, the frame without a scene stays empty, the guard refuses, the store is whole."""
+    assert "Scenes(10 rasters, 5 days from 2020-12-18 to 2022-12-18, bands blue green red nir scl)" in text
+    assert "Chips(200 keys, 320m 640m 1280m, 4 bands, 10 rasters, native grid)" in text
+    assert "frames ('-18M', '-12M', '-6M') pixels (200, 3, 4, 32, 32)" in text
+    shares = re.search(r"valid share by frame \[(\S+)\s+(\S+)\s+(\S+)\]", text)
+    assert shares is not None
+    none, winter, summer = map(float, shares.groups())
+    assert (none, winter) == (0.0, 1.0)
+    assert 0.4 < summer < 1.0
+    assert "latest picture: 2021-06-16  first treatment: 2021-09-01" in text
+    assert "The imagery of 2022-12-18 was taken on or after treatment." in text
+    villages = pd.read_csv(folder / "out" / "catalog" / "units.csv")
+    units = ec.read_units(villages, id="village", lon="lon", lat="lat")
+    (batch,) = ec.open_chips(folder / "cache" / "chips.zarr", units).batches(size=200)
+    assert batch.pixels["1280m"].shape == (200, 3, 4, 128, 128)
+    assert not batch.mask["1280m"][:, 0].any()
+    # reflectance of a landscape, with the offsets of all baselines taken off
+    assert 0.0 < np.nanmedian(batch.pixels["1280m"]) < 0.5
+
+
 # What must hold after a notebook has run: a check of its printed text and of the folder it ran in.
-CHECKS = {"01_rct_heterogeneity": _check_rct}
+CHECKS = {"01_rct_heterogeneity": _check_rct, "02_chips": _check_chips}
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from affine import Affine
 
 import eocausal as ec
+from eocausal.errors import ImageryError
 from tests.scenes import NORTH, WEST, numbered, read_all, units_lonlat, units_on, write_scene
 
 
@@ -350,3 +351,18 @@ def test_pixels_on_another_grid_are_not_used_when_pixels_are_counted(tmp_path, s
     np.testing.assert_array_equal(
         filled.pixels["120m"][0, 0, 0, :, 3], 100 * np.arange(28, 32) + 10_001 + 39.5
     )
+
+
+def test_thumbnails_of_a_sequence_show_the_last_frame_or_the_one_asked_for(tmp_path):
+    for day, value in (("20050101", 10.0), ("20060101", 90.0)):
+        pixels = np.full((1, 60, 80), value, dtype="float32")
+        pixels[0, 30, 40] = 50.0
+        write_scene(tmp_path / f"s_{day}.tif", pixels)
+    scenes = ec.scenes(str(tmp_path / "s_*.tif"), pattern="s_{date:%Y%m%d}.tif")
+    cut = ec.chips(units_on([(30.5, 40.5)]), scenes, size_px=3, frames=ec.Frames(["2005", "2006"]))
+    first, last = (cut.thumbnails(["u0"], frame=frame)[0, :, :, 0] for frame in ("2005", None))
+    # the pixel in the middle is brighter than its surroundings in the first frame, darker in the last
+    assert first[1, 1] > first[0, 0]
+    assert last[1, 1] < last[0, 0]
+    with pytest.raises(ImageryError, match="frame='2007' is not known"):
+        cut.thumbnails(["u0"], frame="2007")
