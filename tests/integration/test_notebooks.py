@@ -41,7 +41,7 @@ def _check_rct(text: str, folder: Path) -> None:
 
 
 def _check_chips(text: str, folder: Path) -> None:
-    """Scenes of both offsets are found, the frame without a scene stays empty, the guard refuses, the store is whole."""
+    """Scenes are found, the frame without one stays empty, the guard refuses, the store is whole."""
     assert "Scenes(10 rasters, 5 days from 2020-12-18 to 2022-12-18, bands blue green red nir scl)" in text
     assert "Chips(200 keys, 320m 640m 1280m, 4 bands, 10 rasters, native grid)" in text
     assert "frames ('-18M', '-12M', '-6M') pixels (200, 3, 4, 32, 32)" in text
