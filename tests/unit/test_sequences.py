@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from affine import Affine
 
 import eocausal as ec
 from eocausal.errors import ImageryError
 from eocausal.imagery import cells, sequence
-from tests.scenes import NORTH, WEST, read_all, units_on, write_scene
+from tests.scenes import NORTH, WEST, read_all, units_lonlat, units_on, write_scene
 
 PATTERN = "{sensor}_{date:%Y%m%d}*.tif"
 # clear land, and cloud, in Landsat's quality band
@@ -439,3 +440,84 @@ def test_features_of_sequences_leave_missing_frames_out(tmp_path):
     np.testing.assert_allclose(means[:, 0], [20_000 + place[0], 10_000 + place[1]], rtol=1e-6)
     alone = sequence_of(tmp_path, units, ec.Frames(["2005", "2007"]))
     np.testing.assert_array_equal(found.values, ec.embed(alone, encoder="image_stats").values)
+
+
+def test_a_sequence_of_one_unit_before_its_treatment_comes_back_from_a_store(tmp_path):
+    for number in (3, 4, 5):
+        taken(tmp_path, number, f"200{number}-06-01")
+    units = treated_units([(30, 40)], ["2005-06-01"])
+    cut = sequence_of(tmp_path, units, ec.Frames(before="2Y", every="1Y"))
+    opened = ec.open_chips(cut.write(tmp_path / "store", progress=False), units)
+    assert opened.recipe() == cut.recipe()
+    for chips in (cut, opened):
+        assert code(read_all(chips).pixels["300m"][0, :, 0], 25, 35)[:, 0, 0].tolist() == [3, 4]
+        assert chips.table().loc[0, ["last_date", "frames_until"]].tolist() == ["2004-06-01", "2005-06-01"]
+
+
+def test_chips_of_units_whose_treatment_moved_are_not_appended(tmp_path):
+    for number in (3, 4, 5):
+        taken(tmp_path, number, f"200{number}-06-01")
+    places, frames = [(30, 40), (20, 20)], ec.Frames(before="2Y", every="1Y")
+    store = sequence_of(tmp_path, treated_units(places[:1], ["2005-01-01"]), frames).write(
+        tmp_path / "store", progress=False
+    )
+    # the same scene for the first unit, but in the other frame
+    moved = sequence_of(tmp_path, treated_units(places, ["2005-05-01", "2006-01-01"]), frames)
+    with pytest.raises(ImageryError, match=r"had another frames_until: 2005-01-01, now 2005-05-01[\s\S]*u0"):
+        moved.write(store, append=True, progress=False)
+    both = sequence_of(tmp_path, treated_units(places, ["2005-01-01", "2006-01-01"]), frames)
+    opened = ec.open_chips(both.write(store, append=True, progress=False), both.units)
+    np.testing.assert_array_equal(read_all(opened).pixels["300m"], read_all(both).pixels["300m"])
+
+
+def test_tiles_of_one_day_on_two_grids_make_one_observation(tmp_path):
+    # the east tile's pixels lie half a pixel south and east of the west tile's, from column 40.5 on
+    taken(tmp_path, 1, "2005-06-01", name="_west", shape=(60, 40))
+    row, column = np.mgrid[0:60, 40:80]
+    shifted = (10_000 + 100.0 * (row + 0.5) + column + 0.5)[None].astype("float32")
+    write_scene(tmp_path / "s_20050601_east.tif", shifted, corner=(WEST + 40.5 * 30, NORTH - 15))
+    taken(tmp_path, 3, "2005-07-01")
+    batch = read_all(sequence_of(tmp_path, units_on([(30, 40)]), ec.Frames(["2005"])))
+    found = code(batch.pixels["300m"][0, 0, 0], 25, 35)
+    np.testing.assert_allclose(found[:, :5], 2, rtol=1e-6)
+    # column 40's centre is on the edge of the east tile, whose own first centre lies beyond it
+    np.testing.assert_allclose(found[:, 6:], 2, rtol=1e-4)
+    np.testing.assert_allclose(batch.observations["300m"], [[2]])
+
+
+def test_a_cloud_in_one_tile_of_a_day_is_filled_from_another_of_that_day_only(tmp_path):
+    clouds = [((0, 60), (0, 40))]
+    for name, number, cloud in (("20050601_a", 1, clouds), ("20050601_b", 2, []), ("20060601", 7, clouds)):
+        flagged(tmp_path, number, name, cloud)
+    quality = ec.Quality("qa", scheme="landsat_qa_pixel")
+    cut = sequence_of(tmp_path, units_on([(30, 40)]), ec.Frames("each"), quality=quality)
+    batch = read_all(cut)
+    found = code(batch.pixels["300m"][0, :, 0], 25, 35)
+    assert (found[0, :, :5] == 2).all()
+    assert (found[0, :, 5:] == 1).all()
+    assert np.isnan(found[1, :, :5]).all()
+    assert (found[1, :, 5:] == 7).all()
+    np.testing.assert_allclose(batch.observations["300m"], [[1, 0.5]])
+
+
+def test_sequences_cross_the_antimeridian(tmp_path):
+    # 40 columns of 0.003 degrees on either side of 180 degrees, on two days, read as one lattice
+    _, column = np.mgrid[0:40, 0:40]
+    for number, day in ((1, "20050601"), (2, "20060601")):
+        for name, left, west in (("_west", 0, 180 - 0.12), ("_east", 40, -180.0)):
+            pixels = (10_000 * number + column + left)[None].astype("float32")
+            place = Affine(0.003, 0, west, 0, -0.003, 0.06)
+            write_scene(tmp_path / f"s_{day}{name}.tif", pixels, crs="EPSG:4326", transform=place)
+    units = units_lonlat([180.0, -179.99], [0.0, 0.0])
+    cut = sequence_of(tmp_path, units, ec.Frames(["2005", "2006"]), size_m=3340)
+    batch = read_all(cut)
+    (block,) = cut.blocks
+    assert batch.status[block].tolist() == ["ok", "ok"]
+    assert batch.observations[block].tolist() == [[1, 1], [1, 1]]
+    for unit, centre in enumerate((40, 40 + 0.01 / 0.003)):
+        for frame, number in enumerate((1, 2)):
+            pixels = batch.pixels[block][unit, frame, 0] - 10_000 * number
+            assert pixels.mean() == pytest.approx(centre - 0.5, abs=0.15)
+            # from west to east, without a seam where the day line is
+            assert (np.diff(pixels, axis=1) >= 0).all()
+            assert np.diff(pixels, axis=1).max() < 2
