@@ -105,7 +105,7 @@ def spans(plan: Plan, days: Days) -> tuple[Days, Days]:
 
 def _turns(tiles: Sequence[Tile]) -> list[int]:
     """Return the number of each tile's day, earliest first; two sensors of one day are two."""
-    named = [(str(tile.date), tile.sensor or "") for tile in tiles]
+    named = [(day, tile.sensor or "") for day, tile in zip(days_of(tiles).astype(str).tolist(), tiles)]
     order = {name: turn for turn, name in enumerate(sorted(set(named)))}
     return [order[name] for name in named]
 

@@ -172,3 +172,13 @@ def test_sequences_are_refused(yearly):
     for units, frames, words in cases:
         with pytest.raises(ImageryError, match=words):
             ec.chips(units, yearly, size_px=4, frames=frames)
+
+
+def test_files_without_a_day_make_no_sequence(tmp_path):
+    file = write_scene(tmp_path / "a.tif", numbered())
+    units, frames = units_on([(30, 40)]), ec.Frames(["2005"])
+    with pytest.raises(ImageryError, match=r"need scenes with a day[\s\S]*1 \(a\.tif\)[\s\S]*pattern="):
+        ec.chips(units, file, size_px=4, frames=frames)
+    # a day that is said of all will do
+    for rasters in (file, ec.scenes(file)):
+        assert ec.chips(units, rasters, size_px=4, frames=frames, date="2005-06-01").frames == ("2005",)

@@ -181,6 +181,19 @@ def test_overlapping_tiles_of_one_day_do_not_count_twice(tmp_path):
     assert batch.observations["300m"].tolist() == [[1]]
 
 
+def test_tiles_taken_minutes_apart_are_of_one_day(tmp_path):
+    tiles = []
+    for name, minute, at in (("_west", "10:05", (0, 0)), ("_east", "10:09", (0, 40))):
+        file = taken(tmp_path, 1, "2005-06-01", name=name, shape=(60, 40), at=at)
+        when = np.datetime64(f"2005-06-01T{minute}")
+        tiles.append(replace(ec.scenes(file, sensor="s").tiles[0], date=when))
+    cut = ec.chips(units_on([(30, 40)]), ec.Scenes(tuple(tiles)), size_m=300, frames=ec.Frames("each"))
+    assert cut.frames == ("2005-06-01",)
+    batch = read_all(cut)
+    np.testing.assert_array_equal(code(batch.pixels["300m"][0, 0, 0], 25, 35), 1)
+    assert batch.observations["300m"].tolist() == [[1]]
+
+
 def test_two_sensors_of_one_day_are_two_observations(tmp_path):
     taken(tmp_path, 1, "2005-06-01", sensor="a")
     taken(tmp_path, 3, "2005-06-01", sensor="b")
