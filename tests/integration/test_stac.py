@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +244,19 @@ def test_parts_of_a_scene_meet_without_a_seam(folder, monkeypatch) -> None:
     assert len(parted._pages) == 9
     np.testing.assert_allclose(found, wanted, rtol=1e-6)
     np.testing.assert_array_equal(found[0], catalog.red(0)[5:115])
+
+
+def test_the_page_on_catalogues_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys) -> None:
+    page = Path(__file__).parents[2] / "docs" / "catalogues.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.S | re.M)
+    assert len(blocks) == 4
+    monkeypatch.chdir(tmp_path)
+    scope: dict = {}
+    for block in blocks:
+        exec(compile(block, "docs/catalogues.md", "exec"), scope)
+    assert scope["batch"].pixels["900m"].shape == (10, 2, 3, 90, 90)
+    assert len(scope["found"]) == 8
+    assert len(scope["again"]) == 10
+    assert scope["yearly"].frames == ("2020-06-01", "2021-06-01")
+    assert np.isfinite(read_all(scope["yearly"]).pixels["2000m"]).all()
+    assert "S2_T35N_20201218_L2A" in capsys.readouterr().out
