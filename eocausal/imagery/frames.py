@@ -119,10 +119,11 @@ class Frames:
 
     def _before(self, units: Units, keys: npt.NDArray[Any]) -> FrameWindows:
         count, step, unit = _steps(str(self.before), self.every)
-        treated = _treated_on(units, keys, self.otherwise)
+        # Treatments are of few days, so that a million keys need one number each.
+        treated, which = np.unique(_treated_on(units, keys, self.otherwise), return_inverse=True)
         back = [(count - number) * step for number in range(count + 1)]
         edges = np.stack([_shifted(treated, amount, unit) for amount in back], axis=1)
-        return FrameWindows(self.names or (), edges[:, :-1], edges[:, 1:])
+        return FrameWindows(self.names or (), edges[:, :-1], edges[:, 1:], which.astype(np.uint32))
 
     def recipe(self) -> dict[str, Any]:
         """Return the settings, JSON-like."""
@@ -134,21 +135,38 @@ class Frames:
 
 @dataclass(frozen=True, eq=False)
 class FrameWindows:
-    """Days of each frame, from ``starts`` to before ``ends``, shape (keys, frames) or (1, frames) for all keys."""
+    """Days of each frame, from ``firsts`` to before ``afters``, shape (kinds of keys, frames).
+
+    ``which`` tells the kind of each key; None where all keys are of one.
+    """
 
     names: tuple[str, ...]
-    starts: Days
-    ends: Days
+    firsts: Days
+    afters: Days
+    which: npt.NDArray[np.uint32] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def starts(self) -> Days:
+        """First day of each frame, shape (keys, frames), or (1, frames) where all keys are of one kind."""
+        return self._of(slice(None))[0]
+
+    @property
+    def ends(self) -> Days:
+        """First day after each frame, shaped as ``starts``."""
+        return self._of(slice(None))[1]
+
     def within(self, rows: npt.NDArray[np.integer[Any]] | slice, days: Days) -> npt.NDArray[np.bool_]:
-        """Tell which days lie in which frames of some keys, shape (keys, frames, days)."""
+        """Tell which days lie in which frames of some keys, shape (keys, frames, days).
+
+        The first axis has length 1 where all keys are of one kind.
+        """
         return _between(*self._of(rows), days)
 
     def covering(self, rows: npt.NDArray[np.integer[Any]] | slice, days: Days) -> npt.NDArray[np.bool_]:
-        """Tell which days lie in any frame of some keys, shape (keys, days)."""
+        """Tell which days lie in any frame of some keys, shape (keys, days), or (1, days)."""
         starts, ends = self._of(rows)
         if (starts[:, 1:] == ends[:, :-1]).all():
             # one frame begins where the other ends, as those before treatment do: all are one
@@ -157,8 +175,10 @@ class FrameWindows:
         return found
 
     def _of(self, rows: npt.NDArray[np.integer[Any]] | slice) -> tuple[Days, Days]:
-        starts, ends = (edge if len(edge) == 1 else edge[rows] for edge in (self.starts, self.ends))
-        return starts, ends
+        if self.which is None or len(self.firsts) == 1:
+            return self.firsts, self.afters
+        kinds = self.which[rows]
+        return self.firsts[kinds], self.afters[kinds]
 
 
 def _between(starts: Days, ends: Days, days: Days) -> npt.NDArray[np.bool_]:

@@ -76,7 +76,7 @@ class Timeline:
         first, last = spans(plan, days_of(plan.tiles))
         found = {"first_date": _texts(first), "last_date": _texts(last)}
         if self.how is not None and self.how.before is not None:
-            found["frames_until"] = _texts(self.windows.ends[:, -1])
+            found["frames_until"] = np.broadcast_to(_texts(self.windows.ends[:, -1]), first.shape)
         return found
 
     def recipe(self) -> dict[str, Any]:

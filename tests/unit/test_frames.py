@@ -176,6 +176,17 @@ def test_months_before_never_overlap_whatever_the_day_of_treatment():
         assert (inside[unit].sum(axis=1) >= 28).all()
 
 
+def test_keys_treated_on_one_day_share_their_frames():
+    found = before(ec.Frames(before="2Y", every="1Y"), ["2007-03-01"] * 3)
+    assert edges(found) == [["2005-03-01", "2006-03-01", "2007-03-01"]]
+    asked = days("2005-02-28", "2005-03-01", "2007-02-28", "2007-03-01")
+    for rows in (slice(None), np.array([2, 0]), slice(1, 2)):
+        assert found.within(rows, asked).tolist() == [
+            [[False, True, False, False], [False, False, True, False]]
+        ]
+        assert found.covering(rows, asked).tolist() == [[False, True, True, False]]
+
+
 def test_a_day_stands_in_for_units_never_treated():
     found = before(ec.Frames(before="1Y", otherwise="2007-03-01"), ["2008-01-01", None])
     assert edges(found) == [["2007-01-01", "2008-01-01"], ["2006-03-01", "2007-03-01"]]

@@ -357,6 +357,18 @@ def test_units_see_what_came_before_their_own_treatment(tmp_path):
         np.testing.assert_array_equal(some.pixels["300m"], batch.pixels["300m"][rows])
 
 
+def test_units_treated_on_one_day_each_have_their_row(tmp_path):
+    for number in (3, 4, 5):
+        taken(tmp_path, number, f"200{number}-06-01")
+    units = treated_units([(30, 40), (20, 20), (10, 60)], ["2005-06-01"] * 3)
+    cut = sequence_of(tmp_path, units, ec.Frames(before="2Y", every="1Y"))
+    assert cut.table()["frames_until"].tolist() == ["2005-06-01"] * 3
+    pixels = read_all(cut).pixels["300m"][:, :, 0]
+    assert (pixels // 10_000)[..., 0, 0].tolist() == [[3, 4]] * 3
+    (some,) = cut.batches(keys=["u2", "u0"])
+    np.testing.assert_array_equal(some.pixels["300m"][:, :, 0], pixels[[2, 0]])
+
+
 def test_units_treated_before_all_scenes_are_missing_and_not_shown_later_ones(tmp_path):
     for number in (3, 4, 5):
         taken(tmp_path, number, f"200{number}-06-01")
