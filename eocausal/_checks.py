@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import numbers
+import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -47,6 +50,23 @@ def require_units(units: object, *, error: type[EocausalError]) -> None:
         fix = 'units = ec.read_units(table, id="village", lon="lon", lat="lat")'
         text = f"units is a {type(units).__name__}, not units as read_units gives them."
         raise error(explain(text, fix=fix))
+
+
+def as_folder(path: object, *, error: type[EocausalError]) -> Path:
+    """Return the path of a folder, there or not; raise ``error`` for what cannot name one."""
+    if not isinstance(path, (str, os.PathLike)):
+        text = f"A folder cannot be named by a {type(path).__name__}."
+        raise error(explain(text, fix='Give its path, such as "results/chips.zarr".'))
+    folder = Path(path)
+    try:
+        os.lstat(folder)
+    except ValueError as cause:
+        raise error(explain(f"No folder can have this name: {cause!s}.")) from cause
+    except OSError as cause:
+        if cause.errno == errno.ENAMETOOLONG:
+            text = f"No folder can have this name of {len(str(folder)):,} characters: {str(folder)[:40]!r}..."
+            raise error(explain(text, rule="at most 255 characters a name")) from cause
+    return folder
 
 
 def whole_number(value: object, *, argument: str, error: type[EocausalError], least: int = 0) -> int:

@@ -93,7 +93,8 @@ def explain(what: str, *, where: Iterable[object] = (), rule: str = "", fix: str
     what : str
         What is wrong, naming the argument, column or file.
     where : iterable, optional
-        Offending ids, rows or names; the count and the first five are shown.
+        Offending ids, rows or names; the count and the first five are shown, with control characters as
+        escapes, so that no id can move a terminal's cursor or change its colours.
     rule : str, optional
         The bound or rule that was broken.
     fix : str, optional
@@ -114,7 +115,7 @@ def explain(what: str, *, where: Iterable[object] = (), rule: str = "", fix: str
     lines = [what]
     places = list(where)
     if places:
-        shown = ", ".join(str(place) for place in places[:5])
+        shown = ", ".join(_shown(place) for place in places[:5])
         more = ", ..." if len(places) > 5 else ""
         lines.append(f"  Where: {len(places)} ({shown}{more})")
     if rule:
@@ -122,3 +123,20 @@ def explain(what: str, *, where: Iterable[object] = (), rule: str = "", fix: str
     if fix:
         lines.append(f"  Mend: {fix}")
     return "\n".join(lines)
+
+
+def _shown(place: object) -> str:
+    r"""Return text with control and format characters, and separators of lines, as escapes.
+
+    Examples
+    --------
+    >>> print(_shown("a\x1b[31m"), _shown("Kampála"))
+    a\x1b[31m Kampála
+    """
+    text = str(place)
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape", "backslashreplace").decode()
+        for one in text
+    )

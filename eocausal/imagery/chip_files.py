@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from eocausal._checks import as_folder, require_units
 from eocausal._io import hash_file
 from eocausal._provenance import hash_arrays
 from eocausal.errors import ImageryError, explain
@@ -196,10 +197,11 @@ def chips_from_files(
     0       a       ok
     1       b  missing
     """
+    require_units(units, error=ImageryError)
     check_date(date)
     radiometry = as_radiometry(pixel_unit)
     keys = np.asarray(pd.unique(units.image_keys))
-    names = find_files(Path(folder), name)
+    names = find_files(as_folder(folder, error=ImageryError), name)
     files, without_unit = names.of_keys(keys, units.image_key)
     headers = {block: _headers(some) for block, some in files.items()}
     check_alike(headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from eocausal._checks import require_units
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import Keys, Rows
 from eocausal.imagery.chips import Bands, Chips
@@ -26,7 +28,7 @@ from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
 from eocausal.imagery.reach import check_reached
 from eocausal.imagery.scenes import Scenes
-from eocausal.imagery.screening import Screen, as_radiometry, bands_to_read
+from eocausal.imagery.screening import Screen, as_radiometry, bands_to_read, check_quality
 from eocausal.imagery.sources import read_tiles
 from eocausal.imagery.tiles import Tile, band_names, choose_bands
 from eocausal.imagery.timeline import Timeline, days_of
@@ -141,9 +143,11 @@ def chips(
     2       a  240m       ok             1.0
     3       b  240m  partial             0.5
     """
+    require_units(units, error=ImageryError)
     if units.longitude is None or units.latitude is None:
         fix = "read_units(..., lon=..., lat=...), or chips_from_arrays for chips already cut"
         raise ImageryError(explain("The units have no coordinates to cut chips at.", fix=fix))
+    _check_frames(frames)
     given = _as_scenes(rasters, date, pixel_unit, quality)
     keys, first = _keys(units)
     where = _windows_at(units, keys, first, given.tiles, size_m, size_px)
@@ -246,6 +250,7 @@ def _as_scenes(
 ) -> Scenes:
     """Return the rasters with what is said of them, by themselves or in the call."""
     check_date(date)
+    check_quality(quality)
     said = as_radiometry(pixel_unit)
     if not isinstance(rasters, Scenes):
         day = None if date is None else np.datetime64(date, "D")
@@ -297,6 +302,12 @@ def _timeline(tiles: Sequence[Tile], frames: Frames | None, units: Units, keys: 
     return Timeline(frames, frames.for_keys(units, keys, days))
 
 
+def _check_frames(frames: object) -> None:
+    if frames is not None and not isinstance(frames, Frames):
+        text = f"frames={frames!r} does not say which days make a picture."
+        raise ImageryError(explain(text, fix='frames=ec.Frames(["2005", "2006"]) or ec.Frames("each")'))
+
+
 def _latest(plan: Plan, timeline: Timeline) -> str | None:
     """Return the last day that any chip may show."""
     days = days_of(plan.tiles)
@@ -318,11 +329,13 @@ def check_date(date: object) -> None:
     """Raise ImageryError when the date of imagery is not one ISO 8601 day."""
     if date is None:
         return
+    wrong = explain(f"date={date!r} is not a date.", rule="one day, ISO 8601, such as 2007-06-30")
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(date), flags=re.ASCII):
+        raise ImageryError(wrong)
     try:
         datetime.date.fromisoformat(str(date))
     except ValueError as cause:
-        rule = "one day, ISO 8601, such as 2007-06-30"
-        raise ImageryError(explain(f"date={date!r} is not a date.", rule=rule)) from cause
+        raise ImageryError(wrong) from cause
     if not isinstance(date, str):
         raise ImageryError(explain(f"date={date!r} is not text.", fix=f"date={str(date)!r}"))
 

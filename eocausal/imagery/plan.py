@@ -37,6 +37,8 @@ Size = float | Sequence[float]
 Rows = npt.NDArray[np.integer[Any]]
 # Tells which tiles may be used for the chips of a slice, (chips, tiles); None when all may for all.
 Allowed = Callable[[slice], Bools | None] | None
+# A quarter of the way around the Earth in metres, and more pixels along a side than any raster has.
+_LARGEST = 10_000_000
 # Chips times tiles that are laid out at a time.
 _AT_A_TIME = 2**16
 
@@ -157,10 +159,12 @@ def block_sizes(size_m: Size | None, size_px: Size | None) -> dict[str, float]:
         raise ImageryError(explain("Give exactly one of size_m= and size_px=.", fix=fix))
     name, given, unit = ("size_m", size_m, "m") if size_m is not None else ("size_px", size_px, "px")
     sizes = given if isinstance(given, (list, tuple, np.ndarray)) else [given]
-    numbers = [float(s) for s in sizes if isinstance(s, (int, float, np.integer)) and not isinstance(s, bool)]
+    known = [s for s in sizes if isinstance(s, (int, float, np.integer)) and not isinstance(s, bool)]
+    numbers = [float(s) for s in known if -_LARGEST <= s <= _LARGEST]
     wrong = len(numbers) < len(sizes) or any(not np.isfinite(s) or s <= 0 for s in numbers)
     if wrong or not numbers or (unit == "px" and any(s % 1 for s in numbers)):
         rule = "positive metres" if unit == "m" else "positive whole numbers of pixels"
+        rule = f"{rule}, at most {_LARGEST:,}"
         raise ImageryError(explain(f"{name}={given!r} is not a size.", rule=rule))
     blocks = {f"{size:.10g}{unit}": size for size in numbers}
     if len(blocks) < len(numbers):

@@ -42,4 +42,9 @@ def check_reached(plan: Plan, longitude: Floats, latitude: Floats) -> None:
     text = f"All {len(longitude)} chips fall outside the rasters."
     rule = f"west, south, east, north in degrees: units {show(units)}; rasters {show(raster)}"
     fix = "Check the order of lon= and lat=, and that these rasters show the study area."
+    west, south, east, north = raster
+    swapped = (west <= latitude) & (latitude <= east) & (south <= longitude) & (longitude <= north)
+    if swapped.any():
+        text += f" Longitude and latitude look swapped: {int(swapped.sum())} lie within them the other way."
+        fix = "read_units(..., lon=<the column that is lat= now>, lat=<the column that is lon= now>)"
     raise ImageryError(explain(text, rule=rule, fix=fix))

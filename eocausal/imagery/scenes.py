@@ -18,7 +18,7 @@ from eocausal.imagery.cloud_model import CloudModel
 from eocausal.imagery.files import Rasters, raster_files
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
-from eocausal.imagery.screening import as_radiometry, check_offsets
+from eocausal.imagery.screening import as_radiometry, check_offsets, check_quality
 from eocausal.imagery.sources import read_tags, read_tile
 from eocausal.imagery.tiles import Tile, band_names, check_together
 
@@ -74,6 +74,7 @@ class Scenes:
     quality: Quality | CloudModel | None = None
 
     def __post_init__(self) -> None:
+        check_quality(self.quality)
         check_offsets(self.tiles, self.pixel_unit)
 
     def __len__(self) -> int:

@@ -28,6 +28,7 @@ __all__ = [
     "as_radiometry",
     "bands_to_read",
     "check_offsets",
+    "check_quality",
     "said_of",
     "screened",
     "thinned",
@@ -251,6 +252,14 @@ def as_radiometry(pixel_unit: object) -> Radiometry | None:
         fix = f"Choose from: {', '.join(PIXEL_UNITS)}."
         raise ImageryError(explain(f"pixel_unit={pixel_unit!r} is not the name of a unit.", fix=fix))
     return Radiometry(pixel_unit)
+
+
+def check_quality(quality: object) -> None:
+    """Raise ImageryError unless it is a quality band, a model of clouds or nothing."""
+    if quality is not None and not isinstance(quality, (Quality, CloudModel)):
+        fix = 'quality=ec.Quality("QA_PIXEL", scheme="landsat_qa_pixel"), or ec.CloudModel() where there is no band'
+        text = f"quality={quality!r} does not say what its values mean."
+        raise ImageryError(explain(text, fix=fix))
 
 
 def bands_to_read(

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from eocausal._checks import as_folder, require_units
 from eocausal._resumable import one_writer
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery._store_append import append_chips
@@ -39,8 +40,8 @@ __all__ = ["open_chips", "write_chips"]
 
 def write_chips(chips: Chips, path: str | Path, *, append: bool = False, progress: bool = True) -> Path:
     """Write chips into a store, or finish or mend one, or add keys; see :meth:`eocausal.Chips.write`."""
+    folder = as_folder(path, error=ImageryError)
     import_zarr()
-    folder = Path(path)
     refuse_foreign(folder)
     with one_writer(folder, error=ImageryError):
         if append:
@@ -82,8 +83,9 @@ def open_chips(path: str | Path, units: Units) -> Chips:
     >>> ec.open_chips(folder, units)
     Chips(2 keys, 8px, 3 bands, store of arrays)
     """
+    require_units(units, error=ImageryError)
+    folder = as_folder(path, error=ImageryError)
     import_zarr()
-    folder = Path(path)
     verified = verified_parts(folder)
     parts = open_parts([(part, int(run["chips_per_shard"])) for part, run in verified])
     about = parts[0].about

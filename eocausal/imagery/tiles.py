@@ -7,7 +7,7 @@ A file, one day of a data cube and one item of a catalogue all look alike: a hea
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -133,7 +133,7 @@ def choose_bands(names: Sequence[str], bands: Sequence[int | str] | int | str | 
     """
     if bands is None:
         return tuple(range(len(names)))
-    asked = [bands] if isinstance(bands, (int, str)) else list(bands)
+    asked = list(bands) if isinstance(bands, Iterable) and not isinstance(bands, str) else [bands]
     chosen = []
     for band in asked:
         if isinstance(band, str):

@@ -25,8 +25,8 @@ def bordered() -> np.ndarray:
     ("nodata", "columns", "words"),
     [
         # half of the first of two chips is border
-        (None, (20, 60), "25.0% of the valid pixels of 20px chips are zero in all bands, and scene.tif does not say "
-                         "what stands for no data: if zero does, gdal_edit.py -a_nodata 0 scene.tif"),
+        (None, (20, 60), "25.0% of the valid pixels of 20px chips are zero in all bands, and scene.tif does not "
+                         "say what stands for no data: if zero does, gdal_edit.py -a_nodata 0 scene.tif"),
         (0, (20, 60), None),
         # a file that names another value has a way of saying it, and has not said it of zero
         (-1, (20, 60), None),
