@@ -170,12 +170,25 @@ def find_days(cube: xarray.Dataset, dim: str | None) -> list[np.datetime64 | Non
                 f'cube = cube.assign_coords({name}=pd.to_datetime(...)), or cube.convert_calendar("standard")'
             )
             raise ImageryError(explain(f"Axis {name!r} holds {stamps.dtype} and no dates.", fix=fix))
-    days = stamps.astype("datetime64[D]")
+    days = _last_days(cube, name, stamps)
     if np.isnat(days).any():
         raise ImageryError(
             explain(f"Axis {name!r} has steps without a date.", where=np.flatnonzero(np.isnat(days)))
         )
     return list(days)
+
+
+def _last_days(cube: xarray.Dataset, name: str, stamps: npt.NDArray[Any]) -> npt.NDArray[np.datetime64]:
+    """Return the last day of each step: of periods, by their bounds, the one before the next begins."""
+    bounds = cube[name].attrs.get("bounds", cube[name].encoding.get("bounds"))
+    if bounds is not None and str(bounds) in cube.variables:
+        edges = np.asarray(cube[str(bounds)].values)
+        if edges.dtype.kind == "M" and edges.shape == (len(stamps), 2):
+            first, last = edges.min(axis=1), edges.max(axis=1)
+            within = np.where(last > first, last - np.timedelta64(1, "s"), last)
+            days: npt.NDArray[np.datetime64] = within.astype("datetime64[D]")
+            return days
+    return stamps.astype("datetime64[D]")
 
 
 def check_degrees(lattice: Lattice) -> None:

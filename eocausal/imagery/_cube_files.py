@@ -72,7 +72,7 @@ class CubeFile:
             options |= {"engine": "h5netcdf"}
         try:
             cube = xarray.open_dataset(self.path, cache=False, **options)
-        except (ValueError, OSError, KeyError, TypeError, AttributeError) as cause:
+        except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as cause:
             text = f"Cube {self.path.name!r} cannot be opened."
             raise ImageryError(explain(text, rule=f"{type(cause).__name__}: {str(cause)[:300]}")) from cause
         # arrays of a Zarr folder come in the order of the disk, which differs from copy to copy

@@ -26,6 +26,7 @@ MOST_ITEMS = 20_000
 """Scenes of one study, and files of one static catalogue."""
 _LARGEST_JSON = 64 * 2**20
 _SECONDS = 30.0
+_SOMEWHERE = "https://unnamed.catalogue/"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def find_items(catalog: object, asked: Asked, *, remote: bool) -> Found:
             return Found(_searched(_client(start), asked), searched=True)
         return Found(_walked(document, start, remote=remote), searched=False)
     if hasattr(catalog, "search") and hasattr(catalog, "conforms_to"):
-        refuse_hosts([str(getattr(catalog, "self_href", "") or "https://the catalogue")], remote=remote)
+        refuse_hosts([str(getattr(catalog, "self_href", "") or _SOMEWHERE)], remote=remote)
         return Found(_searched(catalog, asked), searched=True)
     if isinstance(catalog, Iterable):
         given = list(catalog)
@@ -221,14 +222,15 @@ def _searched(client: Any, asked: Asked) -> list[tuple[Json, str]]:
     from pystac_client.exceptions import APIError
 
     found: dict[tuple[str, str], tuple[Json, str]] = {}
-    href = str(getattr(client, "self_href", "") or "")
+    # what an API names is never a file of this machine, also where the client does not say its address
+    href = str(getattr(client, "self_href", "") or _SOMEWHERE)
     try:
         collections = list(asked.collections or (_there(client, asked.known) if asked.known else ()))
         for box in asked.boxes:
             options = {"collections": collections or None, "datetime": asked.dates, "max_items": asked.sample}
             search = client.search(bbox=list(box), limit=100, **options)
             for item in search.items_as_dicts():
-                found.setdefault((str(item.get("collection")), str(item.get("id"))), (item, href))
+                found.setdefault((str(item.get("collection")), str(item.get("id"))), (_slim(item), href))
                 if len(found) > MOST_ITEMS:
                     fix = "Shorten dates=, or name fewer units."
                     raise ImageryError(explain(f"The search finds more than {MOST_ITEMS:,} scenes.", fix=fix))
@@ -238,6 +240,12 @@ def _searched(client: Any, asked: Asked) -> list[tuple[Json, str]]:
         text = f"The search of {plain(href) or 'the API'!r} failed."
         raise ImageryError(explain(text, rule=f"{type(cause).__name__}: {str(cause)[:200]}")) from cause
     return list(found.values())
+
+
+def _slim(item: Json) -> Json:
+    """Return what is used of an item: links and outlines are most of it."""
+    used = ["id", "collection", "properties", "assets", "bbox" if item.get("bbox") else "geometry"]
+    return {name: item[name] for name in used if name in item}
 
 
 def _there(client: Any, known: Sequence[str]) -> list[str]:

@@ -189,6 +189,11 @@ def cube_scenes(
     Not valid are NaN, infinite pixels, and the values that ``_FillValue``, ``missing_value`` or ``nodata``
     of a variable's attributes name.
 
+    A step of time is dated by the last day of its bounds (CF ``bounds``), where it has any, so that the guard
+    on dates knows what a composite may show; else by its label.
+
+    Bands with ``flag_values`` or ``flag_masks`` hold classes and are never interpolated.
+
     A file's own ``scale_factor`` and ``add_offset`` are applied once, after that; ``pixel_unit`` then says
     what the numbers are after it. A Dataset in memory whose attributes still hold them is refused, since
     whether they were applied cannot be told: pass ``xarray.decode_cf(cube)``, or drop the attributes.
@@ -236,7 +241,7 @@ def cube_scenes(
             height=y.size,
             width=x.size,
             names=names,
-            categorical=False,
+            categorical=_has_classes(found, names, quality),
             cell=(_cell(found[names[0]], y), _cell(found[names[0]], x)),
             date=day,
             sensor=sensor,
@@ -305,6 +310,16 @@ def _time(cube: xarray.Dataset, names: Sequence[str]) -> str | None:
         text = f"The cube has an axis {other[0]!r} that is neither time nor place."
         raise ImageryError(explain(text, where=other, fix=fix))
     return time
+
+
+def _has_classes(cube: xarray.Dataset, names: Sequence[str], quality: Quality | None) -> bool:
+    """Whether the values of a band, other than the quality band, are classes or flags."""
+    flags = None if quality is None else choose_bands(names, quality.band)[0]
+    return any(
+        {"flag_values", "flag_masks"} & set(cube[name].attrs)
+        for place, name in enumerate(names)
+        if place != flags
+    )
 
 
 def _names(cube: str, days: Sequence[np.datetime64 | None]) -> list[str]:

@@ -172,3 +172,12 @@ def test_netcdf_of_other_kinds_and_drawing_on_other_files(tmp_path) -> None:
         ImageryError, match=r"draws on other files[\s\S]*2 \(/link, /red\)|2 \(//link, /red\)"
     ):
         ec.cube_scenes(outside)
+
+
+def test_groups_that_hold_themselves_end(tmp_path) -> None:
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "loop.nc"
+    with h5py.File(path, "w") as made:
+        made.create_group("a")["b"] = made["/"]
+    with pytest.raises(ImageryError):
+        ec.cube_scenes(path)

@@ -260,3 +260,24 @@ def test_the_page_on_catalogues_runs_from_top_to_bottom(tmp_path, monkeypatch, c
     assert scope["yearly"].frames == ("2020-06-01", "2021-06-01")
     assert np.isfinite(read_all(scope["yearly"]).pixels["2000m"]).all()
     assert "S2_T35N_20201218_L2A" in capsys.readouterr().out
+
+
+def test_hls_whose_files_do_not_tell_their_fill(tmp_path) -> None:
+    names = ("B02", "B03", "B04", "B05", "B06", "B07")
+    pixels = {name: np.full((40, 40), 800 + 100 * i, "int16") for i, name in enumerate(names)}
+    for values in pixels.values():
+        values[:, :10] = -9999
+    flags = np.full((40, 40), 64, "uint8")
+    flags[:5], flags[:, :10] = 66, 255
+    scene = catalog.Scene(
+        name="HLS.L30", collection="HLSL30_2.0", day="2020-05-05", epsg=32636,
+        corner=(catalog.WEST, catalog.NORTH), pixel_m=30.0, pixels={**pixels, "Fmask": flags}, nodata={},
+        properties={"platform": "LANDSAT-8"},
+    )  # fmt: skip
+    path = catalog.write(tmp_path, [scene])
+    units = units_on([(10, 15)])
+    found = ec.stac_scenes(path, units, preset="hls-l30", size_m=600)
+    assert found.table()["sensor"].tolist() == ["landsat-8"]
+    batch = read_all(ec.chips(units, found, size_m=600))
+    assert batch.mask["600m"][0, 0].sum() == 15 * 15
+    np.testing.assert_allclose(batch.pixels["600m"][0, 0, :, 19, 19], 0.08 + 0.01 * np.arange(6), atol=1e-7)

@@ -70,7 +70,7 @@ def test_columns_that_run_from_east_to_west_are_turned_too(tmp_path) -> None:
 
 
 def test_a_known_pixel_stands_where_its_coordinates_say() -> None:
-    cut = ec.chips(units_on([(30.5, 40.5)]), ec.cube_scenes(_cube(rising=True), crs=32636), size_px=1,
+    cut = ec.chips(units_on([(30.5, 40.5)]), ec.cube_scenes(_cube(rising=True), crs="EPSG:32636"), size_px=1,
                    frames=ec.Frames(["2018-07"]))  # fmt: skip
     assert read_all(cut).pixels["1px"].ravel().tolist() == [63_040.0, 73_040.0]
 
@@ -247,3 +247,22 @@ def _cf(code: int) -> dict:
     import pyproj
 
     return pyproj.CRS.from_epsg(code).to_cf()
+
+
+def test_a_composite_is_dated_by_the_last_day_that_it_covers() -> None:
+    edges = pd.to_datetime(["2018-06-01", "2018-07-01", "2018-08-01", "2018-09-01"]).values
+    cube = _cube().assign_coords(time_bnds=(("time", "nv"), np.stack([edges[:-1], edges[1:]], axis=1)))
+    cube["time"].attrs["bounds"] = "time_bnds"
+    days = ec.cube_scenes(cube, crs="EPSG:32636").table()["date"].tolist()
+    assert days == ["2018-06-30", "2018-07-31", "2018-08-31"]
+
+
+def test_classes_are_not_interpolated() -> None:
+    cube = _cube().isel(time=0)
+    cube["red"].attrs["flag_values"] = [1, 2, 3]
+    degrees = cube.assign_coords(y=1 - 0.0003 * np.arange(60), x=34 + 0.0003 * np.arange(80))
+    scenes = ec.cube_scenes(degrees, crs="EPSG:4326")
+    with pytest.raises(ImageryError, match=r"classes .*cannot be interpolated"):
+        ec.chips(units_lonlat([34.01], [0.992]), scenes, size_m=300)
+    quality = ec.Quality("red", scheme="sentinel2_scl")
+    assert not ec.cube_scenes(degrees, crs="EPSG:4326", quality=quality).tiles[0].categorical
