@@ -14,6 +14,7 @@ import typer
 from eocausal.errors import EocausalError
 
 if TYPE_CHECKING:
+    from eocausal.specs.imagery import ImagerySpec
     from eocausal.specs.load import LoadedSpec
     from eocausal.specs.models import AnalysisSpec
 
@@ -159,14 +160,27 @@ def _describe(loaded: LoadedSpec) -> str:
 def _features(spec: AnalysisSpec) -> list[str]:
     parts = []
     if spec.imagery is not None and spec.encoder is not None:
-        files = spec.imagery.rasters or (str(spec.imagery.arrays),)
-        sizes = [f"{size:g} m" for size in spec.imagery.size_m or ()]
+        files = _sources(spec.imagery)
+        sizes = [f"{size:g} m" if isinstance(size, float) else size for size in spec.imagery.size_m or ()]
         sizes += [f"{size} pixels" for size in spec.imagery.size_px or ()]
         at = f" at {' and '.join(sizes)}" if sizes else ""
-        parts.append(f"{spec.encoder.name} of {', '.join(Path(file).name for file in files)}{at}")
+        draws = spec.units.displacement
+        means = f", mean of {draws.draws} draws around each place" if draws is not None else ""
+        parts.append(f"{spec.encoder.name} of {', '.join(Path(file).name for file in files)}{at}{means}")
     if spec.embeddings is not None:
         parts.append(Path(spec.embeddings.path).name)
     return parts
+
+
+def _sources(imagery: ImagerySpec) -> tuple[str, ...]:
+    """Return what pictures come from."""
+    named = (
+        imagery.arrays,
+        imagery.store,
+        None if imagery.cube is None else imagery.cube.path,
+        None if imagery.stac is None else imagery.stac.catalog,
+    )
+    return imagery.rasters or tuple(name for name in named if name is not None)
 
 
 if __name__ == "__main__":

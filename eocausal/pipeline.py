@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,23 +19,23 @@ from eocausal.design import Design
 from eocausal.effects.ate import ate
 from eocausal.effects.cate import Cate, cate
 from eocausal.effects.forest import Forest
-from eocausal.embeddings import Embeddings, read_embeddings
+from eocausal.embeddings import Embeddings
 from eocausal.evaluate.balance import Balance, balance
 from eocausal.evaluate.overlap import Overlap, overlap
 from eocausal.evaluate.rate import rate
 from eocausal.evaluate.rate_result import Rate
-from eocausal.imagery.asked import asked_chips, asked_units
+from eocausal.imagery.asked import asked_units
 from eocausal.imagery.chips import Chips
+from eocausal.imagery.draw_average import DrawAverage
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
 from eocausal.inference.tables import jsonable
-from eocausal.runner.embed import embed
+from eocausal.runner.asked import asked_features
 from eocausal.specs.inputs import check_inputs
 from eocausal.specs.load import LoadedSpec, load_spec
 from eocausal.units import Units
 
 if TYPE_CHECKING:
-    from eocausal.encoders.protocol import Encoder
     from eocausal.specs.models import AnalysisSpec
 
 
@@ -46,10 +46,13 @@ class Run:
     Attributes
     ----------
     folder : Path
-        Holds ``report.html``, ``estimates.csv``, ``effects.parquet``, ``figures/`` and ``run.lock.json``.
+        Holds ``report.html``, ``estimates.csv``, ``effects.parquet``, ``figures/`` and ``run.lock.json``; of
+        displaced units also ``displacement.csv``.
     report : Path
     units : Units
+        Their ``notes`` tell what was done about displaced places.
     chips : Chips or None
+        Of displaced units, those of all draws.
     design : Design
     balance : Balance
     overlap : Overlap
@@ -60,6 +63,8 @@ class Run:
         By target.
     truth : DataFrame or None
         For simulated data: estimates against the truth.
+    displacement : DrawAverage or None
+        Of displaced units: features averaged over draws, and how far draws disagree.
     """
 
     folder: Path
@@ -74,6 +79,7 @@ class Run:
     rates: dict[str, Rate]
     truth: pd.DataFrame | None
     seconds: dict[str, float] = field(default_factory=dict)
+    displacement: DrawAverage | None = None
 
     def __repr__(self) -> str:
         """One line: what was estimated and where the report is."""
@@ -91,7 +97,7 @@ class Run:
         lines = [repr(self.design), "", _table_text(self.to_frame()[columns])]
         if self.truth is not None:
             lines += ["", "against the truth of this simulated region:", _table_text(self.truth)]
-        warnings = {text for result in self._results() for text in result.warnings}
+        warnings = {text for result in self._results() for text in result.warnings} | set(self.units.notes)
         lines += ["", f"{len(warnings)} warnings, all in the report"]
         return "\n".join(lines)
 
@@ -143,10 +149,9 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     with clock.step("units"):
         units = asked_units(asked.units)
     with clock.step("features"):
-        cut = asked_chips(asked.imagery, units)
-        features = _features(asked, cut, folder, progress)
+        seen = asked_features(asked, units, folder=folder / "features", progress=progress)
     with clock.step("design, balance and overlap"):
-        design = _design(asked, units, features)
+        design = _design(asked, seen.units, seen.features)
         folds = _folds(asked)
         balanced = balance(design, seed=asked.seed)
         overlapping = overlap(design, folds=folds, seed=asked.seed)
@@ -160,8 +165,8 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     made = Run(
         folder=folder,
         report=folder / "report.html",
-        units=units,
-        chips=cut,
+        units=seen.units,
+        chips=seen.chips,
         design=design,
         balance=balanced,
         overlap=overlapping,
@@ -170,6 +175,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
         rates=rates,
         truth=_against_truth(asked, units, estimates, found),
         seconds=clock.seconds,
+        displacement=seen.displacement,
     )
     with clock.step("report"):
         _write(made, loaded)
@@ -192,40 +198,6 @@ class _Clock:
             print(f"* {name}", file=sys.stderr, flush=True)  # noqa: T201 - progress is for the terminal
         yield
         self.seconds[name] = round(time.perf_counter() - start, 2)
-
-
-def _features(spec: AnalysisSpec, cut: Chips | None, folder: Path, progress: bool) -> Embeddings:
-    """Return the features of imagery and of tables made elsewhere, side by side in blocks."""
-    tables: list[Embeddings] = []
-    if cut is not None:
-        tables.append(embed(cut, encoder=_encoder(spec), out=folder / "features", progress=progress))
-    if spec.embeddings is not None:
-        asked = spec.embeddings
-        columns = (
-            asked.columns if asked.columns is None or isinstance(asked.columns, str) else list(asked.columns)
-        )
-        date = None if asked.date is None else str(asked.date)
-        tables.append(read_embeddings(asked.path, key=asked.key, columns=columns, date=date))
-    first, *others = tables
-    for other in others:
-        first = first.with_block(other.take(first.keys))
-    return first
-
-
-def _encoder(spec: AnalysisSpec) -> str | Encoder:
-    from eocausal.encoders.image_stats import ImageStats
-    from eocausal.encoders.pixel_mean import PixelMean
-    from eocausal.encoders.random_features import RandomFeatures
-
-    makers: dict[str, Callable[..., Any]] = {
-        "rcf": RandomFeatures,
-        "image_stats": ImageStats,
-        "pixel_mean": PixelMean,
-    }
-    assert spec.encoder is not None  # the specification requires one with imagery
-    options = spec.encoder.model_dump(exclude={"name"})
-    made: Encoder = makers[spec.encoder.name](**options)
-    return made
 
 
 def _design(spec: AnalysisSpec, units: Units, features: Embeddings) -> Design:
@@ -308,9 +280,13 @@ def _write(made: Run, loaded: LoadedSpec) -> None:
         effects = made.cate.effects
         effects.attrs = {}
         write_atomically(folder / "effects.parquet", lambda path: effects.to_parquet(path))
+    if made.displacement is not None:
+        spread = made.displacement.spread
+        write_atomically(folder / "displacement.csv", lambda path: spread.to_csv(path, index=False))
     _write_figures(made)
     items: list[Any] = [made.units, made.design, made.balance, made.overlap, *made.estimates.values()]
-    items += [] if made.chips is None else [made.chips]
+    # chips of draws have keys and places of their own, which are not those of the units
+    items += [] if made.chips is None or made.displacement is not None else [made.chips]
     items += [] if made.cate is None else [made.cate]
     items += made.rates.values()
     spec = loaded.spec

@@ -17,6 +17,7 @@ from eocausal.imagery.frames import EACH, Frames
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
 from eocausal.imagery.scenes import Scenes, scenes
+from eocausal.imagery.stac import stac_scenes
 from eocausal.imagery.store import open_chips
 from eocausal.units import Units, read_units
 
@@ -77,6 +78,24 @@ def _from_cube(asked: ImagerySpec, units: Units) -> Chips:
     return _cut(asked, units, made, date=_day(asked))
 
 
+def _from_stac(asked: ImagerySpec, units: Units) -> Chips:
+    said, sizes = asked.stac, _sizes(asked)
+    if said is None or not isinstance(sizes, list):
+        raise ValueError("imagery without a catalogue, or without sizes in metres")
+    found = stac_scenes(
+        said.catalog,
+        units,
+        size_m=sizes,
+        preset=said.preset,
+        dates=said.dates,
+        bands=None if asked.bands is None else [str(band) for band in asked.bands],
+        max_cloud=said.max_cloud,
+        collections=said.collections or None,
+        remote=said.remote,
+    )
+    return _cut(asked, units, found, date=None)
+
+
 def _from_arrays(asked: ImagerySpec, units: Units) -> Chips:
     sizes = _sizes(asked)
     return chips_from_arrays(
@@ -99,6 +118,7 @@ def _from_store(asked: ImagerySpec, units: Units) -> Chips:
 _SOURCES: Mapping[str, Callable[[ImagerySpec, Units], Chips]] = {
     "rasters": _from_rasters,
     "cube": _from_cube,
+    "stac": _from_stac,
     "arrays": _from_arrays,
     "store": _from_store,
 }

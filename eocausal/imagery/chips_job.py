@@ -11,7 +11,7 @@ import pandas as pd
 from eocausal._io import write_atomically
 from eocausal.errors import SpecError, explain
 from eocausal.imagery.account_report import ChipsReport
-from eocausal.imagery.asked import asked_chips, asked_units
+from eocausal.imagery.asked import asked_chips, asked_places, asked_units
 from eocausal.imagery.chips import Chips
 from eocausal.imagery.store import open_chips
 from eocausal.specs.inputs import check_inputs
@@ -34,7 +34,8 @@ class StoredChips:
     report : ChipsReport
         What became of the units' pictures, by arm where the treatment is known of every unit.
     store, account : Path
-        The Zarr store, and the table with a row for every picture and size.
+        The Zarr store (the one that the specification names, if it does), and the table with a row for every
+        picture and size.
     figures : tuple of Path
         One for each size.
     note : str
@@ -59,7 +60,7 @@ def store_chips(
 ) -> StoredChips:
     """Cut the chips of a specification into a store, and write the account of them and its figures beside it.
 
-    A run that was killed continues.
+    A run that was killed continues. Chips of displaced units are those of all draws.
 
     Parameters
     ----------
@@ -99,12 +100,19 @@ def store_chips(
         fix = "imagery: {rasters: scene.tif, size_m: [960]}"
         raise SpecError(explain(f"{loaded.path} has no imagery to cut chips from.", fix=fix))
     folder = Path(out if out is not None else asked.out)
-    units = asked_units(asked.units)
+    published = asked_units(asked.units)
+    units = asked_places(asked.units, published)
     cut = asked_chips(asked.imagery, units)
     assert cut is not None  # there is imagery
-    store = cut.write(folder / STORE, append=append, progress=progress)
-    chips = open_chips(store, units)
+    if asked.imagery.store is not None:
+        # they are stored already
+        store, chips = Path(asked.imagery.store), cut
+    else:
+        store = cut.write(folder / STORE, append=append, progress=progress)
+        chips = open_chips(store, units)
     treatment, note = _treatment(units, asked.design.treatment)
+    if units is not published:
+        treatment, note = None, "Arms are not compared: the rows are draws of displaced places, not units."
     report = chips.report(treatment)
     account = write_atomically(folder / ACCOUNT, lambda path: report.table.to_csv(path, index=False))
     figures = tuple(_draw(report, block, folder) for block in chips.blocks)

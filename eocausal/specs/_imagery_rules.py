@@ -15,23 +15,24 @@ Place = tuple[str | int, ...]
 Found = Iterator[tuple[Place, str]]
 Rule = Callable[[Mapping[str, Any]], Found]
 
-SOURCES = ("rasters", "cube", "arrays", "store")
-_CUT = ("rasters", "cube")
-_PIXELS = ("rasters", "cube", "arrays")
+SOURCES = ("rasters", "cube", "stac", "arrays", "store")
+_FILES = ("rasters", "cube")
+_CUT = ("rasters", "cube", "stac")
+_PIXELS = (*_CUT, "arrays")
 # The sources that a field says something of; fields that are not named here go with all.
 _SOURCES_OF = {
     "keys": ("arrays",),
     "axes": ("arrays",),
     "nodata": ("arrays",),
     "pattern": ("rasters",),
-    "sensor": _CUT,
+    "sensor": _FILES,
     "frames": _CUT,
-    "quality": _CUT,
+    "quality": _FILES,
     "cloud_model": _CUT,
-    "size_px": _CUT,
+    "size_px": _FILES,
     "size_m": _PIXELS,
     "bands": _PIXELS,
-    "date": _PIXELS,
+    "date": (*_FILES, "arrays"),
     "pixel_unit": _PIXELS,
     "convert_to": _PIXELS,
     "offset_applied": _PIXELS,
@@ -61,7 +62,7 @@ def _imagery_rules(block: Mapping[str, Any]) -> Found:
     for other in sources[1:]:
         yield (other,), f"{sources[0]} and {other} are both given. Keep one"
     if not sources:
-        yield (), "no source is given. Name what the pictures come from: rasters, cube, arrays or store"
+        yield (), "no source is given. Name what the pictures come from: rasters, cube, stac, arrays or store"
     if len(sources) == 1:
         yield from _source_rules(block, sources[0])
     for first, second in (("size_m", "size_px"), ("quality", "cloud_model")):
@@ -79,13 +80,38 @@ def _source_rules(block: Mapping[str, Any], source: str) -> Found:
         if given(block, name) and source not in sources:
             yield (name,), f"{name} belongs to {_and(sources)}, not to {source}. Leave it out"
     if source in _CUT and not given(block, "size_m", "size_px"):
-        yield (), f"chips cut from {source} need a size. Give size_m (metres) or size_px (pixels)"
+        pixels = " or size_px (pixels)" if source in _FILES else ""
+        yield (), f"chips cut from {source} need a size. Give size_m (metres){pixels}"
     if source == "rasters":
         yield from _day_rules(block)
     elif block.get("date") == TAGS:
         yield ("date",), "tags are those of rasters. Write the day, or leave it out"
     if source == "arrays":
         yield from _array_rules(block)
+    if source == "stac":
+        yield from _stac_rules(block)
+
+
+def _stac_rules(block: Mapping[str, Any]) -> Found:
+    preset = inner(block, "stac").get("preset")
+    told = ("pixel_unit", "convert_to", "offset_applied", "cloud_model")
+    for name in given(block, *told) if preset is not None else ():
+        yield (name,), f"the preset {preset} says what pixels are and which are clear. Leave {name} out"
+    if preset is None and not given(block, "bands"):
+        yield (
+            ("stac",),
+            "neither a preset nor bands are named. Write preset: sentinel-2-l2a, or bands: [red]",
+        )
+    if any(isinstance(band, int) for band in listed(block.get("bands"))):
+        yield ("bands",), "bands of a catalogue are named, such as [red, nir]"
+    if POLYGON in listed(block.get("size_m")):
+        yield ("size_m",), "scenes are searched within metres of the units. Give size_m in metres"
+
+
+def _stac_block_rules(block: Mapping[str, Any]) -> Found:
+    catalog = block.get("catalog")
+    if isinstance(catalog, str) and catalog.startswith(("http://", "https://")) and not block.get("remote"):
+        yield ("catalog",), "the catalogue is on the network, which is not read unasked. Add remote: true"
 
 
 def _and(names: tuple[str, ...]) -> str:
@@ -191,4 +217,5 @@ IMAGERY_RULES: dict[str, Rule] = {
     "CloudModelSpec": _cloud_model_rules,
     "FramesSpec": _frames_rules,
     "ImagerySpec": _imagery_rules,
+    "StacSpec": _stac_block_rules,
 }

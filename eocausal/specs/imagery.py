@@ -11,6 +11,7 @@ from eocausal.specs._fields import (
     Band,
     Bands,
     CalendarDate,
+    Catalog,
     Count,
     Counts,
     DateOrTags,
@@ -19,7 +20,9 @@ from eocausal.specs._fields import (
     Finite,
     Length,
     Names,
+    Period,
     Positive,
+    Share,
     Sides,
     SizesOrPolygon,
     Text,
@@ -30,6 +33,7 @@ from eocausal.specs._fields import (
 
 __all__ = [
     "CloudModelSpec", "CubeSpec", "FramesSpec", "ImagerySpec", "PixelUnitName", "QualityScheme", "QualitySpec",
+    "StacPresetName", "StacSpec",
 ]  # fmt: skip
 
 # The names of eocausal.imagery.radiometry and eocausal.imagery.quality, which specifications may not import.
@@ -118,13 +122,40 @@ class CubeSpec(Block):
     crs: Text | None = Field(None, description="Reference system of its axes, where the cube does not say.")
 
 
+# The names of eocausal.imagery.stac_presets.
+StacPresetName = Literal["sentinel-2-l2a", "landsat-c2-l2", "hls-s30", "hls-l30"]
+
+
+class StacSpec(Block):
+    """Scenes of a STAC catalogue that show units."""
+
+    catalog: Catalog = Field(
+        description="Static catalogue on disk, or the web address of a catalogue or API."
+    )
+    preset: StacPresetName | None = Field(
+        None,
+        description="Product, whose bands, pixel unit and quality band are known. Default: bands name assets.",
+    )
+    dates: Period | None = Field(
+        None, description="Period, such as 2018 or 2018-06-01/2018-08-31, both ends included. Default: all."
+    )
+    max_cloud: Share | None = Field(
+        None, description="Largest share of clouds of a scene, as the catalogue tells it."
+    )
+    collections: Names = Field(
+        (), description="Ids of collections, where they are not called as the preset knows them."
+    )
+    remote: bool = Field(False, description="Whether the network may be read.")
+
+
 class ImagerySpec(Block):
-    """Pictures: cut from rasters or a data cube, or chips that are cut already."""
+    """Pictures: cut from rasters, a data cube or scenes of a catalogue, or chips that are cut already."""
 
     rasters: Annotated[FilePaths, Field(min_length=1)] | None = Field(
         None, description="One GeoTIFF or VRT, a list of them, or a pattern such as landsat_2007_*.tif."
     )
     cube: CubeSpec | None = Field(None, description="Data cube, instead of rasters.")
+    stac: StacSpec | None = Field(None, description="Scenes of a STAC catalogue, instead of rasters.")
     arrays: FilePath | None = Field(None, description="NPZ file that holds the chips as arrays.")
     store: FilePath | None = Field(
         None, description="Folder of chips that eocausal chips or Chips.write has stored."

@@ -13,14 +13,20 @@ from pathlib import Path
 import pandas as pd
 
 from eocausal._checks import did_you_mean, nearest
+from eocausal.specs._fields import POLYGON
+from eocausal.specs.imagery import ImagerySpec
 from eocausal.specs.load import LoadedSpec, spec_error
-from eocausal.specs.models import EmbeddingsSpec, ImagerySpec
+from eocausal.specs.models import EmbeddingsSpec
 from eocausal.specs.yaml_text import Place
 
 __all__ = ["check_inputs"]
 
 Mistakes = Iterator[tuple[Place, str]]
 
+# What a store of chips has in its folder.
+_MANIFEST = "manifest.json"
+# Tables that cannot hold geometry.
+_FLAT = (".csv", ".dta")
 _UNREADABLE = (OSError, ValueError, RuntimeError, zipfile.BadZipFile)
 
 
@@ -40,6 +46,7 @@ def check_inputs(loaded: LoadedSpec) -> None:
     mistakes = [*_units_mistakes(loaded)]
     if loaded.spec.imagery is not None:
         mistakes += _imagery_mistakes(loaded.spec.imagery)
+        mistakes += _polygon_mistakes(loaded.spec.units.path, loaded.spec.imagery)
     if loaded.spec.embeddings is not None:
         mistakes += _embeddings_mistakes(loaded.spec.embeddings)
     if mistakes:
@@ -60,6 +67,9 @@ def _units_mistakes(loaded: LoadedSpec) -> Mistakes:
         return
     if columns is not None:
         yield from _column_mistakes(_named_columns(loaded), columns=columns, table="units table")
+    displaced = loaded.spec.units.displacement
+    if displaced is not None and displaced.within is not None and (gone := _missing_file(displaced.within)):
+        yield ("units", "displacement", "within"), gone
 
 
 def _named_columns(loaded: LoadedSpec) -> Iterator[tuple[Place, str | None]]:
@@ -67,6 +77,8 @@ def _named_columns(loaded: LoadedSpec) -> Iterator[tuple[Place, str | None]]:
     units, design, truth = loaded.spec.units, loaded.spec.design, loaded.spec.truth
     for name in ("id", "lon", "lat", "image_key", "date"):
         yield ("units", name), getattr(units, name)
+    if units.displacement is not None:
+        yield ("units", "displacement", "urban"), units.displacement.urban
     for name in ("outcome", "treatment", "cluster", "weights"):
         yield ("design", name), getattr(design, name)
     for index, column in enumerate(design.covariates):
@@ -94,6 +106,26 @@ def _imagery_mistakes(imagery: ImagerySpec) -> Mistakes:
             yield ("imagery", "rasters", index), missing
     if imagery.arrays is not None:
         yield from _array_mistakes(imagery, imagery.arrays)
+    if imagery.store is not None and not (Path(imagery.store) / _MANIFEST).is_file():
+        text = f"{imagery.store!r} is not a store of chips. Write one with eocausal chips, or Chips.write"
+        yield ("imagery", "store"), text
+    if imagery.cube is not None and not Path(imagery.cube.path).is_dir():
+        yield from _told(("imagery", "cube", "path"), _missing_file(imagery.cube.path))
+    if imagery.stac is not None and not imagery.stac.catalog.startswith(("http://", "https://")):
+        yield from _told(("imagery", "stac", "catalog"), _missing_file(imagery.stac.catalog))
+
+
+def _told(place: Place, text: str) -> Mistakes:
+    if text:
+        yield place, text
+
+
+def _polygon_mistakes(units: str, imagery: ImagerySpec) -> Mistakes:
+    if POLYGON in (imagery.size_m or ()) and Path(units).suffix.lower() in _FLAT:
+        text = (
+            f"{Path(units).name!r} holds no polygons. Name a GeoPackage, GeoParquet or GeoJSON as units.path"
+        )
+        yield ("imagery", "size_m"), text
 
 
 def _array_mistakes(imagery: ImagerySpec, path: str) -> Mistakes:

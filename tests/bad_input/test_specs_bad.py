@@ -72,7 +72,7 @@ FIELDS = {
 RULES = {
     "lon alone": (", lat: lat", "", ":3:36 units.lon: lon stands alone. Name the column of lat too"),
     "rasters and arrays": ("rasters: scene.tif", "rasters: scene.tif\n  arrays: a.npz", "imagery.arrays: rasters and arrays are both given. Keep one"),
-    "no source": ("  rasters: scene.tif\n", "", ":4:1 imagery: no source is given. Name what the pictures come from: rasters, cube, arrays or store"),
+    "no source": ("  rasters: scene.tif\n", "", ":4:1 imagery: no source is given. Name what the pictures come from: rasters, cube, stac, arrays or store"),
     "no size": ("  size_m: 960\n", "", ":4:1 imagery: chips cut from rasters need a size. Give size_m"),
     "conversion of nothing": ("size_m: 960", "size_m: 960\n  convert_to: reflectance", ":4:1 imagery: convert_to and offset_applied need pixel_unit"),
     "quality of arrays": ("rasters: scene.tif\n  size_m: 960", "arrays: a.npz\n  keys: k\n  quality: {band: 1, scheme: hls_fmask}", "imagery.quality: quality belongs to rasters"),

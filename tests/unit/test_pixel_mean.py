@@ -13,7 +13,7 @@ from affine import Affine
 import eocausal as ec
 from eocausal.encoders.registry import encoder_names, get_encoder
 from eocausal.errors import EncoderError
-from eocausal.pipeline import _encoder
+from eocausal.runner.asked import asked_encoder
 from eocausal.specs.models import EncoderSpec, PixelMeanSpec
 from tests.fake_chips import fake_chips
 from tests.scenes import NORTH, WEST, read_all, units_on, write_scene
@@ -128,4 +128,4 @@ def test_every_encoder_can_be_named_in_a_specification():
     kinds = get_args(get_args(EncoderSpec)[0])
     assert {get_args(kind.model_fields["name"].annotation)[0] for kind in kinds} == set(encoder_names())
     spec = SimpleNamespace(encoder=PixelMeanSpec(name="pixel_mean"))
-    assert _encoder(spec) == ec.PixelMean()
+    assert asked_encoder(spec) == ec.PixelMean()
