@@ -22,8 +22,8 @@ from eocausal.imagery.tiles import OpenRaster, Span, Tile, Window, check_togethe
 from eocausal.imagery.windows import Lattice
 
 _HASHED_UP_TO = 2**30
-# GDAL keeps blocks it has decoded too, by default in 5% of all memory. Cells are kept here, so it may keep few: that
-# also decodes faster, in memory that is used again. Files of large blocks are read window by window and need more.
+# GDAL keeps blocks it has decoded too, by default in 5% of all memory. Cells are kept here, so it may keep few:
+# that also decodes faster, in memory that is used again. Files of large blocks are read by windows and need more.
 _SMALL_BLOCK, _FEW_BLOCKS, _MANY_BLOCKS = 4 * 2**20, 16 * 2**20, 128 * 2**20
 # The sides of a cell are whole blocks, as many as reach this number of pixels.
 _LEAST_CELL = 256
