@@ -247,10 +247,10 @@ def _by_frame(source: RasterSource, touched: Codes) -> Iterator[tuple[Codes, npt
         return
     chip = np.repeat(np.arange(len(touches.starts) - 1), touches.counts())
     days = days_of(source.plan.tiles)[touches.tiles]
+    alike = windows.which is None or len(windows.firsts) == 1
+    kind = 0 if alike or windows.which is None else windows.which[chip]
     for frame in range(len(windows)):
-        first, after = (
-            edge[0, frame] if len(edge) == 1 else edge[chip, frame] for edge in (windows.starts, windows.ends)
-        )
+        first, after = windows.firsts[kind, frame], windows.afters[kind, frame]
         inside = (days >= first) & (days < after)
         counts = np.bincount(chip[inside], minlength=len(touches.starts) - 1)
         yield touched[inside], np.concatenate([[0], np.cumsum(counts)])
