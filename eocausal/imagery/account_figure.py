@@ -126,7 +126,9 @@ def _draw_sensors(ax: Axes, units: pd.DataFrame) -> None:
         _bars(ax, 100 * shares, arm, number, len(groups), arm)
     ax.set_xticks(range(len(names)), [_short(name) for name in names])
     ax.set(xlabel="sensor", ylabel="share of a unit's scenes, mean, %", ylim=(0, 100))
-    ax.set_xlim(-0.8, max(len(names), 3) - 0.2)
+    # bars of two sensors are no wider than those of three
+    middle, reach = (len(names) - 1) / 2, max(len(names), 3) / 2
+    ax.set_xlim(middle - reach, middle + reach)
     _legend(ax)
 
 
