@@ -18,6 +18,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery._cube_files import needs_extra
+from eocausal.imagery._network import drive, host_of, is_remote, plain
 
 Box = tuple[float, float, float, float]
 Json = dict[str, Any]
@@ -52,36 +53,12 @@ class Found:
     searched: bool
 
 
-def is_remote(href: str) -> bool:
-    """Whether an address is not a path on this machine."""
-    return urlsplit(href).scheme not in ("", "file") and not _drive(href)
-
-
-def plain(href: str) -> str:
-    """Return an address as it may be shown and recorded: without query, user or password.
-
-    Examples
-    --------
-    >>> plain("https://me:secret@host.org/a/b.tif?sig=abc#x")
-    'https://host.org/a/b.tif'
-    """
-    if not is_remote(href):
-        return href
-    parts = urlsplit(href)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def host_of(href: str) -> str:
-    """Return the host (or bucket) of an address."""
-    return urlsplit(plain(href)).netloc
-
-
 def joined(base: str, href: str) -> str:
     """Return an address that may be relative to the document it stands in."""
     if is_remote(href):
         return href
     if is_remote(base):
-        if href.startswith("file:") or _drive(href):
+        if href.startswith("file:") or drive(href):
             text = f"Catalogue {plain(base)!r} names a file of this machine."
             raise ImageryError(explain(text, where=[href], rule="what is remote names what is remote"))
         return urljoin(base, href)
@@ -267,8 +244,3 @@ def _as_json(item: Any) -> tuple[Json, str]:
 
 def _path(href: str) -> str:
     return unquote(urlsplit(href).path) if href.startswith("file:") else href
-
-
-def _drive(href: str) -> bool:
-    """Whether an address begins with a drive letter."""
-    return len(href) > 1 and href[1] == ":" and href[0].isalpha()

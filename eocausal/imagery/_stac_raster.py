@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from eocausal._io import hash_content, hash_file
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery._cube_axes import X_NAMES, Y_NAMES, Axis, find_dimension
-from eocausal.imagery._stac_catalog import is_remote, plain
+from eocausal.imagery._network import environment, is_remote, plain, quiet, remote_path
 from eocausal.imagery._stac_items import Grid
 from eocausal.imagery.cubes import Cube
 from eocausal.imagery.files import driver_for, raster_files
@@ -22,19 +20,8 @@ from eocausal.imagery.limits import check_size
 from eocausal.imagery.tiles import OpenRaster, Span, Window
 from eocausal.imagery.windows import Lattice
 
-SCHEMES = ("http", "https", "s3", "gs")
 CELL = 512
 """Rows and columns that are read at a time: blocks of the archives' files are of 256 to 1,024."""
-# Nothing but the named file is looked for; a server that is slow or busy is asked again, and then given up.
-_REMOTE = {
-    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
-    "GDAL_HTTP_CONNECTTIMEOUT": "15",
-    "GDAL_HTTP_TIMEOUT": "60",
-    "GDAL_HTTP_MAX_RETRY": "4",
-    "GDAL_HTTP_RETRY_DELAY": "1",
-    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
-}
-_ENDINGS = ".tif,.tiff,.jp2"
 # odc-stac lays out a cube of so many rows and columns in ten milliseconds, one of a whole scene in a second.
 _PAGE = 4 * CELL
 _HASHED_UP_TO = 2**30
@@ -125,7 +112,7 @@ class OpenStacScene:
             )
         except (RasterioError, OSError) as cause:
             text = f"Scene {self.scene.name!r} cannot be read at rows {rows}, columns {columns}."
-            raise ImageryError(explain(text, rule=_quiet(cause), fix="Try again, or leave it out.")) from None
+            raise ImageryError(explain(text, rule=quiet(cause), fix="Try again, or leave it out.")) from None
 
     def close(self) -> None:
         """Let go of the cubes."""
@@ -191,17 +178,7 @@ def header(asset: Asset, scene: str) -> Grid:
     except (RasterioError, OSError, ImageryError) as cause:
         text = f"Band {asset.band!r} of scene {scene!r} cannot be opened: {plain(asset.href)}"
         fix = "Search again if addresses were signed a while ago; else leave the scene out."
-        raise ImageryError(explain(text, rule=_quiet(cause), fix=fix)) from None
-
-
-def environment(hrefs: Iterable[str]) -> dict[str, str]:
-    """Return the settings of GDAL that files are read with; the user's own credentials stay in force."""
-    remote = [href for href in hrefs if is_remote(href)]
-    if not remote:
-        return {}
-    # GDAL looks for the ending at the very end, where signed addresses have their signature
-    signed = any(urlsplit(href).query for href in remote)
-    return {**_REMOTE, **({} if signed else {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": _ENDINGS})}
+        raise ImageryError(explain(text, rule=quiet(cause), fix=fix)) from None
 
 
 def _safe_file(asset: Asset) -> Path:
@@ -209,13 +186,7 @@ def _safe_file(asset: Asset) -> Path:
     if not is_remote(asset.href):
         (file,) = raster_files([asset.href])
         return file
-    parts = urlsplit(asset.href)
-    if parts.scheme not in SCHEMES:
-        raise ImageryError(explain(f"Its address begins with {parts.scheme}:.", rule=f"{', '.join(SCHEMES)}"))
-    file = Path(parts.path)
-    if file.suffix.lower() not in _ENDINGS.split(","):
-        raise ImageryError(explain(f"Its name ends in {file.suffix!r}.", rule=f"remote files: {_ENDINGS}"))
-    return file
+    return remote_path(asset.href)
 
 
 def _pages_of(span: Span) -> range:
@@ -308,9 +279,3 @@ def _same_system(one: Lattice, other: Lattice) -> bool:
     return one.crs == other.crs or bool(
         pyproj.CRS(one.crs).equals(pyproj.CRS(other.crs), ignore_axis_order=True)
     )
-
-
-def _quiet(cause: BaseException) -> str:
-    """Return the words of an error on one line, without the queries of addresses, which may be signatures."""
-    text = re.sub(r"\?[^\s'\"]+", "", str(cause))
-    return re.sub(r"//[^/\s@]+@", "//", " ".join(text.split()))[:300]

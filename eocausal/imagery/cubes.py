@@ -25,6 +25,7 @@ from eocausal.imagery._cube_axes import (
     lattice_of,
 )
 from eocausal.imagery._cube_files import CubeFile, cube_file, needs_extra
+from eocausal.imagery.cloud_model import CloudModel
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
 from eocausal.imagery.scenes import Scenes
@@ -151,7 +152,7 @@ def cube_scenes(
     crs: str | None = None,
     sensor: str | None = None,
     pixel_unit: str | Radiometry | None = None,
-    quality: Quality | None = None,
+    quality: Quality | CloudModel | None = None,
 ) -> Scenes:
     """Take a data cube of xarray, or on disk, as scenes: one for each step of time.
 
@@ -272,7 +273,7 @@ def _as_dataset(cube: object) -> xarray.Dataset:
 
 
 def _bands(
-    cube: xarray.Dataset, asked: Sequence[int | str] | int | str | None, quality: Quality | None
+    cube: xarray.Dataset, asked: Sequence[int | str] | int | str | None, quality: Quality | CloudModel | None
 ) -> tuple[str, ...]:
     """Return the variables that are bands, all of numbers and over the same axes."""
     flat = [
@@ -284,7 +285,7 @@ def _bands(
         find_axes(cube, list(cube.dims))
         raise ImageryError(explain("The cube has no variable over y and x.", where=list(cube.data_vars)))
     names = [flat[place] for place in choose_bands(flat, asked)]
-    flags = None if quality is None else quality.band
+    flags = quality.band if isinstance(quality, Quality) else None
     if isinstance(flags, str) and flags in flat and flags not in names:
         names.append(flags)
     first = cube[names[0]]
@@ -312,14 +313,11 @@ def _time(cube: xarray.Dataset, names: Sequence[str]) -> str | None:
     return time
 
 
-def _has_classes(cube: xarray.Dataset, names: Sequence[str], quality: Quality | None) -> bool:
+def _has_classes(cube: xarray.Dataset, names: Sequence[str], quality: object) -> bool:
     """Whether the values of a band, other than the quality band, are classes or flags."""
-    flags = None if quality is None else choose_bands(names, quality.band)[0]
-    return any(
-        {"flag_values", "flag_masks"} & set(cube[name].attrs)
-        for place, name in enumerate(names)
-        if place != flags
-    )
+    flags = choose_bands(names, quality.band)[0] if isinstance(quality, Quality) else None
+    others = [name for place, name in enumerate(names) if place != flags]
+    return any({"flag_values", "flag_masks"} & set(cube[name].attrs) for name in others)
 
 
 def _names(cube: str, days: Sequence[np.datetime64 | None]) -> list[str]:

@@ -18,6 +18,7 @@ from eocausal.imagery.cloud_model import CloudModel
 from eocausal.imagery.files import Rasters, raster_files
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
+from eocausal.imagery.remote import Address, addresses, read_address
 from eocausal.imagery.screening import as_radiometry, check_offsets, check_quality
 from eocausal.imagery.sources import read_tags, read_tile
 from eocausal.imagery.tiles import Tile, band_names, check_together
@@ -130,13 +131,15 @@ def scenes(
     file: str = "file",
     pixel_unit: str | Radiometry | None = None,
     quality: Quality | CloudModel | None = None,
+    remote: bool = False,
 ) -> Scenes:
     """Gather rasters of one or many days; only their headers are read.
 
     Parameters
     ----------
     rasters : path, glob pattern, list of these, or DataFrame
-        Raster files as for :func:`chips`, or a table with one row per file.
+        Raster files as for :func:`chips`, or a table with one row per file. With ``remote=True`` also
+        addresses (https, s3, gs) of GeoTIFF and JPEG 2000 files, which are read window by window.
     date : str, optional
         The day of all rasters, ISO 8601; ``"tags"`` to read it from each file's tags; with a table, the
         column that holds it.
@@ -149,6 +152,8 @@ def scenes(
         With a table, the column with the paths.
     pixel_unit, quality : optional
         As for :func:`chips`; they then need not be said there.
+    remote : bool
+        Allow reading from the network.
 
     Returns
     -------
@@ -177,9 +182,9 @@ def scenes(
     if pattern is not None:
         _refuse_twice(pattern, date=date, sensor=sensor)
     if isinstance(rasters, pd.DataFrame):
-        files, days, sensors = _from_table(rasters, file, date, sensor)
+        files, days, sensors = _from_table(rasters, file, date, sensor, remote=remote)
     else:
-        files = raster_files(rasters)
+        files = _files(rasters, remote=remote)
         days, sensors = _same_for_all(files, date, sensor)
     if pattern is not None:
         by_name = [_from_name(path.name, pattern) for path in files]
@@ -188,7 +193,7 @@ def scenes(
             days = [found[0] for found in by_name if found is not None]
         if "{sensor" in pattern:
             sensors = [found[1] for found in by_name if found is not None]
-    tiles = [replace(read_tile(path), date=day, sensor=name) for path, day, name in zip(files, days, sensors)]
+    tiles = [replace(_tile(one), date=day, sensor=name) for one, day, name in zip(files, days, sensors)]
     check_together(tiles)
     return Scenes(tuple(tiles), as_radiometry(pixel_unit), quality)
 
@@ -201,8 +206,18 @@ def _refuse_twice(pattern: str, **said: str | None) -> None:
             raise ImageryError(explain(f"{name}={value!r} and pattern={pattern!r} both say it.", fix=fix))
 
 
+def _files(rasters: Any, *, remote: bool) -> list[Path | Address]:
+    """Return the files on this machine, or the addresses of files on servers."""
+    far = addresses(rasters, remote=remote)
+    return [*raster_files(rasters)] if far is None else [*far]
+
+
+def _tile(file: Path | Address) -> Tile:
+    return read_address(file) if isinstance(file, Address) else read_tile(file)
+
+
 def _same_for_all(
-    files: Sequence[Path], date: str | None, sensor: str | None
+    files: Sequence[Path | Address], date: str | None, sensor: str | None
 ) -> tuple[list[np.datetime64 | None], list[str | None]]:
     days = [_from_tags(path) for path in files] if date == TAGS else [as_day(date)] * len(files)
     undated = [path.name for path, day in zip(files, days) if day is None]
@@ -215,11 +230,11 @@ def _same_for_all(
 
 
 def _from_table(
-    table: pd.DataFrame, file: str, date: str | None, sensor: str | None
-) -> tuple[list[Path], list[np.datetime64 | None], list[str | None]]:
+    table: pd.DataFrame, file: str, date: str | None, sensor: str | None, *, remote: bool
+) -> tuple[list[Path | Address], list[np.datetime64 | None], list[str | None]]:
     columns = [name for name in (file, date, sensor) if name is not None]
     require_columns(table, columns, table="scenes", error=ImageryError)
-    files = raster_files(table[file].map(str).tolist())
+    files = _files(table[file].map(str).tolist(), remote=remote)
     if len(files) != len(table):
         fix = "Name one file in each row."
         raise ImageryError(explain(f"{len(table)} rows of {file!r} name {len(files)} files.", fix=fix))
@@ -253,7 +268,10 @@ def as_day(value: Any) -> np.datetime64 | None:
     return day
 
 
-def _from_tags(path: Path) -> np.datetime64 | None:
+def _from_tags(path: Path | Address) -> np.datetime64 | None:
+    if isinstance(path, Address):
+        fix = 'pattern="*_{date:%Y%m%d}*", or a table of addresses with a column of dates'
+        raise ImageryError(explain(f"Tags of {path.name!r}, which is on a server, are not read.", fix=fix))
     tags = read_tags(path)
     for name in DATE_TAGS:
         text = str(tags.get(name.lower(), "")).strip()
@@ -320,7 +338,7 @@ def _any_text(text: str) -> str:
     return ".*?".join(re.escape(part) for part in text.split("*"))
 
 
-def _refuse_unmatched(files: Sequence[Path], found: Sequence[Any], pattern: str) -> None:
+def _refuse_unmatched(files: Sequence[Path | Address], found: Sequence[Any], pattern: str) -> None:
     unmatched = [path.name for path, one in zip(files, found) if one is None]
     if unmatched:
         fix = "Mend the pattern, or leave these files out."

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from eocausal._checks import did_you_mean
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery._cube_files import needs_extra
-from eocausal.imagery._stac_catalog import Asked, Box, Found, find_items, is_remote, plain, refuse_hosts
+from eocausal.imagery._network import is_remote, plain
+from eocausal.imagery._stac_catalog import Asked, Box, Found, find_items, refuse_hosts
 from eocausal.imagery._stac_items import (
     Grid,
     Item,
@@ -29,7 +30,7 @@ from eocausal.imagery._stac_items import (
 )
 from eocausal.imagery._stac_raster import CELL, Asset, StacScene, header
 from eocausal.imagery.frames import period
-from eocausal.imagery.plan import Size, block_sizes
+from eocausal.imagery.planning import Size, block_sizes
 from eocausal.imagery.quality import SCHEMES
 from eocausal.imagery.radiometry import PIXEL_UNITS
 from eocausal.imagery.scenes import Scenes

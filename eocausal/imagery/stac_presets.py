@@ -66,6 +66,10 @@ class StacPreset:
         if not named or not all(named.values()):
             fix = 'StacPreset({"red": ("red", "B04")})'
             raise ImageryError(explain("A preset names no assets for its bands.", fix=fix))
+        flags: object = self.quality
+        if flags is not None and not isinstance(flags, Quality):
+            fix = "ec.chips(..., quality=ec.CloudModel()) for clouds that a model finds"
+            raise ImageryError(explain("The quality of a preset is not a Quality.", fix=fix))
         if self.quality is not None and self.quality.band not in named:
             text = f"The quality band {self.quality.band!r} is not among the bands of the preset."
             raise ImageryError(explain(text, rule=f"by name: {', '.join(named)}"))

@@ -14,7 +14,7 @@ import pytest
 import eocausal as ec
 from eocausal.errors import ImageryError
 from eocausal.imagery import _stac_raster
-from eocausal.imagery._stac_catalog import plain
+from eocausal.imagery._network import plain
 from tests import stac_catalog as catalog
 from tests.scenes import read_all, units_lonlat, units_on
 
