@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from eocausal.specs.imagery import ImagerySpec
     from eocausal.specs.models import UnitsSpec
 
-__all__ = ["asked_chips", "asked_places", "asked_units"]
+__all__ = ["asked_chips", "asked_clear", "asked_frames", "asked_places", "asked_units"]
 
 
 def asked_units(asked: UnitsSpec) -> Units:
@@ -134,8 +134,8 @@ def _cut(asked: ImagerySpec, units: Units, given: Scenes, *, date: str | None) -
         bands=None if asked.bands is None else list(asked.bands),
         date=date,
         pixel_unit=_radiometry(asked),
-        quality=_clear(asked),
-        frames=_frames(asked),
+        quality=asked_clear(asked),
+        frames=asked_frames(asked),
     )
 
 
@@ -161,7 +161,8 @@ def _sizes(asked: ImagerySpec) -> list[float] | Literal["polygon"] | None:
     return POLYGON if POLYGON in asked.size_m else [float(size) for size in asked.size_m]
 
 
-def _frames(asked: ImagerySpec) -> Frames | None:
+def asked_frames(asked: ImagerySpec) -> Frames | None:
+    """Return which days make which picture; None when that is not said."""
     said = asked.frames
     if said is None:
         return None
@@ -178,7 +179,7 @@ def _frames(asked: ImagerySpec) -> Frames | None:
     )
 
 
-def _clear(asked: ImagerySpec) -> Quality | CloudModel | None:
+def asked_clear(asked: ImagerySpec) -> Quality | CloudModel | None:
     """Return what tells which pixels are clear."""
     flags, model = asked.quality, asked.cloud_model
     if flags is not None:

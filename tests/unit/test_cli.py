@@ -129,6 +129,31 @@ def test_validate_says_what_will_be_done(study: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("imagery", "told"),
+    [
+        ("{cube: {path: cube.nc}, size_px: 32}", "rcf of cube.nc at 32 pixels"),
+        ("{store: chips.zarr}", "rcf of chips.zarr"),
+        (
+            "{stac: {catalog: catalog.json, preset: hls-l30}, size_m: 960}",
+            "rcf of catalog.json at 960 m",
+        ),
+    ],
+)
+def test_validate_names_the_source_of_pictures(study: Path, imagery: str, told: str) -> None:
+    for name in ("cube.nc", "catalog.json", "chips.zarr/manifest.json"):
+        file = study.parent / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("{}")
+    given = "{rasters: scene.tif, size_m: [960, 3840], date: 2007-06-30}"
+    study.write_text(
+        STUDY.replace(given, imagery).replace("lat: lat}", "lat: lat, displacement: {urban: age}}")
+    )
+    shown = _run("validate", str(study))
+    assert shown.exit_code == 0, shown.output
+    assert f"features  {told}, mean of 8 draws around each place" in shown.stdout.splitlines()
+
+
 def test_validate_looks_at_the_files_too(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

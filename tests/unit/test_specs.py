@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import inspect
 import json
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -12,15 +14,33 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eocausal.errors import SpecError
-from eocausal.imagery.quality import SCHEMES
+import eocausal as ec
+from eocausal.errors import ImageryError, SpecError
+from eocausal.imagery import displacement
+from eocausal.imagery.asked import asked_chips, asked_clear, asked_frames, asked_places, asked_units
+from eocausal.imagery.cloud_model import CLASSES, CloudModel
+from eocausal.imagery.composite import COMPOSITES
+from eocausal.imagery.frames import Frames
+from eocausal.imagery.quality import SCHEMES, Quality
 from eocausal.imagery.radiometry import PIXEL_UNITS
-from eocausal.specs.imagery import PixelUnitName, QualityScheme
+from eocausal.imagery.scenes import _from_name
+from eocausal.imagery.stac import stac_scenes
+from eocausal.imagery.stac_presets import STAC_PRESETS
+from eocausal.specs.imagery import (
+    CloudClass,
+    CloudModelSpec,
+    FramesSpec,
+    PixelUnitName,
+    QualityScheme,
+    StacPresetName,
+    StacSpec,
+)
 from eocausal.specs.inputs import check_inputs
 from eocausal.specs.load import load_spec
-from eocausal.specs.models import CateSpec, DesignSpec
+from eocausal.specs.models import CateSpec, DesignSpec, DisplacementSpec
 from eocausal.specs.schema import DEFAULT_PATH, analysis_schema, field_table, write_schema
 from eocausal.specs.yaml_text import Mark, read_yaml
+from tests.scenes import numbered, units_on, write_scene
 
 ROOT = Path(__file__).parents[2]
 
@@ -235,6 +255,19 @@ def test_every_field_is_described_in_the_schema_and_on_the_page() -> None:
     assert all(meanings)
 
 
+def test_every_example_on_the_page_is_right(study: Path) -> None:
+    page = (ROOT / "data_specs" / "README.md").read_text()
+    examples = re.findall(r"^```yaml\n(.*?)^```", page, re.S | re.M)
+    assert len(examples) == 3
+    for example in examples:
+        content = read_yaml(STUDY).content
+        given = read_yaml(example).content
+        if "imagery" in given:
+            content["units"]["date"] = "treated_on"
+        study.write_text(json.dumps({**content, **given}))
+        load_spec(study)
+
+
 def test_the_schema_refuses_unknown_fields_in_every_block() -> None:
     schema = analysis_schema()
     blocks = [schema, *schema["$defs"].values()]
@@ -260,12 +293,158 @@ def test_the_uganda_study_fits_its_files_and_warns_of_the_columns_made_from_trea
 def test_names_of_units_and_schemes_are_those_of_the_pixel_half() -> None:
     assert set(get_args(PixelUnitName)) == set(PIXEL_UNITS)
     assert set(get_args(QualityScheme)) == set(SCHEMES)
+    assert set(get_args(StacPresetName)) == set(STAC_PRESETS)
+    assert get_args(CloudClass) == CLASSES[1:]
+    assert set(get_args(FramesSpec.model_fields["composite"].annotation)) == set(COMPOSITES)
+    assert set(get_args(DisplacementSpec.model_fields["scheme"].annotation)) == set(displacement.SCHEMES)
+
+
+def test_defaults_are_those_of_the_calls() -> None:
+    model = CloudModel()
+    asked = CloudModelSpec.model_validate({})
+    assert (asked.bands, asked.drop, asked.version) == (model.bands, model.drop, model.version)
+    frames = Frames("each")
+    said = FramesSpec(windows="each")  # type: ignore[arg-type]
+    assert (said.composite, said.least) == (frames.composite, frames.least)
+    call = inspect.signature(displacement.displace).parameters
+    drawn = DisplacementSpec(urban="kind")
+    assert (drawn.scheme, drawn.draws, drawn.seed, drawn.within) == tuple(
+        call[name].default for name in ("scheme", "draws", "seed", "within")
+    )
+    searched = inspect.signature(stac_scenes).parameters
+    stac = StacSpec(catalog="catalog.json")
+    assert stac.remote is searched["remote"].default
+    assert stac.max_cloud is searched["max_cloud"].default
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("windows: each", Frames("each")),
+        ("windows: 2005", Frames(["2005"])),
+        ("windows: [2005, 2006-02, 2006-06-01/2007]", Frames(["2005", "2006-02", "2006-06-01/2007"])),
+        ("before: 3Y, every: 6M, composite: latest", Frames(before="3Y", every="6M", composite="latest")),
+        (
+            "before: 90D, otherwise: 2007-01-01, least: 2",
+            Frames(before="90D", otherwise="2007-01-01", least=2),
+        ),
+    ],
+)
+def test_frames_are_read_as_the_call_takes_them(study: Path, written: str, asked: Frames) -> None:
+    text = STUDY.replace("  date:", f"  frames: {{{written}}}\n  date:").replace(
+        "lat: lat", "lat: lat, date: day"
+    )
+    study.write_text(text)
+    imagery = load_spec(study).spec.imagery
+    assert imagery is not None
+    assert asked_frames(imagery) == asked
+
+
+def test_sizes_days_and_sources_of_other_kinds_are_read(study: Path) -> None:
+    text = STUDY.replace("size_m: 960", "size_m: polygon\n  resample_px: 64\n  sensor: ETM")
+    study.write_text(text.replace("date: 2007-06-30", "date: tags"))
+    imagery = load_spec(study).spec.imagery
+    assert imagery is not None
+    assert (imagery.size_m, imagery.date, imagery.resample_px) == (("polygon",), "tags", (64,))
+    remote = "stac: {catalog: 'https://example.org/v1', preset: hls-l30, dates: 2018, remote: true}"
+    named = text.replace("size_m: polygon", "size_m: [960, 480]").replace("  sensor: ETM\n", "")
+    study.write_text(named.replace('rasters: "scene_*.tif"', remote).replace("  date: 2007-06-30\n", ""))
+    imagery = load_spec(study).spec.imagery
+    assert imagery is not None
+    assert imagery.stac is not None
+    assert imagery.stac.catalog == "https://example.org/v1"
+    assert imagery.stac.dates == "2018"
+    check = load_spec(study)
+    _with_files(study.parent)
+    check_inputs(check)
+
+
+def test_several_sizes_are_brought_to_sides_of_their_own(study: Path) -> None:
+    imagery = "size_m: [600, 300]\n  resample_px: [10, 10]"
+    study.write_text(STUDY.replace("size_m: 960", imagery))
+    write_scene(study.parent / "scene_1.tif", numbered())
+    units = units_on([(30, 30)])
+    chips = asked_chips(load_spec(study).spec.imagery, units)
+    assert chips is not None
+    assert chips.sides == {"600m": 10, "300m": 10}
+    study.write_text(STUDY.replace("size_m: 960", "size_m: [600, 300]\n  resample_px: 5"))
+    again = asked_chips(load_spec(study).spec.imagery, units)
+    assert again is not None
+    assert again.sides == {"600m": 5, "300m": 5}
+
+
+def test_a_store_of_other_sizes_is_told(study: Path) -> None:
+    pytest.importorskip("zarr")
+    units = units_on([(30, 30)])
+    scene = write_scene(study.parent / "scene_1.tif", numbered())
+    ec.chips(units, scene, size_m=[600, 300]).write(study.parent / "chips.zarr", progress=False)
+    text = STUDY.replace('rasters: "scene_*.tif"\n  size_m: 960\n  date: 2007-06-30', "store: chips.zarr")
+    _with_files(study.parent)
+    study.write_text(text)
+    check_inputs(load_spec(study))
+    opened = asked_chips(load_spec(study).spec.imagery, units)
+    assert opened is not None
+    assert opened.sides == {"600m": 20, "300m": 10}
+    study.write_text(text.replace("chips.zarr", "chips.zarr\n  resample_px: [20, 10, 5]"))
+    with pytest.raises(ImageryError, match=r"resample_px has 3 sides for 2 sizes(.|\n)*one for each size"):
+        asked_chips(load_spec(study).spec.imagery, units)
+
+
+def test_a_cloud_model_is_asked_for_as_written(study: Path) -> None:
+    said = "cloud_model: {bands: [1, 2, 3], drop: thick_cloud, version: 3, weights: models}"
+    study.write_text(STUDY.replace("  date:", f"  {said}\n  date:"))
+    imagery = load_spec(study).spec.imagery
+    assert imagery is not None
+    model = asked_clear(imagery)
+    assert isinstance(model, CloudModel)
+    assert (model.bands, model.drop, model.version) == ((1, 2, 3), ("thick_cloud",), 3.0)
+    assert model.weights == str(study.parent / "models")
+
+
+def test_displaced_places_are_drawn_within_the_polygons_of_a_file(study: Path) -> None:
+    import geopandas
+    from shapely.geometry import box
+
+    district = geopandas.GeoDataFrame(geometry=[box(31.99, 0.99, 32.01, 1.01)], crs="EPSG:4326")
+    district.to_file(study.parent / "districts.gpkg")
+    _with_files(study.parent)
+    said = "displacement: {urban: grant, draws: 20, within: districts.gpkg, seed: 3}"
+    study.write_text(STUDY.replace("lat: lat}", f"lat: lat, {said}}}"))
+    loaded = load_spec(study)
+    check_inputs(loaded)
+    units = asked_units(loaded.spec.units)
+    places = asked_places(loaded.spec.units, units)
+    assert len(places) == 20
+    assert places.longitude is not None
+    assert places.latitude is not None
+    assert np.abs(places.longitude - 32).max() <= 0.01
+    assert np.abs(places.latitude - 1).max() <= 0.01
+    # two kilometres reach beyond the district, so that some draws were drawn again
+    free = displacement.displace(units, urban="grant", draws=20, seed=3)
+    assert free.longitude is not None
+    assert not np.array_equal(free.longitude, places.longitude)
+
+
+def test_the_example_of_a_sequence_is_right_without_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUDY_DATA", "/data/grid_study")
+    spec = load_spec(ROOT / "data_specs" / "landsat_sequence.yaml").spec
+    imagery = spec.imagery
+    assert imagery is not None
+    assert imagery.quality is not None
+    assert asked_frames(imagery) == Frames(before="3Y", every="1Y", otherwise="2010-01-01", least=3)
+    flags = Quality(imagery.quality.band, scheme=imagery.quality.scheme, drop=imagery.quality.drop)
+    assert asked_clear(imagery) == flags
+    assert imagery.pattern is not None
+    name = "LE07_L2SP_172059_20050614_02_T1.tif"
+    assert _from_name(name, imagery.pattern) == (np.datetime64("2005-06-14"), "LE07")
+    text = (ROOT / "data_specs" / "landsat_sequence.yaml").read_text()
+    start = text.index("  # displacement:")
+    lines = text[start : text.index("imagery:")].splitlines()
+    block = "\n".join(line.replace("  # ", "  ", 1) for line in lines)
+    assert DisplacementSpec.model_validate(read_yaml(block).content["displacement"]).draws == 8
 
 
 def test_what_is_asked_of_pixels_reaches_the_chips(study: Path) -> None:
-    from eocausal.imagery.asked import asked_chips
-    from tests.scenes import numbered, units_on, write_scene
-
     asked = "pixel_unit: s2_l2a_dn\n  convert_to: reflectance\n  offset_applied: false"
     flags = "quality: {band: 2, scheme: hls_fmask, drop: cloud}"
     study.write_text(STUDY.replace("  date:", f"  {asked}\n  {flags}\n  date:"))
