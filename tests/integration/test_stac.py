@@ -281,3 +281,20 @@ def test_hls_whose_files_do_not_tell_their_fill(tmp_path) -> None:
     batch = read_all(ec.chips(units, found, size_m=600))
     assert batch.mask["600m"][0, 0].sum() == 15 * 15
     np.testing.assert_allclose(batch.pixels["600m"][0, 0, :, 19, 19], 0.08 + 0.01 * np.arange(6), atol=1e-7)
+
+
+def test_scenes_in_degrees_are_brought_to_metres_as_files_are(tmp_path) -> None:
+    step = 0.0001
+    pixels = {"ndvi": catalog.red(0)}
+    scene = catalog.Scene(
+        name="made", collection="mine", day="2020-05-05", epsg=4326, corner=(34.0, 1.0), pixel_m=step,
+        pixels=pixels, nodata={}, properties={},
+    )  # fmt: skip
+    path = catalog.write(tmp_path, [scene])
+    units = units_lonlat([34.006], [0.9945])
+    found = ec.stac_scenes(path, units, bands="ndvi", size_m=200)
+    assert found.table()["crs"].tolist() == ["EPSG:4326"]
+    files = ec.scenes(tmp_path / "made" / "ndvi.tif")
+    ours, theirs = (read_all(ec.chips(units, one, size_m=200)).pixels["200m"] for one in (found, files))
+    assert np.isfinite(theirs).all()
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)

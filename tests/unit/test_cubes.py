@@ -266,3 +266,12 @@ def test_classes_are_not_interpolated() -> None:
         ec.chips(units_lonlat([34.01], [0.992]), scenes, size_m=300)
     quality = ec.Quality("red", scheme="sentinel2_scl")
     assert not ec.cube_scenes(degrees, crs="EPSG:4326", quality=quality).tiles[0].categorical
+
+
+def test_longitudes_from_0_to_360_are_the_same_places() -> None:
+    values = np.arange(180 * 360, dtype="f4").reshape(180, 360)
+    globe = xr.DataArray(values, dims=("lat", "lon"), name="t").assign_coords(
+        lat=89.5 - np.arange(180), lon=0.5 + np.arange(360)
+    )
+    cut = ec.chips(units_lonlat([-59.5, 10.5], [0.5, 0.5]), ec.cube_scenes(globe), size_px=1)
+    assert read_all(cut).pixels["1px"].ravel().tolist() == [89 * 360 + 300, 89 * 360 + 10]
