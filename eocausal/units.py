@@ -313,7 +313,8 @@ def _check_names(table: pd.DataFrame, asked: list[str]) -> None:
 def _as_keys(values: pd.Series, column: str) -> Array:
     """Return ids or image keys as whole numbers or text, or raise UnitsError."""
     blank = values.isna()
-    if not pd.api.types.is_numeric_dtype(values):  # numbers are never blank, and a million texts are not small
+    # numbers are never blank, and a million texts are not small
+    if not pd.api.types.is_numeric_dtype(values):
         blank |= values.astype(str).str.strip().eq("")
     if blank.any():
         is_float = pd.api.types.is_float_dtype(values)

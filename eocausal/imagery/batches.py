@@ -97,8 +97,8 @@ def judge(mask: Bools, touched: Bools, absent: str) -> tuple[npt.NDArray[np.str_
     """
     pixels = mask.reshape(len(mask), -1)
     # most chips are whole, and that is told much faster than a share
-    whole = pixels.all(axis=1)
-    share = whole.astype(np.float64)
+    whole: Bools = np.asarray(pixels.all(axis=1))
+    share: npt.NDArray[np.float64] = whole.astype(np.float64)
     share[~whole] = pixels[~whole].mean(axis=1)
     status = np.full(len(mask), "nodata", dtype=f"<U{max(len(name) for name in STATUSES)}")
     status[share > 0.0] = "partial"

@@ -110,6 +110,7 @@ class Cells:
     rasters: OpenRasters
     bands: tuple[int, ...]
     _kept: OrderedDict[tuple[Raster, int, int], Window] = field(default_factory=OrderedDict)
+    _held: list[int] = field(default_factory=lambda: [0])
 
     def read(self, tile: Tile, rows: Span, columns: Span) -> Window:
         """Read a window inside the raster, as it is stored: pixels (bands, rows, columns) and which are valid."""
@@ -173,9 +174,9 @@ class Cells:
             for number, size, limit in zip((down, right), tile.cell, (tile.height, tile.width))
         )
         cell = self.rasters.read(tile, self.bands, (top, bottom), (left, right_edge))
-        spare = KEPT_BYTES - _bytes(cell) - sum(map(_bytes, self._kept.values()))
-        while spare < 0:
-            spare += _bytes(self._kept.popitem(last=False)[1])
+        self._held[0] += _bytes(cell)
+        while self._kept and self._held[0] > KEPT_BYTES:
+            self._held[0] -= _bytes(self._kept.popitem(last=False)[1])
         self._kept[place] = cell
         return cell
 

@@ -147,13 +147,14 @@ class Chips:
 
     def recipe(self) -> dict[str, Any]:
         """Return what determines the pixels: files by name and content, sizes, bands, grid, keys."""
+        places = self.source.places()
         return {
             **self.source.recipe(),
             "bands": list(self.bands),
             "date": self.date,
             "pixel_unit": self.pixel_unit,
             "keys": {"name": self.key_name, "count": len(self), "hash": hash_arrays(self.keys)},
-            "places": hash_arrays(*(self.source.places()[c] for c in sorted(self.source.places()))),
+            "places": hash_arrays(*(places[column] for column in sorted(places))),
         }
 
     @cached_property
@@ -289,9 +290,7 @@ class Chips:
         frame: str | None = None,
         columns: int = 6,
     ) -> Figure:
-        """Draw a contact sheet of chips (default: the first 24), the key above each.
-
-        Parameters are those of :meth:`thumbnails`, and ``columns``, the pictures in a row.
+        """Draw a contact sheet of chips (default: the first 24), ``columns`` in a row, the key above each.
 
         Returns
         -------

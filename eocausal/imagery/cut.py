@@ -22,7 +22,8 @@ from eocausal.imagery.files import Rasters
 from eocausal.imagery.frames import Frames
 from eocausal.imagery.mosaic import RasterSource
 from eocausal.imagery.outlines import OutlinedSource, bounding_square
-from eocausal.imagery.plan import Plan, Request, Size, block_sizes, make_plan
+from eocausal.imagery.plan import Plan
+from eocausal.imagery.planning import Request, Size, block_sizes, make_plan
 from eocausal.imagery.polygons import lonlat_polygons
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import Radiometry
@@ -255,6 +256,8 @@ def _as_scenes(
     if not isinstance(rasters, Scenes):
         day = None if date is None else np.datetime64(date, "D")
         return Scenes(tuple(replace(tile, date=day) for tile in read_tiles(rasters)), said, quality)
+    if not rasters.tiles:
+        raise ImageryError(explain("The scenes are empty.", fix='ec.scenes("landsat_*.tif", ...)'))
     twice = {
         "date": date is not None and any(tile.date is not None for tile in rasters.tiles),
         "pixel_unit": said is not None and rasters.pixel_unit is not None,

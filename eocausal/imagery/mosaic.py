@@ -126,7 +126,10 @@ class RasterSource:
             unseen = self.plan.on_raster[cut.rows] & (self.plan.touches.counts(cut.rows) == 0)
             status = np.where(unseen & (status == "outside"), "missing", status)
         if self.screen.looks_for_clouds:
-            for place in np.flatnonzero(status == "nodata").tolist():
+            unseen = (
+                cut.observations[block].sum(axis=1) == 0
+            )  # clear days may be there, but fewer than asked for
+            for place in np.flatnonzero((status == "nodata") & unseen).tolist():
                 if holds_data(reader, cut.grids, place, cut.tiles(place), cut.window(block, place)):
                     status[place] = "cloudy"
         return status

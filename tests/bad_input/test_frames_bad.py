@@ -182,3 +182,8 @@ def test_files_without_a_day_make_no_sequence(tmp_path):
     # a day that is said of all will do
     for rasters in (file, ec.scenes(file)):
         assert ec.chips(units, rasters, size_px=4, frames=frames, date="2005-06-01").frames == ("2005",)
+
+
+def test_no_scenes():
+    with pytest.raises(ImageryError, match=r"scenes are empty[\s\S]*ec\.scenes"):
+        ec.chips(units_on([(30, 40)]), ec.Scenes(()), size_px=4)

@@ -62,6 +62,9 @@ def test_coordinates_that_their_system_does_not_have() -> None:
 
 def test_chips_that_do_not_say_where_they_are() -> None:
     class Placeless:
+        def corners(self, block):
+            return None
+
         def reading(self):
             from contextlib import nullcontext
 

@@ -307,7 +307,9 @@ def test_every_date_is_cut_out_and_counted(tmp_path: Path) -> None:
 def _districts() -> ec.Units:
     """Return two boxes of whole pixels of the scene: 4 x 6 and 10 x 10."""
     geometry = geopandas.GeoSeries([pixel_box(10, 20, 14, 26), pixel_box(30, 40, 40, 50)], crs="EPSG:32636")
-    return ec.read_units(geopandas.GeoDataFrame({"district": ["small", "large"]}, geometry=geometry), id="district")
+    return ec.read_units(
+        geopandas.GeoDataFrame({"district": ["small", "large"]}, geometry=geometry), id="district"
+    )
 
 
 def test_chips_of_polygons_hold_each_and_nothing_else(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from affine import Affine
 import eocausal as ec
 from eocausal.errors import ImageryError
 from eocausal.imagery import cells, sequence
-from tests.scenes import NORTH, WEST, read_all, units_lonlat, units_on, write_scene
+from tests.scenes import NORTH, WEST, numbered, read_all, units_lonlat, units_on, write_scene
 
 PATTERN = "{sensor}_{date:%Y%m%d}*.tif"
 # clear land, and cloud, in Landsat's quality band
@@ -546,3 +546,29 @@ def test_sequences_cross_the_antimeridian(tmp_path):
             # from west to east, without a seam where the day line is
             assert (np.diff(pixels, axis=1) >= 0).all()
             assert np.diff(pixels, axis=1).max() < 2
+
+
+def test_days_on_another_grid_are_refused_where_pixels_are_never_interpolated(tmp_path):
+    write_scene(tmp_path / "s_20050101.tif", numbered())
+    # half a pixel to the east
+    write_scene(tmp_path / "s_20050201.tif", numbered(), corner=(600_015.0, 200_000.0))
+    scenes = ec.scenes(str(tmp_path / "s_*.tif"), pattern="s_{date:%Y%m%d}.tif")
+    units, frames = units_on([(30.5, 40.5)]), ec.Frames(["2005"])
+    with pytest.raises(ImageryError, match=r"another grid[\s\S]*s_20050201\.tif[\s\S]*size_m="):
+        ec.chips(units, scenes, size_px=4, frames=frames)
+    assert read_all(ec.chips(units, scenes, size_m=120, frames=frames)).observations["120m"].tolist() == [
+        [2.0]
+    ]
+
+
+def test_too_few_clear_days_are_not_called_clouds(tmp_path):
+    for day in ("20050101", "20050201"):
+        pixels = numbered(2)
+        pixels[1] = 4 if day == "20050101" else 9
+        write_scene(tmp_path / f"s_{day}.tif", pixels)
+    quality = ec.Quality(2, scheme="sentinel2_scl")
+    scenes = ec.scenes(str(tmp_path / "s_*.tif"), pattern="s_{date:%Y%m%d}.tif", quality=quality)
+    cut = ec.chips(units_on([(30.5, 40.5)]), scenes, size_px=4, frames=ec.Frames(["2005"], least=2))
+    batch = read_all(cut)
+    assert batch.status["4px"].tolist() == ["nodata"]
+    assert batch.observations["4px"].tolist() == [[1.0]]
