@@ -81,7 +81,7 @@ def store_chips(
     Raises
     ------
     SpecError
-        The specification is wrong, or has no imagery.
+        The specification is wrong, has no imagery, or names a store that keys would have to be added to.
     EocausalError
         The data are not as described.
 
@@ -99,6 +99,9 @@ def store_chips(
     if asked.imagery is None:
         fix = "imagery: {rasters: scene.tif, size_m: [960]}"
         raise SpecError(explain(f"{loaded.path} has no imagery to cut chips from.", fix=fix))
+    if append and asked.imagery.store is not None:
+        text = f"{loaded.path} reads chips from a store, and keys can only be added to one that is written."
+        raise SpecError(explain(text, fix="name the source of the chips, such as rasters, and keep out="))
     folder = Path(out if out is not None else asked.out)
     published = asked_units(asked.units)
     units = asked_places(asked.units, published)

@@ -143,6 +143,8 @@ def test_chips_of_a_sequence_are_stored_and_opened_from_there(folder: Path) -> N
         "chips_300m.png",
         "chips_account.csv",
     ]
+    with pytest.raises(ec.errors.SpecError, match="keys can only be added to one that is written"):
+        store_chips(opened, out=folder / "again", append=True, progress=False)
 
 
 DISPLACED = HEAD.replace("village}", "village,\n  displacement: {urban: kind, draws: 3, seed: 4}}")
