@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from eocausal.embeddings import Embeddings, read_embeddings
+from eocausal.errors import LeakError, explain
 from eocausal.imagery.asked import asked_chips, asked_places
 from eocausal.imagery.chips import Chips
 from eocausal.imagery.draw_average import DrawAverage, average_draws
@@ -50,12 +53,34 @@ def asked_features(spec: AnalysisSpec, units: Units, *, folder: Path, progress: 
     cut = asked_chips(spec.imagery, places)
     if cut is None:
         return AskedFeatures(units, None, _side_by_side(elsewhere))
+    _refuse_late(spec, places, cut)
     made = embed(cut, encoder=asked_encoder(spec), out=folder, progress=progress)
     if places is units:
         return AskedFeatures(units, cut, _side_by_side([made, *elsewhere]))
     averaged = average_draws(made, units=places)
     features = _side_by_side([averaged.embeddings, *elsewhere])
     return AskedFeatures(_with_notes(units, places, averaged), cut, features, averaged)
+
+
+def _refuse_late(spec: AnalysisSpec, places: Units, cut: Chips) -> None:
+    """Raise LeakError where a design would refuse pictures for their day, before hours are spent on them."""
+    if places.dates is None:
+        return
+    days = [day if isinstance(day, str) else "NaT" for day in cut.last_dates(places.image_keys)]
+    shown = np.array(days, dtype="datetime64[D]")
+    used = [places.column(name).notna() for name in (spec.design.outcome, *spec.design.covariates)]
+    late = (shown >= places.dates) & np.logical_and.reduce(used)
+    if late.any():
+        first, last = shown[late].min(), shown[late].max()
+        span = str(first) if first == last else f"{first} to {last}"
+        raise LeakError(
+            explain(
+                f"The imagery of {span} was taken on or after treatment.",
+                where=places.ids[late],
+                rule="images that adjust or explain an effect come from before treatment",
+                fix="earlier pictures: frames: {before: 1Y} in imagery, or leave these units out",
+            )
+        )
 
 
 def asked_encoder(spec: AnalysisSpec) -> Encoder:

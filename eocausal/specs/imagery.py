@@ -32,8 +32,8 @@ from eocausal.specs._fields import (
 )
 
 __all__ = [
-    "CloudModelSpec", "CubeSpec", "FramesSpec", "ImagerySpec", "PixelUnitName", "QualityScheme", "QualitySpec",
-    "StacPresetName", "StacSpec",
+    "CloudClass", "CloudModelSpec", "CubeSpec", "FramesSpec", "ImagerySpec", "PixelUnitName", "QualityScheme",
+    "QualitySpec", "StacPresetName", "StacSpec",
 ]  # fmt: skip
 
 # The names of eocausal.imagery.radiometry and eocausal.imagery.quality, which specifications may not import.

@@ -123,6 +123,24 @@ def test_a_sequence_with_flags_runs_to_the_report(folder: Path) -> None:
     assert lock["chips"]["quality"]["drop"] == ["cloud"]
 
 
+def test_pictures_from_after_treatment_are_refused_before_they_are_encoded(folder: Path) -> None:
+    write_days(folder)
+    after = SEQUENCE.replace("{before: 2Y, every: 1Y, otherwise: 2007-06-01}", "{windows: [2006, 2007]}")
+    with pytest.raises(
+        ec.errors.LeakError, match=r"The imagery of 2007-07-03 was taken(.|\n)*Where: 40"
+    ) as told:
+        ec.run(write_spec(folder, after), out=folder / "out", progress=False)
+    assert "frames: {before: 1Y}" in str(told.value)
+    assert not (folder / "out" / "features").exists()
+    # units that a design leaves out in any case do not count
+    table = pd.read_csv(folder / "units.csv")
+    table.loc[table["grant"] == 1, "income"] = np.nan
+    table.to_csv(folder / "units.csv", index=False)
+    text = TAIL.replace("treatment: grant,", "treatment: grant, missing: drop,")
+    with pytest.raises(ec.errors.DesignError, match="0 treated"):
+        ec.run(write_spec(folder, after, tail=text), out=folder / "out", progress=False)
+
+
 def test_chips_of_a_sequence_are_stored_and_opened_from_there(folder: Path) -> None:
     pytest.importorskip("zarr")
     write_days(folder)

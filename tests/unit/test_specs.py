@@ -20,12 +20,13 @@ from eocausal.imagery import displacement
 from eocausal.imagery.asked import asked_chips, asked_clear, asked_frames, asked_places, asked_units
 from eocausal.imagery.cloud_model import CLASSES, CloudModel
 from eocausal.imagery.composite import COMPOSITES
-from eocausal.imagery.frames import Frames
+from eocausal.imagery.frames import Frames, period
 from eocausal.imagery.quality import SCHEMES, Quality
 from eocausal.imagery.radiometry import PIXEL_UNITS
 from eocausal.imagery.scenes import _from_name
 from eocausal.imagery.stac import stac_scenes
 from eocausal.imagery.stac_presets import STAC_PRESETS
+from eocausal.specs._periods import length_of, period_of
 from eocausal.specs.imagery import (
     CloudClass,
     CloudModelSpec,
@@ -338,6 +339,35 @@ def test_frames_are_read_as_the_call_takes_them(study: Path, written: str, asked
     imagery = load_spec(study).spec.imagery
     assert imagery is not None
     assert asked_frames(imagery) == asked
+
+
+PARTS = ["2004", "2004-02", "2004-02-29", "2005-02-29", "2005-13", "2005-1", "0000", "9998", "x", ""]
+
+
+@pytest.mark.parametrize(
+    "text", [*PARTS, *(f"{one}/{other}" for one in PARTS for other in PARTS), "2004/2005/2006"]
+)
+def test_periods_are_those_that_frames_know(text: str) -> None:
+    ours = period_of(text)
+    try:
+        start, end = period(text)
+    except ImageryError:
+        assert ours is None
+    else:
+        if text.startswith("0000"):
+            return  # the calendar of Python begins with year 1
+        assert ours is not None
+        assert (np.datetime64(ours[0]), np.datetime64(ours[1]) + 1) == (start, end)
+
+
+@pytest.mark.parametrize("text", ["3Y", "18M", "90D", "9999D", "0Y", "03Y", "3y", "3", "Y", "1.5Y", "", "3W"])
+def test_lengths_are_those_that_frames_know(text: str) -> None:
+    try:
+        Frames(before=text)
+    except ImageryError:
+        assert length_of(text) is None
+    else:
+        assert length_of(text) is not None
 
 
 def test_sizes_days_and_sources_of_other_kinds_are_read(study: Path) -> None:
