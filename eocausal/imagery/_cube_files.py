@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import os
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +40,11 @@ _METADATA = (".zarray", ".zgroup", ".zattrs", ".zmetadata", "zarr.json")
 _LONGEST_AXIS = 2**21
 _LARGEST_METADATA = 64 * 2**20
 _HASHED_UP_TO = 2**30
+# What readers of damaged metadata raise.
+_BROKEN = (
+    ValueError, OSError, LookupError, TypeError, AttributeError, ImportError, RuntimeError, ArithmeticError,
+    struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class CubeFile:
             options |= {"engine": "h5netcdf"}
         try:
             cube = xarray.open_dataset(self.path, cache=False, **options)
-        except (ValueError, OSError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as cause:
+        except _BROKEN as cause:
             text = f"Cube {self.path.name!r} cannot be opened."
             raise ImageryError(explain(text, rule=f"{type(cause).__name__}: {str(cause)[:300]}")) from cause
         # arrays of a Zarr folder come in the order of the disk, which differs from copy to copy
@@ -183,16 +189,23 @@ def _chunk_shape(metadata: Mapping[str, Any]) -> Any:
 
 def check_shape(cube: str, name: str, shape: Any, chunks: Any) -> None:
     """Raise ImageryError when axes or chunks are larger than is decoded; a header can claim any size."""
-    sizes = [size for size in shape if isinstance(size, int)]
-    if len(sizes) < len(list(shape)) or any(size > _LONGEST_AXIS for size in sizes):
-        text = f"Array {name!r} of cube {cube!r} has the shape {list(shape)}."
+    sizes = [size for size in shape if _is_count(size)] if isinstance(shape, (list, tuple)) else None
+    if sizes is None or len(sizes) < len(shape) or any(size > _LONGEST_AXIS for size in sizes):
+        text = f"Array {name!r} of cube {cube!r} has the shape {str(shape)[:200]}."
         raise ImageryError(explain(text, rule=f"at most {_LONGEST_AXIS:,} along each axis"))
-    # of eight bytes each, the widest number there is
-    least = 8 * math.prod(min(chunk, size) for chunk, size in zip(chunks, sizes)) if chunks else 0
+    if not all(_is_count(chunk) and chunk for chunk in chunks):
+        text = f"Array {name!r} of cube {cube!r} is stored in chunks of {str(chunks)[:200]}."
+        raise ImageryError(explain(text, rule="whole numbers of at least 1"))
+    # of eight bytes each, the widest number there is; a chunk is made whole where the array is smaller, too
+    least = 8 * math.prod(chunks) if chunks else 0
     if least > LARGEST_BLOCK_BYTES:
         rule = f"at most {LARGEST_BLOCK_BYTES / 2**20:g} MiB, since a chunk is decoded whole"
         text = f"Array {name!r} of cube {cube!r} is stored in chunks of {list(chunks)}."
         raise ImageryError(explain(text, rule=rule, fix="cube.chunk(y=512, x=512).to_zarr(...)"))
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _check_netcdf(file: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from eocausal.errors import ImageryError, explain
 
@@ -37,13 +37,22 @@ def plain(href: str) -> str:
     """
     if not is_remote(href):
         return href
-    parts = urlsplit(href)
+    parts = split(href)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def split(href: str) -> SplitResult:
+    """Return the parts of an address, or raise ImageryError."""
+    try:
+        return urlsplit(href)
+    except ValueError as cause:
+        text = f"{href.partition('?')[0][:100]!r} is no address."
+        raise ImageryError(explain(text, rule=str(cause))) from None
 
 
 def host_of(href: str) -> str:
     """Return the host (or bucket) of an address."""
-    return urlsplit(plain(href)).netloc
+    return split(plain(href)).netloc
 
 
 def environment(hrefs: Iterable[str]) -> dict[str, str]:
@@ -52,13 +61,13 @@ def environment(hrefs: Iterable[str]) -> dict[str, str]:
     if not remote:
         return {}
     # GDAL looks for the ending at the very end, where signed addresses have their signature
-    signed = any(urlsplit(href).query for href in remote)
+    signed = any(split(href).query for href in remote)
     return {**_REMOTE, **({} if signed else {"CPL_VSIL_CURL_ALLOWED_EXTENSIONS": _ENDINGS})}
 
 
 def remote_path(href: str) -> Path:
     """Return the path of an address, whose ending tells the driver, or raise ImageryError."""
-    parts = urlsplit(href)
+    parts = split(href)
     if parts.scheme not in SCHEMES:
         raise ImageryError(explain(f"Its address begins with {parts.scheme}:.", rule=f"{', '.join(SCHEMES)}"))
     file = Path(parts.path)

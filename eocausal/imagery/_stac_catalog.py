@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin
 
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery._cube_files import needs_extra
-from eocausal.imagery._network import drive, host_of, is_remote, plain
+from eocausal.imagery._network import drive, host_of, is_remote, plain, split
 
 Box = tuple[float, float, float, float]
 Json = dict[str, Any]
@@ -61,6 +61,7 @@ def joined(base: str, href: str) -> str:
         if href.startswith("file:") or drive(href):
             text = f"Catalogue {plain(base)!r} names a file of this machine."
             raise ImageryError(explain(text, where=[href], rule="what is remote names what is remote"))
+        split(href)
         return urljoin(base, href)
     path = _path(href)
     return os.path.normpath(path if os.path.isabs(path) else os.path.join(os.path.dirname(base), path))
@@ -122,7 +123,7 @@ def _read(path: Path) -> bytes:
 
 
 def _fetched(href: str) -> bytes:
-    if urlsplit(href).scheme not in ("http", "https"):
+    if split(href).scheme not in ("http", "https"):
         text = f"Catalogue {plain(href)!r} is not on HTTP."
         raise ImageryError(explain(text, rule="http, https, or a path", fix="Copy it to disk."))
     request = urllib.request.Request(href, headers={"Accept": "application/json, application/geo+json"})
@@ -243,4 +244,4 @@ def _as_json(item: Any) -> tuple[Json, str]:
 
 
 def _path(href: str) -> str:
-    return unquote(urlsplit(href).path) if href.startswith("file:") else href
+    return unquote(split(href).path) if href.startswith("file:") else href

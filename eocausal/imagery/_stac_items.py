@@ -15,6 +15,7 @@ from eocausal.imagery.windows import Lattice
 
 # Sentinel-2 products hold 1,000 more from this baseline on.
 OFFSET_BASELINE = 4.0
+_HUGE = 1e300
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def grid_of(item: Item, key: str) -> Grid | None:
     """Return the grid that the item says an asset has, None where it does not."""
     asset = item.assets[key]
     transform, shape = (asset.get(name, item.said.get(name)) for name in ("proj:transform", "proj:shape"))
-    crs = _crs(asset) or _crs(item.said)
+    crs = _usable(_crs(asset) or _crs(item.said))
     if crs is None or not isinstance(transform, list) or not isinstance(shape, list) or len(shape) != 2:
         return None
     if len(transform) < 6 or not all(map(_is_number, [*transform[:6], *shape])) or min(shape) < 1:
@@ -209,6 +210,17 @@ def _crs(said: Mapping[str, Any]) -> str | None:
     return wkt if isinstance(wkt, str) and wkt else None
 
 
+def _usable(crs: str | None) -> str | None:
+    """Return a reference system that rasters can have, else None: the file is asked then."""
+    import pyproj
+
+    try:
+        made = None if crs is None else pyproj.CRS.from_user_input(crs)
+    except pyproj.exceptions.CRSError:
+        return None
+    return crs if made is not None and (made.is_geographic or made.is_projected) else None
+
+
 def _points(geometry: object) -> Any:
     """Return all points of a GeoJSON geometry, (n, 2)."""
     found: list[list[float]] = []
@@ -223,4 +235,5 @@ def _points(geometry: object) -> Any:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+    # bounds that NaN and whole numbers beyond all floats fail too
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -_HUGE < value < _HUGE

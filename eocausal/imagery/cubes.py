@@ -350,7 +350,7 @@ def _fills(variable: xarray.DataArray) -> tuple[float, ...]:
         for value in np.atleast_1d(variable.attrs.get(name, [])).tolist():
             try:
                 found.append(float(value))
-            except (TypeError, ValueError) as cause:
+            except (TypeError, ValueError, OverflowError) as cause:
                 text = f"Attribute {name} of band {variable.name!r} is {value!r} and no number."
                 raise ImageryError(explain(text)) from cause
     return tuple(dict.fromkeys(value for value in found if value == value))
@@ -364,7 +364,7 @@ def _scale(variable: xarray.DataArray, name: str, *, on_disk: bool) -> tuple[flo
     try:
         scale = float(variable.attrs.get("scale_factor", 1.0))
         add = float(variable.attrs.get("add_offset", 0.0))
-    except (TypeError, ValueError) as cause:
+    except (TypeError, ValueError, OverflowError) as cause:
         raise ImageryError(explain(f"scale_factor or add_offset of band {name!r} is no number.")) from cause
     if scale == 1 and add == 0:
         return None

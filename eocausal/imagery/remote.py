@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import ImageryError, explain
-from eocausal.imagery._network import environment, host_of, is_remote, plain, quiet, remote_path
+from eocausal.imagery._network import environment, host_of, is_remote, plain, quiet, remote_path, split
 from eocausal.imagery.files import driver_for
 from eocausal.imagery.limits import check_size
 from eocausal.imagery.tiles import OpenRaster, Span, Tile, Window
@@ -33,7 +33,7 @@ class Address:
     @property
     def name(self) -> str:
         """Name of the file."""
-        return PurePosixPath(unquote(urlsplit(self.href).path)).name
+        return PurePosixPath(unquote(split(self.href).path)).name
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,10 @@ def test_codecs_within_shards_are_looked_at_too(tmp_path) -> None:
     ("change", "words"),
     [
         ({"shape": [3, 60, 10**9]}, r"has the shape \[3, 60, 1000000000\][\s\S]*at most 2,097,152"),
+        ({"shape": 7}, r"has the shape 7"),
+        ({"chunks": [1, "60", 80]}, r"in chunks of \[1, '60', 80\][\s\S]*whole numbers"),
+        ({"chunks": [0, 60, 80]}, r"in chunks of \[0, 60, 80\]"),
+        ({"chunks": [3, 2**20, 2**20]}, r"in chunks of[\s\S]*at most 512 MiB"),
         ({"shape": [3, 2**20, 2**20], "chunks": [3, 2**20, 2**20]}, r"in chunks of[\s\S]*at most 512 MiB"),
     ],
 )

@@ -126,6 +126,18 @@ def test_what_no_catalogue_is() -> None:
 
 
 ITEMS = {
+    "an address that is none": (
+        lambda item: item["assets"]["red"].update(href="http://[bad/red.tif?key=secret"),
+        r"'http://\[bad/red\.tif' is no address",
+    ),
+    "a grid of no system": (
+        lambda item: [item["properties"].update({"proj:epsg": -1}), (item["assets"]["red"]).pop("href")],
+        r"Asset 'red' of scene 'S2B_32636_2021-06-16' has no address",
+    ),
+    "bounds beyond all": (
+        lambda item: item.update(bbox=[10**400] * 4, geometry=None),
+        r"neither bbox nor geometry",
+    ),
     "no day": (lambda item: item["properties"].update(datetime=None), r"'S2B_32636_2021-06-16' has no day"),
     "no place": (lambda item: [item.pop("bbox"), item.update(geometry=None)], r"neither bbox nor geometry"),
     "no clouds told": (
