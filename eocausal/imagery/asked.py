@@ -67,7 +67,8 @@ def asked_chips(asked: ImagerySpec | None, units: Units) -> Chips | None:
 def _from_rasters(asked: ImagerySpec, units: Units) -> Chips:
     day = _day(asked)
     files = list(asked.rasters or ())
-    return _cut(asked, units, scenes(files, date=day, sensor=asked.sensor, pattern=asked.pattern), date=None)
+    made = scenes(files, date=day, sensor=asked.sensor, pattern=asked.pattern, remote=bool(asked.remote))
+    return _cut(asked, units, made, date=None)
 
 
 def _from_cube(asked: ImagerySpec, units: Units) -> Chips:
@@ -91,7 +92,7 @@ def _from_stac(asked: ImagerySpec, units: Units) -> Chips:
         bands=None if asked.bands is None else [str(band) for band in asked.bands],
         max_cloud=said.max_cloud,
         collections=said.collections or None,
-        remote=said.remote,
+        remote=bool(asked.remote),
     )
     return _cut(asked, units, found, date=None)
 

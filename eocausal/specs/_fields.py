@@ -18,16 +18,22 @@ from pydantic_core import PydanticCustomError
 from eocausal.specs._periods import EACH, PERIOD, length_of, period_of
 
 __all__ = [
-    "POLYGON", "TAGS", "Band", "Bands", "CalendarDate", "Catalog", "Chance", "Columns", "Count", "Counts",
-    "DateOrTags", "FilePath", "FilePaths", "Finite", "Length", "Names", "PatchSizes", "Period", "Positive",
-    "Seed", "Share", "Shares", "Sides", "SizesOrPolygon", "Text", "Windows",
+    "POLYGON", "TAGS", "Band", "Bands", "CalendarDate", "Chance", "Columns", "Count", "Counts", "DateOrTags",
+    "FilePath", "Finite", "Length", "Names", "PatchSizes", "PathOrAddress", "PathsOrAddresses", "Period",
+    "Positive", "Seed", "Share", "Shares", "Sides", "SizesOrPolygon", "Text", "Windows", "is_address",
 ]  # fmt: skip
 
 # Words that stand in place of a value: a size by the units' own polygons, days by the tags of files.
 POLYGON, TAGS = "polygon", "tags"
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
+_ADDRESS = re.compile(r"(https?|s3|gs)://")
 _REMOTE = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+://|/vsi)")
+
+
+def is_address(value: object) -> bool:
+    """Whether a value is an address on a server and not a path."""
+    return isinstance(value, str) and _ADDRESS.match(value) is not None
 
 
 def mistake(text: str) -> PydanticCustomError:
@@ -140,13 +146,20 @@ def _resolved(value: str, info: ValidationInfo) -> str:
 
 
 def _address_or_path(value: str, info: ValidationInfo) -> str:
-    """Keep an address of the web as it is; everything else is a path."""
-    return value if re.match(r"https?://", value) else _resolved(value, info)
+    """Keep an address on a server as it is; everything else is a path."""
+    if not is_address(value):
+        return _resolved(value, info)
+    if "?" in value or "@" in value.split("/")[2]:
+        raise mistake(
+            "the address holds a query or a password, which would be written to the records of a run. "
+            "Give credentials by the environment"
+        )
+    return value
 
 
 Text = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[Text, AfterValidator(_resolved)]
-Catalog = Annotated[Text, AfterValidator(_address_or_path)]
+PathOrAddress = Annotated[Text, AfterValidator(_address_or_path)]
 Seed = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -174,8 +187,8 @@ Names = Annotated[
     AfterValidator(all_different),
     BeforeValidator(as_many, json_schema_input_type=Text | list[Text]),
 ]
-FilePaths = Annotated[
-    tuple[FilePath, ...],
+PathsOrAddresses = Annotated[
+    tuple[PathOrAddress, ...],
     AfterValidator(all_different),
     BeforeValidator(as_many, json_schema_input_type=Text | list[Text]),
 ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from eocausal.specs._fields import POLYGON, TAGS
+from eocausal.specs._fields import POLYGON, TAGS, is_address
 from eocausal.specs._periods import EACH, length_of, period_of
 
 __all__ = ["IMAGERY_RULES", "Place", "Rule", "given", "inner", "listed"]
@@ -26,6 +26,7 @@ _SOURCES_OF = {
     "nodata": ("arrays",),
     "pattern": ("rasters",),
     "sensor": _FILES,
+    "remote": ("rasters", "stac"),
     "frames": _CUT,
     "quality": _FILES,
     "cloud_model": _CUT,
@@ -70,6 +71,7 @@ def _imagery_rules(block: Mapping[str, Any]) -> Found:
             yield (second,), f"{first} and {second} are both given. Keep one"
     if given(block, "convert_to", "offset_applied") and not given(block, "pixel_unit"):
         yield (), "convert_to and offset_applied need pixel_unit. Say what the stored pixels are"
+    yield from _network_rules(block)
     yield from _size_rules(block)
     yield from _cloud_rules(block)
 
@@ -108,10 +110,16 @@ def _stac_rules(block: Mapping[str, Any]) -> Found:
         yield ("size_m",), "scenes are searched within metres of the units. Give size_m in metres"
 
 
-def _stac_block_rules(block: Mapping[str, Any]) -> Found:
-    catalog = block.get("catalog")
-    if isinstance(catalog, str) and catalog.startswith(("http://", "https://")) and not block.get("remote"):
-        yield ("catalog",), "the catalogue is on the network, which is not read unasked. Add remote: true"
+def _network_rules(block: Mapping[str, Any]) -> Found:
+    """Tell addresses on servers, which are read only where that is allowed."""
+    if block.get("remote"):
+        return
+    text = "an address on a server, and the network is not read unasked. Add remote: true to imagery"
+    for index, raster in enumerate(listed(block.get("rasters"))):
+        if is_address(raster):
+            yield ("rasters", index), text
+    if is_address(inner(block, "stac").get("catalog")):
+        yield ("stac", "catalog"), text
 
 
 def _and(names: tuple[str, ...]) -> str:
@@ -217,5 +225,4 @@ IMAGERY_RULES: dict[str, Rule] = {
     "CloudModelSpec": _cloud_model_rules,
     "FramesSpec": _frames_rules,
     "ImagerySpec": _imagery_rules,
-    "StacSpec": _stac_block_rules,
 }

@@ -11,15 +11,15 @@ from eocausal.specs._fields import (
     Band,
     Bands,
     CalendarDate,
-    Catalog,
     Count,
     Counts,
     DateOrTags,
     FilePath,
-    FilePaths,
     Finite,
     Length,
     Names,
+    PathOrAddress,
+    PathsOrAddresses,
     Period,
     Positive,
     Share,
@@ -129,8 +129,8 @@ StacPresetName = Literal["sentinel-2-l2a", "landsat-c2-l2", "hls-s30", "hls-l30"
 class StacSpec(Block):
     """Scenes of a STAC catalogue that show units."""
 
-    catalog: Catalog = Field(
-        description="Static catalogue on disk, or the web address of a catalogue or API."
+    catalog: PathOrAddress = Field(
+        description="Static catalogue on disk, or the address of a catalogue or API on a server."
     )
     preset: StacPresetName | None = Field(
         None,
@@ -145,17 +145,21 @@ class StacSpec(Block):
     collections: Names = Field(
         (), description="Ids of collections, where they are not called as the preset knows them."
     )
-    remote: bool = Field(False, description="Whether the network may be read.")
 
 
 class ImagerySpec(Block):
     """Pictures: cut from rasters, a data cube or scenes of a catalogue, or chips that are cut already."""
 
-    rasters: Annotated[FilePaths, Field(min_length=1)] | None = Field(
-        None, description="One GeoTIFF or VRT, a list of them, or a pattern such as landsat_2007_*.tif."
+    rasters: Annotated[PathsOrAddresses, Field(min_length=1)] | None = Field(
+        None,
+        description="One GeoTIFF or VRT, a list of them, or a pattern such as landsat_2007_*.tif. With remote also "
+        "addresses (https, s3, gs).",
     )
     cube: CubeSpec | None = Field(None, description="Data cube, instead of rasters.")
     stac: StacSpec | None = Field(None, description="Scenes of a STAC catalogue, instead of rasters.")
+    remote: bool | None = Field(
+        None, description="Whether rasters and catalogues on servers may be read. Default: no network."
+    )
     arrays: FilePath | None = Field(None, description="NPZ file that holds the chips as arrays.")
     store: FilePath | None = Field(
         None, description="Folder of chips that eocausal chips or Chips.write has stored."

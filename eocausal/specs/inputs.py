@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from eocausal._checks import did_you_mean, nearest
-from eocausal.specs._fields import POLYGON
+from eocausal.specs._fields import POLYGON, is_address
 from eocausal.specs.imagery import ImagerySpec
 from eocausal.specs.load import LoadedSpec, spec_error
 from eocausal.specs.models import EmbeddingsSpec
@@ -99,6 +99,8 @@ def _column_mistakes(
 
 def _imagery_mistakes(imagery: ImagerySpec) -> Mistakes:
     for index, raster in enumerate(imagery.rasters or ()):
+        if is_address(raster):
+            continue
         is_pattern = glob.has_magic(raster) and not Path(raster).exists()
         if is_pattern and not glob.glob(raster):
             yield ("imagery", "rasters", index), f"no file matches {raster!r}"
@@ -111,7 +113,7 @@ def _imagery_mistakes(imagery: ImagerySpec) -> Mistakes:
         yield ("imagery", "store"), text
     if imagery.cube is not None and not Path(imagery.cube.path).is_dir():
         yield from _told(("imagery", "cube", "path"), _missing_file(imagery.cube.path))
-    if imagery.stac is not None and not imagery.stac.catalog.startswith(("http://", "https://")):
+    if imagery.stac is not None and not is_address(imagery.stac.catalog):
         yield from _told(("imagery", "stac", "catalog"), _missing_file(imagery.stac.catalog))
 
 

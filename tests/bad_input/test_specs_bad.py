@@ -85,6 +85,8 @@ FIELDS = {
     "missing rule": ("covariates: [age]", "missing: imputed", ":12:3 design.missing: 'imputed' is not known. Choose from: error, drop"),
     "environment": ("units.csv", '"${NO_SUCH_FOLDER}/u.csv"', ":3:9 units.path: the environment variable NO_SUCH_FOLDER is not set. Set it first"),
     "web address": ("units.csv", "https://example.org/u.csv", ":3:9 units.path: 'https://example.org/u.csv' is not a local path. Download"),
+    "signed address": ("rasters: scene.tif", "rasters: https://example.org/a.tif?sig=1\n  remote: true", ":5:3 imagery.rasters: the address holds a query or a password, which would be written to the records"),
+    "address with a password": ("rasters: scene.tif", "rasters: https://me:key@example.org/a.tif\n  remote: true", ":5:3 imagery.rasters: the address holds a query or a password"),
     "virtual path": ("scene.tif", "/vsicurl/example.org/a.tif", ":5:3 imagery.rasters: '/vsicurl/example.org/a.tif' is not a local path"),
 }  # fmt: skip
 
@@ -127,7 +129,9 @@ RULES = {
     "quality and cloud model": ("size_m: 960", "size_m: 960\n  quality: {band: qa, scheme: hls_fmask}\n  cloud_model: {}", ":8:3 imagery.cloud_model: quality and cloud_model are both given. Keep one"),
     "cloud model of other bands": ("size_m: 960", "size_m: 960\n  bands: [red, green]\n  cloud_model: {}", ":8:3 imagery.cloud_model: the cloud model reads nir, which bands does not hold. Add them to bands"),
     "cloud model of two bands": ("size_m: 960", "size_m: 960\n  cloud_model: {bands: [red, nir]}", ":7:17 imagery.cloud_model.bands: the model reads red, green and near infrared, not 2 bands. Name three"),
-    "catalogue on the network": ("rasters: scene.tif", "stac: {catalog: 'https://example.org/v1', preset: hls-l30}", ":5:10 imagery.stac.catalog: the catalogue is on the network, which is not read unasked. Add remote: true"),
+    "catalogue on the network": ("rasters: scene.tif", "stac: {catalog: 'https://example.org/v1', preset: hls-l30}", ":5:10 imagery.stac.catalog: an address on a server, and the network is not read unasked. Add remote: true"),
+    "raster on a server": ("rasters: scene.tif", "rasters: [a.tif, 's3://bucket/scene.tif']", ":5:20 imagery.rasters[1]: an address on a server, and the network is not read unasked. Add remote: true"),
+    "network for a cube": ("rasters: scene.tif", "cube: {path: c.zarr}\n  remote: true", ":6:3 imagery.remote: remote belongs to rasters and stac, not to cube. Leave it out"),
     "catalogue without bands": ("rasters: scene.tif", "stac: {catalog: c.json}", ":5:3 imagery.stac: neither a preset nor bands are named. Write preset: sentinel-2-l2a"),
     "catalogue with numbered bands": ("rasters: scene.tif", "stac: {catalog: c.json}\n  bands: [1]", ":6:3 imagery.bands: bands of a catalogue are named"),
     "preset and a unit": ("rasters: scene.tif", "stac: {catalog: c.json, preset: hls-l30}\n  pixel_unit: dn", ":6:3 imagery.pixel_unit: the preset hls-l30 says what pixels are and which are clear. Leave pixel_unit out"),

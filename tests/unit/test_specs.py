@@ -314,7 +314,6 @@ def test_defaults_are_those_of_the_calls() -> None:
     )
     searched = inspect.signature(stac_scenes).parameters
     stac = StacSpec(catalog="catalog.json")
-    assert stac.remote is searched["remote"].default
     assert stac.max_cloud is searched["max_cloud"].default
 
 
@@ -376,7 +375,7 @@ def test_sizes_days_and_sources_of_other_kinds_are_read(study: Path) -> None:
     imagery = load_spec(study).spec.imagery
     assert imagery is not None
     assert (imagery.size_m, imagery.date, imagery.resample_px) == (("polygon",), "tags", (64,))
-    remote = "stac: {catalog: 'https://example.org/v1', preset: hls-l30, dates: 2018, remote: true}"
+    remote = "stac: {catalog: 'https://example.org/v1', preset: hls-l30, dates: 2018}\n  remote: true"
     named = text.replace("size_m: polygon", "size_m: [960, 480]").replace("  sensor: ETM\n", "")
     study.write_text(named.replace('rasters: "scene_*.tif"', remote).replace("  date: 2007-06-30\n", ""))
     imagery = load_spec(study).spec.imagery
@@ -387,6 +386,12 @@ def test_sizes_days_and_sources_of_other_kinds_are_read(study: Path) -> None:
     check = load_spec(study)
     _with_files(study.parent)
     check_inputs(check)
+    addresses = "rasters: ['s3://bucket/a.tif', 'https://example.org/b.tif']\n  remote: true"
+    study.write_text(STUDY.replace('rasters: "scene_*.tif"', addresses))
+    far = load_spec(study)
+    check_inputs(far)
+    assert far.spec.imagery is not None
+    assert far.spec.imagery.rasters == ("s3://bucket/a.tif", "https://example.org/b.tif")
 
 
 def test_several_sizes_are_brought_to_sides_of_their_own(study: Path) -> None:
