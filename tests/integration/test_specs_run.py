@@ -13,7 +13,11 @@ import rasterio
 from shapely.geometry import box
 
 import eocausal as ec
+from eocausal.imagery.asked import asked_chips
 from eocausal.imagery.chips_job import store_chips
+from eocausal.specs.inputs import check_inputs
+from eocausal.specs.load import load_spec
+from tests import stac_catalog as catalog
 from tests.scenes import NORTH, WEST, read_all, write_scene
 
 HEAD = """\
@@ -245,6 +249,20 @@ def test_a_cube_is_cut_like_the_rasters_it_holds(folder: Path) -> None:
     ours, theirs = read_all(made.chips), read_all(expected.chips)
     np.testing.assert_array_equal(ours.pixels["300m"], theirs.pixels["300m"])
     np.testing.assert_array_equal(made.to_frame()["estimate"], expected.to_frame()["estimate"])
+
+
+def test_rasters_on_a_server_are_cut_where_the_network_is_allowed(folder: Path) -> None:
+    write_days(folder)
+    here = asked_chips(load_spec(write_spec(folder, SEQUENCE)).spec.imagery, units_of(folder))
+    with catalog.served(catalog.files_of(folder)) as server:
+        far = ", ".join(f"'{server}/LE07_{day}.tif'" for day in DAYS)
+        text = SEQUENCE.replace('rasters: "LE07_*.tif"', f"rasters: [{far}]\n  remote: true")
+        loaded = load_spec(write_spec(folder, text))
+        check_inputs(loaded)
+        there = asked_chips(loaded.spec.imagery, units_of(folder))
+        assert here is not None
+        assert there is not None
+        np.testing.assert_array_equal(read_all(there).pixels["300m"], read_all(here).pixels["300m"])
 
 
 def test_days_come_from_tags_and_polygons_from_units(folder: Path) -> None:
