@@ -43,6 +43,8 @@ _WORDS = {
     "days_before_treatment": "the mean number of days from the last scene to treatment",
     SENSOR: "the share of scenes of {sensor}",
 }
+# Shares of the largest value below which a difference of means is rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +159,10 @@ def difference(values: Floats, treated: npt.NDArray[np.bool_], images: npt.NDArr
     if n_clusters < 3 or n < 3:
         return {**found, "std_error": np.nan, "statistic": np.nan, "p_value": np.nan}
     error = float(np.sqrt(n_clusters / (n_clusters - 1) * (n - 1) / (n - 2) * (sums**2).sum()))
+    # what is only rounding of the means is no difference and no spread
+    rounding = _ROUNDING * float(np.abs(values).max())
+    estimate, error = (0.0 if abs(part) <= rounding else part for part in (estimate, error))
+    found["estimate"] = estimate
     # arms that are wholly alike, or wholly apart, leave no spread to divide by
     statistic = estimate / error if error > 0 else float(np.copysign(np.inf, estimate)) if estimate else 0.0
     p_value = float(2 * stats.t.sf(abs(statistic), n_clusters - 1))

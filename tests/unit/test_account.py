@@ -209,3 +209,15 @@ def test_the_plot_shows_a_map_where_places_are_known_and_the_shares_by_arm(chips
     assert len(placeless.report(treatment).plot().axes) == 1
     with pytest.raises(ImageryError, match=r"block='20m' is not known[\s\S]*4px, 20px"):
         chips.report(ARM).plot(block="20m")
+
+
+def test_shares_that_are_alike_but_for_rounding_do_not_differ():
+    # 0.6 cannot be written in binary: the means of 175 and of 125 of them differ in the last digit
+    values = np.full(300, 0.6)
+    apart = difference(values, np.arange(300) < 125, np.arange(300))
+    assert (apart["estimate"], apart["std_error"], apart["statistic"], apart["p_value"]) == (
+        0.0,
+        0.0,
+        0.0,
+        1.0,
+    )
