@@ -26,6 +26,7 @@ class FakeChips:
     bands: tuple = ("red", "nir")
     key_name: str = "village"
     date: str | None = "2007-06-30"
+    pixel_unit: str | None = None
     pause_s: float = 0.0
     read: list = field(default_factory=list)
     order: np.ndarray | None = None  # positions in the order of reading

@@ -64,6 +64,10 @@ class ChipSource(Protocol):
     def date(self) -> str | None:
         """ISO date of the imagery."""
 
+    @property
+    def pixel_unit(self) -> str | None:
+        """What a pixel value is as handed out, such as ``reflectance``; None where nobody said."""
+
     def batches(self, *, size: int = 64, keys: Keys | None = None) -> Iterator[ChipBatch]:
         """Read the chips of ``keys`` (default all), ``size`` at a time."""
 
