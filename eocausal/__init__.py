@@ -37,6 +37,8 @@ _HOME = {
     "ImageStats": "eocausal.encoders.image_stats",
     "PixelMean": "eocausal.encoders.pixel_mean",
     "RandomFeatures": "eocausal.encoders.random_features",
+    "Sequence": "eocausal.encoders.sequence",
+    "MultiScale": "eocausal.encoders.multi_scale",
     "Embeddings": "eocausal.embeddings",
     "embed": "eocausal.runner.embed",
     "read_embeddings": "eocausal.embeddings",
@@ -89,8 +91,10 @@ if TYPE_CHECKING:
     from eocausal.embeddings import Embeddings as Embeddings
     from eocausal.embeddings import read_embeddings as read_embeddings
     from eocausal.encoders.image_stats import ImageStats as ImageStats
+    from eocausal.encoders.multi_scale import MultiScale as MultiScale
     from eocausal.encoders.pixel_mean import PixelMean as PixelMean
     from eocausal.encoders.random_features import RandomFeatures as RandomFeatures
+    from eocausal.encoders.sequence import Sequence as Sequence
     from eocausal.evaluate.balance import balance as balance
     from eocausal.evaluate.overlap import overlap as overlap
     from eocausal.evaluate.rate import rate as rate

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from eocausal._checks import whole_number
 from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
+from eocausal.inference.components import components_asked
 from eocausal.inference.folds import group_splits
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Learners:
         Default: logistic regression with a ridge penalty chosen likewise.
     pca : int or None
         Feature blocks wider than this become that many principal components, computed on standardised columns
-        of the training folds only. ``None`` leaves features as they are.
+        of the training folds only. ``None`` leaves features as they are. Blocks whose encoder says how many
+        components they become (``MultiScale(reduce=)``) become that many.
 
     Examples
     --------
@@ -101,11 +103,15 @@ class Nuisance:
 
 
 class ColumnReducer:
-    """Standardise covariates and features on training rows; wide feature blocks become principal components."""
+    """Standardise covariates and features on training rows; wide feature blocks become principal components.
 
-    def __init__(self, *, pca: int | None, seed: int) -> None:
+    With ``by_block`` a block whose encoder asked for a number of components gets it, others ``pca``.
+    """
+
+    def __init__(self, *, pca: int | None, seed: int, by_block: bool = False) -> None:
         self.pca = pca
         self.seed = seed
+        self.by_block = by_block
 
     @one_blas_thread()
     def fit(self, design: Design, rows: npt.NDArray[Any]) -> ColumnReducer:
@@ -118,13 +124,15 @@ class ColumnReducer:
         self.covariate_scaler = (
             StandardScaler().fit(table.covariates[rows]) if table.covariate_names else None
         )
+        asked = components_asked(design.features) if self.by_block and self.pca is not None else {}
         self.block_steps: dict[str, tuple[Any, Any]] = {}
         for name, (start, stop) in table.feature_blocks.items():
             block = table.features[rows, start:stop].astype(float)
             scaler = StandardScaler().fit(block)
-            width = min(self.pca or stop - start, len(block) - 1)
+            most = asked.get(name, self.pca)
+            width = min(most or stop - start, len(block) - 1)
             reducer = None
-            if self.pca is not None and stop - start > self.pca:
+            if most is not None and stop - start > most:
                 reducer = PCA(width, svd_solver="full").fit(scaler.transform(block))
             self.block_steps[name] = (scaler, reducer)
         return self
@@ -166,7 +174,7 @@ def outcomes_out_of_fold(
     predictions = np.zeros((2, len(design)))
     for fold in range(int(folds.max()) + 1):
         train, test = folds != fold, folds == fold
-        reducer = ColumnReducer(pca=learners.pca, seed=seed).fit(design, train)
+        reducer = ColumnReducer(pca=learners.pca, seed=seed, by_block=True).fit(design, train)
         columns = reducer.transform(design, test)
         for arm in (0, 1):
             rows = train & (table.treatment == arm)
@@ -201,7 +209,7 @@ def propensity_out_of_fold(
         if without_columns:
             propensity[test] = np.average(table.treatment[train], weights=table.weights[train])
             continue
-        reducer = ColumnReducer(pca=learners.pca, seed=seed).fit(design, train)
+        reducer = ColumnReducer(pca=learners.pca, seed=seed, by_block=True).fit(design, train)
         model = _fit_propensity(design, train, reducer, learners)
         propensity[test] = model.predict_proba(reducer.transform(design, test))[:, 1]
     bad = ~((propensity > 0) & (propensity < 1))

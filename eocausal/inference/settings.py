@@ -9,6 +9,7 @@ from eocausal._checks import whole_number
 from eocausal._provenance import versions
 from eocausal.design import Design
 from eocausal.errors import EstimationError, explain
+from eocausal.inference.components import components_asked
 from eocausal.inference.folds import Folds
 from eocausal.inference.nuisance import Learners
 
@@ -39,10 +40,12 @@ def settings_for(design: Design, *, folds: Folds | None, learners: Learners | No
 def provenance(design: Design, settings: Settings) -> dict[str, Any]:
     """Return what made a result: data and feature hashes, folds, seed, versions."""
     features = design.features
+    asked = components_asked(features)
     return {
         "design": repr(design),
         "design_hash": design.fingerprint,
         "features_hash": None if features is None else features.recipe_hash,
+        **({"components_by_block": asked} if asked else {}),
         "folds": {"kind": settings.folds.kind, "k": settings.folds.k},
         "seed": settings.seed,
         "versions": versions(),

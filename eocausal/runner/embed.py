@@ -20,6 +20,7 @@ from eocausal._feature_tables import as_keys
 from eocausal._image_info import STATUSES, USABLE, worst_info
 from eocausal._provenance import hash_arrays
 from eocausal.embeddings import Embeddings
+from eocausal.encoders.multi_scale import MultiScale
 from eocausal.encoders.protocol import ChipBatch, ChipSource, Encoder, FittedEncoder, Keys, known_keys
 from eocausal.encoders.registry import get_encoder
 from eocausal.errors import EmbeddingsError, EncoderError, explain
@@ -72,7 +73,8 @@ def embed(
         What :func:`eocausal.chips` or :func:`eocausal.chips_from_arrays` returns.
     encoder : str or Encoder
         ``"rcf"``, ``"image_stats"``, ``"pixel_mean"``, or a configuration such as
-        ``RandomFeatures(n_features=1024)``.
+        ``RandomFeatures(n_features=1024)``, ``Sequence("rcf", pool="trend")`` for frames of several days, or
+        ``MultiScale("rcf", size_m=[480, 7680])`` for some of the sizes of the chips.
     out : str or Path, optional
         Folder for the run. A run that was killed continues there, and a finished one is read back. Without
         it everything stays in memory.
@@ -130,6 +132,8 @@ def _job(
     progress: bool,
 ) -> _Job:
     config = get_encoder(encoder)
+    if isinstance(config, MultiScale):
+        chips = config.select(chips)
     if not len(chips):
         raise EmbeddingsError(explain("There are no chips to embed.", fix="check the table of units"))
     if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
