@@ -41,6 +41,7 @@ _HOME = {
     "MultiScale": "eocausal.encoders.multi_scale",
     "Embeddings": "eocausal.embeddings",
     "embed": "eocausal.runner.embed",
+    "temporal_dropout": "eocausal.runner.temporal_dropout",
     "read_embeddings": "eocausal.embeddings",
     "embeddings_at": "eocausal.nearest_features",
     "Design": "eocausal.design",
@@ -125,6 +126,7 @@ if TYPE_CHECKING:
     from eocausal.pipeline import run as run
     from eocausal.reporting.report import report as report
     from eocausal.runner.embed import embed as embed
+    from eocausal.runner.temporal_dropout import temporal_dropout as temporal_dropout
     from eocausal.simulate.catalog import simulate_catalog as simulate_catalog
     from eocausal.simulate.region import simulate_region as simulate_region
     from eocausal.units import Units as Units

@@ -248,7 +248,7 @@ class _SomeSizes:
         return len(self.chips)
 
     def __getattr__(self, name: str) -> Any:
-        # what chips of a kind know beyond the protocol, such as their pixel unit
+        # what chips of a kind know beyond the protocol, such as their frames
         if name.startswith("_") or name == "chips":
             raise AttributeError(name)
         return getattr(self.chips, name)
@@ -268,6 +268,10 @@ class _SomeSizes:
     @property
     def date(self) -> str | None:
         return self.chips.date
+
+    @property
+    def pixel_unit(self) -> str | None:
+        return self.chips.pixel_unit
 
     def batches(self, *, size: int = 64, keys: Keys | None = None) -> Iterator[ChipBatch]:
         for batch in self.chips.batches(size=size, keys=keys):
