@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["STATUSES", "ChipBatch", "ChipSource", "Chips"]
 
 Bands = Sequence[int | str] | int | str | None
+# Chips that are read at a time where nothing is said: so many first, then as many as so many bytes hold.
+_FIRST_BATCH, _BATCH_BYTES, _LARGEST_BATCH = 64, 16 * 2**20, 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +81,15 @@ class Chips:
         return f"Chips({len(self)} keys, {blocks}, {bands} band{'s' if bands > 1 else ''}, {self.source.label()})"
 
     def batches(
-        self, *, size: int = 64, keys: npt.ArrayLike | None = None, order: str = "keys"
+        self, *, size: int | None = None, keys: npt.ArrayLike | None = None, order: str = "keys"
     ) -> Iterator[ChipBatch]:
         """Read chips in batches.
 
         Parameters
         ----------
-        size : int
-            Chips in a batch; the last may be smaller.
+        size : int, optional
+            Chips in a batch; the last may be smaller. Default: 64, and from the second batch on as many as
+            16 MiB hold, 1 to 512.
         keys : array_like, optional
             Image keys to read, in this order; default all.
         order : {"keys", "reading"}
@@ -97,14 +100,15 @@ class Chips:
         ------
         ChipBatch
         """
-        if isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1:
+        wrong = isinstance(size, bool) or not isinstance(size, (int, np.integer)) or size < 1
+        if size is not None and wrong:
             raise ImageryError(explain(f"size={size!r} is not a number of chips.", rule="size >= 1"))
         one_of(order, ("keys", "reading"), argument="order", error=ImageryError)
         if keys is not None:
-            return self._read(self._rows(keys), int(size))
+            return self._read(self._rows(keys), size)
         if order == "reading":
-            return self._read(self.source.reading_order(), int(size))
-        return self._read(np.arange(len(self)), int(size))
+            return self._read(self.source.reading_order(), size)
+        return self._read(np.arange(len(self)), size)
 
     def reading_order(self) -> Keys:
         """Return all keys in the order in which reading costs least.
@@ -278,7 +282,7 @@ class Chips:
             raise ImageryError(explain(f"bands={bands!r} are {len(chosen)} bands.", rule="one band or three"))
         name = one_of(frame or self.frames[-1], self.frames, argument="frame", error=ImageryError)
         turn = self.frames.index(name)
-        read = list(self._read(self._rows(keys), 64))
+        read = list(self._read(self._rows(keys), None))
         pixels = np.concatenate([batch.pixels[block][:, turn, list(chosen)] for batch in read])
         return stretch(pixels, np.concatenate([batch.mask[block][:, turn] for batch in read]))
 
@@ -367,7 +371,7 @@ class Chips:
 
         order = self.source.reading_order()
         with tqdm(total=len(self), desc="reading chips", unit="chip", disable=None, leave=False) as bar:
-            return tally(self._read(order, 64), order, told=bar.update)
+            return tally(self._read(order, None), order, told=bar.update)
 
     @cached_property
     def _table(self) -> pd.DataFrame:
@@ -380,10 +384,16 @@ class Chips:
             tables.append(pd.DataFrame({**row, **self.source.places()}))
         return pd.concat(tables, ignore_index=True)
 
-    def _read(self, rows: Rows, size: int) -> Iterator[ChipBatch]:
+    def _read(self, rows: Rows, size: int | None) -> Iterator[ChipBatch]:
+        start, step = 0, _FIRST_BATCH if size is None else int(size)
         with self.source.reading() as read:
-            for start in range(0, len(rows), size):
-                yield read(rows[start : start + size].astype(np.intp))
+            while start < len(rows):
+                batch = read(rows[start : start + step].astype(np.intp))
+                start += step
+                if size is None:
+                    one = sum(pixels.nbytes for pixels in batch.pixels.values()) / len(batch)
+                    step = int(np.clip(_BATCH_BYTES / one, 1, _LARGEST_BATCH))
+                yield batch
 
     @cached_property
     def _index(self) -> pd.Index:

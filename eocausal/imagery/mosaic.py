@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.imagery.batches import CORNERS, ChipBatch, Keys, Pixels, Rows, judge
+from eocausal.imagery.batches import CORNERS, Bools, ChipBatch, Keys, Pixels, Rows, judge
 from eocausal.imagery.cells import Cells, keeps, put
 from eocausal.imagery.layers import Canvas, holds_data, lay
 from eocausal.imagery.plan import Plan
@@ -98,18 +98,18 @@ class RasterSource:
             grids=grids,
             turns=self.plan.sort(rows),
             corners={block: _corners(grids, side) for block, side in sides.items()},
-            pixels={
-                b: np.empty((len(rows), frames, bands, n, n), dtype=np.float32) for b, n in sides.items()
-            },
+            pixels={},
             touched={block: np.ones(len(rows), dtype=bool) for block in sides},
             observations={block: np.zeros((len(rows), frames)) for block in sides},
         )
         if self.timeline.windows is None:
-            _read_mosaics(reader, cut)
+            mask = _read_mosaics(reader, cut, bands)
         else:
+            for block, side in sides.items():
+                cut.pixels[block] = np.empty((len(rows), frames, bands, side, side), dtype=np.float32)
             read_frames(reader, cut, self.timeline)
-        # Where one band is not valid, none is.
-        mask = {block: ~np.isnan(found[:, :, 0]) for block, found in cut.pixels.items()}
+            # Where one band is not valid, none is.
+            mask = {block: ~np.isnan(found[:, :, 0]) for block, found in cut.pixels.items()}
         status, share = {}, {}
         for block in sides:
             found, share[block] = judge(mask[block], cut.touched[block], "outside")
@@ -126,22 +126,23 @@ class RasterSource:
             unseen = self.plan.on_raster[cut.rows] & (self.plan.touches.counts(cut.rows) == 0)
             status = np.where(unseen & (status == "outside"), "missing", status)
         if self.screen.looks_for_clouds:
-            unseen = (
-                cut.observations[block].sum(axis=1) == 0
-            )  # clear days may be there, but fewer than asked for
+            # clear days may be there, but fewer than asked for
+            unseen = cut.observations[block].sum(axis=1) == 0
             for place in np.flatnonzero((status == "nodata") & unseen).tolist():
                 if holds_data(reader, cut.grids, place, cut.tiles(place), cut.window(block, place)):
                     status[place] = "cloudy"
         return status
 
 
-def _read_mosaics(reader: Reader, cut: Cut) -> None:
-    """Fill one picture a chip: from one raster where that holds its window whole, else from all it touches."""
+def _read_mosaics(reader: Reader, cut: Cut, bands: int) -> dict[str, Bools]:
+    """Read one picture a chip: from one raster where that holds its window whole, else from all it touches.
+
+    Smaller blocks are parts of the largest. Returns which pixels are valid, by block.
+    """
     plan, side = cut.plan, cut.grids.side
-    largest = max(plan.sides, key=lambda block: plan.sides[block])
-    whole = cut.pixels[largest][:, 0]
+    whole = np.empty((len(cut.rows), bands, side, side), dtype=np.float32)
     starts, direct = _starts(cut)
-    done = _read_single_cells(reader, cut, whole, starts, direct)
+    done, full = _read_single_cells(reader, cut, whole, starts, direct)
     alone = (plan.touches.counts(cut.rows) <= 1).tolist()
     first = plan.touches.first(cut.rows).tolist()
     for place in cut.turns:
@@ -149,10 +150,10 @@ def _read_mosaics(reader: Reader, cut: Cut) -> None:
             continue
         if direct[place]:
             row, column = starts[place]
-            full = reader.fill(
+            full[place] = reader.fill(
                 whole[place], plan.tiles[first[place]], (row, row + side), (column, column + side)
             )
-            if full or alone[place]:
+            if full[place] or alone[place]:
                 continue
         canvas = Canvas(whole[place], np.zeros((side, side), dtype=bool))
         canvas.pixels[:] = np.nan
@@ -160,21 +161,29 @@ def _read_mosaics(reader: Reader, cut: Cut) -> None:
         for block in plan.sides:
             cut.touched[block][place] = canvas.covered[cut.window(block, place)].any()
     reader.screen.drop_clouds(whole)
+    # Where one band is not valid, none is; most chips are known to be whole.
+    valid = np.ones((len(whole), side, side), dtype=bool)
+    looked_at = np.flatnonzero(~np.array(full)) if reader.screen.clouds is None else np.arange(len(whole))
+    valid[looked_at] = ~np.isnan(whole[looked_at, 0])
+    mask = {}
     for block, corners in cut.corners.items():
-        if block != largest:
-            _crop(whole, corners, cut.pixels[block][:, 0])
+        cut.pixels[block] = _part(whole, corners, plan.sides[block])[:, None]
+        mask[block] = _part(valid, corners, plan.sides[block])[:, None]
+    return mask
 
 
 def _read_single_cells(
     reader: Reader, cut: Cut, whole: Pixels, starts: list[tuple[int, int]], direct: list[bool]
-) -> list[bool]:
-    """Fill the pictures that lie in one cell of one raster, the most common case by far; tell which are done.
+) -> tuple[list[bool], list[bool]]:
+    """Fill the pictures that lie in one cell of one raster, the most common case by far.
+
+    Returns which are done, and which of these are valid in every pixel.
 
     Chips of one cell follow each other, so it is looked up once for all of them.
     """
-    done = [False] * len(direct)
+    done, full = [False] * len(direct), [False] * len(direct)
     if not reader.screen.idle:
-        return done
+        return done, full
     plan, side, cells = cut.plan, cut.grids.side, reader.cells
     first, alone = plan.touches.first(cut.rows).tolist(), (plan.touches.counts(cut.rows) <= 1).tolist()
     known: tuple[int, int, int] | None = None
@@ -190,9 +199,11 @@ def _read_single_cells(
             known = (number, down, right)
             pixels, valid = cells.cell(tile, down, right)
         window = slice(row, row + side), slice(column, column + side)
-        full = put(whole[place], pixels[(slice(None), *window)], None if valid is None else valid[window])
-        done[place] = full or alone[place]
-    return done
+        full[place] = put(
+            whole[place], pixels[(slice(None), *window)], None if valid is None else valid[window]
+        )
+        done[place] = full[place] or alone[place]
+    return done, full
 
 
 def _starts(cut: Cut) -> tuple[list[tuple[int, int]], list[bool]]:
@@ -215,12 +226,20 @@ def _corners(grids: Grids, side: int) -> npt.NDArray[np.int64]:
     return first_pixel(centres, side).clip(0, grids.side - side)
 
 
-def _crop(whole: Pixels, corners: npt.NDArray[np.int64], out: Pixels) -> None:
-    """Copy each chip's smaller window; all at once where they begin alike, as sides of one parity do."""
-    side = out.shape[-1]
-    if len(whole) and (corners == corners[0]).all():
+def _part(pictures: npt.NDArray[Any], corners: npt.NDArray[np.int64], side: int) -> npt.NDArray[Any]:
+    """Return each picture's window of ``side`` pixels; without copying where they begin alike.
+
+    They do where sides are all even or all odd. What is not copied cannot be written to.
+    """
+    if side == pictures.shape[-1]:
+        return pictures
+    if len(pictures) and (corners == corners[0]).all():
         row, column = corners[0].tolist()
-        out[:] = whole[..., row : row + side, column : column + side]
-        return
-    for chip, (row, column) in enumerate(corners.tolist()):
-        out[chip] = whole[chip, :, row : row + side, column : column + side]
+        view = pictures[..., row : row + side, column : column + side]
+        view.flags.writeable = False
+        return view
+    parts = [
+        one[..., row : row + side, column : column + side]
+        for one, (row, column) in zip(pictures, corners.tolist())
+    ]
+    return np.stack(parts) if parts else pictures[..., :side, :side]

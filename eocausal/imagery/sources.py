@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,8 @@ from eocausal.imagery.tiles import OpenRaster, Span, Tile, Window, check_togethe
 from eocausal.imagery.windows import Lattice
 
 _HASHED_UP_TO = 2**30
-# GDAL keeps blocks it has decoded too, by default in 5% of all memory. Cells are kept here, so it may keep few:
-# that also decodes faster, in memory that is used again. Files of large blocks are read by windows and need more.
-_SMALL_BLOCK, _FEW_BLOCKS, _MANY_BLOCKS = 4 * 2**20, 16 * 2**20, 128 * 2**20
+# GDAL keeps blocks it has decoded too, in 5% of all memory, until the file is closed: after this many bytes.
+_HELD_BY_GDAL = 128 * 2**20
 # The sides of a cell are whole blocks, as many as reach this number of pixels.
 _LEAST_CELL = 256
 
@@ -35,14 +32,12 @@ class RasterFile:
 
     ``bands`` are the 1-based numbers of the bands that hold data (not alpha); ``nodata`` their values for no
     data, None where the file has another way, ``masked``, of telling which pixels are valid, or none.
-    ``cache`` is how many bytes of decoded blocks GDAL may keep while it reads the file.
     """
 
     file: Path
     bands: tuple[int, ...]
     nodata: tuple[float, ...] | None
     masked: bool
-    cache: int
 
     @property
     def name(self) -> str:
@@ -69,12 +64,13 @@ def _content(file: Path) -> dict[str, Any]:
     return {"bytes": state.st_size, "state": hash_content([state.st_size, state.st_mtime_ns])}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class OpenFile:
-    """A raster file that is open."""
+    """A raster file that is open, and closed in between when GDAL holds too much of it."""
 
     raster: RasterFile
     dataset: Any
+    _held: int = field(default=0)
 
     def close(self) -> None:
         """Close the file."""
@@ -89,9 +85,12 @@ class OpenFile:
         numbers = [self.raster.bands[band] for band in bands]
         window = PixelWindow.from_slices(rows, columns)
         try:
-            with _gdal_keeps(self.raster.cache):
-                pixels: npt.NDArray[Any] = self.dataset.read(numbers, window=window)
-                masks = self.dataset.read_masks(numbers, window=window) if self.raster.masked else None
+            if self._held > _HELD_BY_GDAL:
+                self.dataset.close()
+                self.dataset, self._held = open_dataset(file), 0
+            pixels: npt.NDArray[Any] = self.dataset.read(numbers, window=window)
+            self._held += pixels[0].size * sum(np.dtype(kind).itemsize for kind in self.dataset.dtypes)
+            masks = self.dataset.read_masks(numbers, window=window) if self.raster.masked else None
         except RasterioError as cause:
             text = f"Raster {file.name!r} cannot be read at rows {rows}, columns {columns}: it is damaged."
             fix = "Get the file again and compare its size or hash with the source's."
@@ -121,19 +120,6 @@ def _valid(
         else:
             valid &= there
     return None if valid is None or valid.all() else valid
-
-
-@contextmanager
-def _gdal_keeps(most: int) -> Iterator[None]:
-    """Let GDAL keep no more decoded blocks than so many bytes, for as long as something is read."""
-    from rasterio.env import get_gdal_config, set_gdal_config
-
-    before = get_gdal_config("GDAL_CACHEMAX")
-    set_gdal_config("GDAL_CACHEMAX", min(most, before))
-    try:
-        yield
-    finally:
-        set_gdal_config("GDAL_CACHEMAX", before)
 
 
 def _above(pixels: npt.NDArray[Any], nodata: Sequence[float]) -> bool:
@@ -207,15 +193,7 @@ def _raster_file(file: Path, dataset: Any, bands: tuple[int, ...]) -> RasterFile
     # Values that the type cannot hold, as -9999 of bytes, are left to GDAL to judge.
     by_value = by_value and all(_held_by(dataset.dtypes[n - 1], v) for n, v in zip(bands, nodata))
     masked = not by_value and any(MaskFlags.all_valid not in flag for flag in flags)
-    values = tuple(map(float, nodata)) if by_value else None
-    return RasterFile(file, bands, values, masked, _cache(dataset))
-
-
-def _cache(dataset: Any) -> int:
-    """Return how much GDAL is to keep: some blocks of all bands, so that none is decoded for each band anew."""
-    sizes = (np.dtype(kind).itemsize for kind in dataset.dtypes)
-    block = sum(math.prod(shape) * size for shape, size in zip(dataset.block_shapes, sizes))
-    return _FEW_BLOCKS if block <= _SMALL_BLOCK else max(_MANY_BLOCKS, 4 * block)
+    return RasterFile(file, bands, tuple(map(float, nodata)) if by_value else None, masked)
 
 
 def _held_by(kind: str, value: float) -> bool:

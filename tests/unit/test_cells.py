@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -145,37 +144,20 @@ def test_cells_too_large_to_keep_are_read_window_by_window(tmp_path, monkeypatch
     np.testing.assert_array_equal(found.pixels["4px"], want.pixels["4px"])
 
 
-def test_gdal_keeps_few_blocks_while_chips_are_read_and_as_many_as_before_afterwards(tmp_path, monkeypatch):
-    from rasterio.env import get_gdal_config, set_gdal_config
-
-    small, _ = tiled(tmp_path)
-    # one block of 2,048 x 2,048 in two bands of float32 is 32 MiB: four of them
-    large = write_scene(
-        tmp_path / "large.tif", numbered(2, 2048, 2048), tiled=True, blockxsize=2048, blockysize=2048
-    )
-    during: list[int] = []
-    before = get_gdal_config("GDAL_CACHEMAX")
-    keeps = sources._gdal_keeps
-
-    @contextmanager
-    def noted(most):
-        with keeps(most):
-            during.append(get_gdal_config("GDAL_CACHEMAX"))
-            yield
-
-    monkeypatch.setattr(sources, "_gdal_keeps", noted)
-    read_all(ec.chips(units_on(scattered(10)), small, size_px=5))
-    assert set(during) == {16 * 2**20}
-    during.clear()
-    read_all(ec.chips(units_on([(1000, 1000)]), large, size_px=5))
-    assert set(during) == {min(128 * 2**20, before)}
-    assert get_gdal_config("GDAL_CACHEMAX") == before
-    # less that was asked for by the user stays less
-    set_gdal_config("GDAL_CACHEMAX", 2**20)
-    during.clear()
-    read_all(ec.chips(units_on(scattered(10)), small, size_px=5))
-    assert set(during) == {2**20}
-    set_gdal_config("GDAL_CACHEMAX", before)
+def test_what_gdal_holds_is_handed_back(tmp_path, monkeypatch):
+    file, _ = tiled(tmp_path)
+    opened = []
+    real = sources.open_dataset
+    monkeypatch.setattr(sources, "open_dataset", lambda path: opened.append(path) or real(path))
+    chips = ec.chips(units_on(scattered(100)), file, size_px=5)
+    opened.clear()
+    list(chips.batches(keys=chips.reading_order()))
+    assert len(opened) == 1
+    # Two bands of float32 in cells of 256: half a MiB each, so the file is closed after every second.
+    monkeypatch.setattr(sources, "_HELD_BY_GDAL", 2**19)
+    opened.clear()
+    list(chips.batches(keys=chips.reading_order()))
+    assert len(opened) == 6
 
 
 def test_panels_are_as_wide_as_memory_allows(tmp_path, monkeypatch):

@@ -366,3 +366,26 @@ def test_thumbnails_of_a_sequence_show_the_last_frame_or_the_one_asked_for(tmp_p
     assert last[1, 1] < last[0, 0]
     with pytest.raises(ImageryError, match="frame='2007' is not known"):
         cut.thumbnails(["u0"], frame="2007")
+
+
+def test_smaller_sizes_are_parts_of_the_largest_and_cannot_be_written_to(tmp_path):
+    file = write_scene(tmp_path / "scene.tif", numbered())
+    batch = read_all(ec.chips(units_on([(30, 40), (20, 30)]), file, size_px=[16, 4, 8]))
+    assert np.shares_memory(batch.pixels["4px"], batch.pixels["16px"])
+    np.testing.assert_array_equal(batch.pixels["4px"], batch.pixels["16px"][..., 6:10, 6:10])
+    with pytest.raises(ValueError, match="read-only"):
+        batch.pixels["4px"][:] = 0
+    # an odd side in an even one begins elsewhere for each chip, and is a copy
+    odd = read_all(ec.chips(units_on([(30.2, 40), (20, 30.9)]), file, size_px=[16, 5]))
+    assert not np.shares_memory(odd.pixels["5px"], odd.pixels["16px"])
+
+
+def test_batches_grow_to_what_memory_should_hold(tmp_path):
+    file = write_scene(tmp_path / "scene.tif", numbered())
+    spots = [(30 + number % 7, 40 + number % 11) for number in range(900)]
+    small = ec.chips(units_on(spots), file, size_px=4)
+    assert [len(batch) for batch in small.batches()] == [64, 512, 324]
+    assert [len(batch) for batch in small.batches(size=400)] == [400, 400, 100]
+    large = ec.chips(units_on(spots[:200]), file, size_px=600)
+    # 2.88 MB each: five fit into 16 MiB
+    assert [len(batch) for batch in large.batches()][:3] == [64, 5, 5]
