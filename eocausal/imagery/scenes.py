@@ -341,5 +341,5 @@ def _any_text(text: str) -> str:
 def _refuse_unmatched(files: Sequence[Path | Address], found: Sequence[Any], pattern: str) -> None:
     unmatched = [path.name for path, one in zip(files, found) if one is None]
     if unmatched:
-        fix = "Mend the pattern, or leave these files out."
+        fix = "Correct the pattern, or leave these files out."
         raise ImageryError(explain(f"Names do not fit pattern={pattern!r}.", where=unmatched, fix=fix))
