@@ -125,16 +125,7 @@ class Sequence:
         if isinstance(self.min_valid, bool) or not 0 <= self.min_valid <= 1:
             rule = "a share of pixels between 0 and 1"
             raise EncoderError(explain(f"min_valid={self.min_valid!r}.", rule=rule))
-        inner = get_encoder(self.encoder)
-        if isinstance(inner, Sequence) or hasattr(inner, "select"):
-            raise EncoderError(
-                explain(
-                    f"{type(inner).__name__} cannot encode the frames of a sequence.",
-                    rule="an encoder of single pictures; several sizes go around sequences, not inside them",
-                    fix='MultiScale(Sequence("rcf", pool="trend"), size_m=[480, 7680])',
-                )
-            )
-        object.__setattr__(self, "inner", inner)
+        object.__setattr__(self, "inner", _of_single_pictures(get_encoder(self.encoder)))
 
     @property
     def name(self) -> str:
@@ -163,6 +154,23 @@ class Sequence:
     def restore(self, state: State, *, chips: ChipSource, device: str = "cpu") -> FittedSequence:
         """Rebuild the fitted encoder of which ``state`` was saved, to the same bits."""
         return FittedSequence(self, self.inner.restore(state, chips=chips, device=device))
+
+
+def _of_single_pictures(inner: Encoder) -> Encoder:
+    """Return the encoder, or refuse one that reads several dates or sizes itself."""
+    if isinstance(inner, Sequence) or hasattr(inner, "select"):
+        raise EncoderError(
+            explain(
+                f"{type(inner).__name__} cannot encode the frames of a sequence.",
+                rule="an encoder of single pictures; several sizes go around sequences, not inside them",
+                fix='MultiScale(Sequence("rcf", pool="trend"), size_m=[480, 7680])',
+            )
+        )
+    fewest = getattr(getattr(inner, "spec", None), "frames_min", 1)
+    if fewest > 1:
+        what = f"Encoder {inner.name!r} reads {fewest} or more dates together; frames are encoded one by one."
+        raise EncoderError(explain(what, fix="ec.embed(chips, encoder=...) with this encoder itself"))
+    return inner
 
 
 @dataclass(frozen=True, eq=False)

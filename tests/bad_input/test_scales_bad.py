@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 import eocausal as ec
@@ -33,6 +35,16 @@ def test_an_encoder_that_is_not_known():
 def test_what_cannot_stand_inside_a_sequence(inner):
     with pytest.raises(EncoderError, match=r"(?s)cannot encode the frames.*MultiScale\(Sequence\("):
         ec.Sequence(inner)
+
+
+def test_a_network_that_reads_several_dates_itself():
+    film = SimpleNamespace(
+        name="film", recipe=dict, fit=None, restore=None, spec=SimpleNamespace(frames_min=16)
+    )
+    with pytest.raises(
+        EncoderError, match=r"(?s)'film' reads 16 or more dates together.*this encoder itself"
+    ):
+        ec.Sequence(film)
 
 
 def test_chips_with_too_few_frames():
