@@ -97,7 +97,7 @@ def _expand(name: object) -> list[Path]:
         raise ImageryError(explain(f"A raster cannot be read from a {type(name).__name__}.", fix=fix))
     text = str(name)
     if "://" in text or text.startswith("/vsi"):
-        fix = "Download the file and give its local path; ec.scenes(..., remote=True) reads https, s3 and gs addresses."
+        fix = "Download the file and name its path; ec.scenes(..., remote=True) reads https, s3 and gs addresses."
         raise ImageryError(explain(f"Raster {text!r} is remote or inside an archive.", fix=fix))
     # os.path also answers for names that no file can have.
     if not os.path.exists(text) and any(mark in text for mark in "*?["):
