@@ -45,7 +45,7 @@ def provenance(design: Design, settings: Settings) -> dict[str, Any]:
         "design": repr(design),
         "design_hash": design.fingerprint,
         "features_hash": None if features is None else features.recipe_hash,
-        **({"components_by_block": asked} if asked else {}),
+        **({"components_asked": asked} if asked else {}),
         "folds": {"kind": settings.folds.kind, "k": settings.folds.k},
         "seed": settings.seed,
         "versions": versions(),

@@ -103,8 +103,8 @@ def test_average_effects_are_those_of_the_same_number_for_all(reduce):
     plain = ec.ate(design(table, features=features(None)), learners=same)
     assert said.estimate == plain.estimate
     assert said.estimate != ec.ate(design(table, features=features(None)), learners=FAST).estimate
-    assert said.provenance["components_by_block"] == {"image_stats_480m": reduce, "image_stats_960m": reduce}
-    assert "components_by_block" not in plain.provenance
+    assert said.provenance["components_asked"] == {"image_stats_480m": reduce, "image_stats_960m": reduce}
+    assert "components_asked" not in plain.provenance
 
 
 def test_forests_split_on_these_components():

@@ -47,7 +47,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys):
     assert scope["change"].blocks == scope["features"].blocks
     np.testing.assert_array_equal(scope["change"].values, scope["features"].values)
     asked = {"image_stats_trend_480m": 4, "image_stats_trend_1920m": 4}
-    assert scope["result"].provenance["components_by_block"] == asked
+    assert scope["result"].provenance["components_asked"] == asked
     assert str(asked) in capsys.readouterr().out
     spread = scope["dropped"].spread["image_stats_mean_480m"]
     assert (spread > 0).all()
