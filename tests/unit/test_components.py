@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -24,13 +26,7 @@ def features(reduce, *, sizes=("480m", "960m"), encoder="image_stats"):
 def changed(embeddings, rows, by):
     values = embeddings.values.copy()
     values[rows] = by
-    return ec.Embeddings(
-        **{
-            name: getattr(embeddings, name)
-            for name in ("keys", "key_name", "columns", "blocks", "info", "date", "recipe")
-        },
-        values=values,
-    )
+    return dataclasses.replace(embeddings, values=values)
 
 
 def test_the_number_stays_with_features_that_are_written_joined_and_cut(tmp_path):
@@ -42,6 +38,8 @@ def test_the_number_stays_with_features_that_are_written_joined_and_cut(tmp_path
     assert components_asked(some) == {"image_stats_960m": 3}
     assert components_asked(images(N_VILLAGES).with_block(made)) == asked
     assert components_asked(made.take([3, 4])) == asked
+    averaged = dataclasses.replace(made, recipe={"averaged": dict(made.recipe), "draws": 4})
+    assert components_asked(averaged) == asked
 
 
 @pytest.mark.parametrize("made", [None, images(N_VILLAGES), features(None)], ids=["none", "table", "unsaid"])

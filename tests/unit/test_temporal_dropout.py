@@ -9,6 +9,7 @@ import pytest
 
 import eocausal as ec
 from eocausal.errors import EncoderError
+from eocausal.inference.components import components_asked
 from tests.fake_chips import FakeChips, fake_chips
 from tests.unit.test_sequence_encoder import levels
 
@@ -105,6 +106,7 @@ def test_several_sizes_and_folders_that_continue(tmp_path):
     )
     assert list(first.spread.columns[1:]) == ["multi_scale_480m", "multi_scale_960m"]
     assert first.embeddings.blocks == {"multi_scale_480m": (0, 2), "multi_scale_960m": (2, 4)}
+    assert components_asked(first.embeddings) == {"multi_scale_480m": 1, "multi_scale_960m": 1}
 
 
 BAD = {
