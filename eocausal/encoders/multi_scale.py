@@ -169,7 +169,7 @@ class MultiScale:
         groups: list[tuple[Encoder, tuple[str, ...]]] = []
         for block in used:
             inner = self.scales[block]
-            same = [number for number, (other, _) in enumerate(groups) if other.recipe() == inner.recipe()]
+            same = [number for number, (other, _) in enumerate(groups) if other == inner]
             if same:
                 groups[same[0]] = (groups[same[0]][0], (*groups[same[0]][1], block))
             else:
