@@ -34,6 +34,9 @@ _HOME = {
     "open_chips": "eocausal.imagery.store",
     "average_draws": "eocausal.imagery.draw_average",
     "displace": "eocausal.imagery.displacement",
+    "EncoderSpec": "eocausal.encoders.spec",
+    "encoder_table": "eocausal.encoders.catalogue",
+    "Pretrained": "eocausal.encoders.transformers_hub",
     "ImageStats": "eocausal.encoders.image_stats",
     "PixelMean": "eocausal.encoders.pixel_mean",
     "RandomFeatures": "eocausal.encoders.random_features",
@@ -91,11 +94,14 @@ if TYPE_CHECKING:
     from eocausal.effects.forest import Forest as Forest
     from eocausal.embeddings import Embeddings as Embeddings
     from eocausal.embeddings import read_embeddings as read_embeddings
+    from eocausal.encoders.catalogue import encoder_table as encoder_table
     from eocausal.encoders.image_stats import ImageStats as ImageStats
     from eocausal.encoders.multi_scale import MultiScale as MultiScale
     from eocausal.encoders.pixel_mean import PixelMean as PixelMean
     from eocausal.encoders.random_features import RandomFeatures as RandomFeatures
     from eocausal.encoders.sequence import Sequence as Sequence
+    from eocausal.encoders.spec import EncoderSpec as EncoderSpec
+    from eocausal.encoders.transformers_hub import Pretrained as Pretrained
     from eocausal.evaluate.balance import balance as balance
     from eocausal.evaluate.overlap import overlap as overlap
     from eocausal.evaluate.rate import rate as rate

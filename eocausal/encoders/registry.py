@@ -1,15 +1,16 @@
-"""Encoders by name. A new encoder is one row here and one module with its configuration."""
+"""Encoders by name. A new built-in one is a row here and a module; a pretrained one is a YAML file."""
 
 from __future__ import annotations
 
 import importlib
-from typing import cast
+from typing import Any, cast
 
-from eocausal._checks import did_you_mean
+from eocausal.encoders.catalogue import catalogue_names, find_spec, is_path, plug_in, refuse_planned
 from eocausal.encoders.protocol import Encoder
+from eocausal.encoders.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 
-# Name -> module and configuration class; modules are imported when their encoder is asked for.
+# Built in: name -> module and configuration class; modules are imported when their encoder is asked for.
 _ENCODERS = {
     "image_stats": ("eocausal.encoders.image_stats", "ImageStats"),
     "pixel_mean": ("eocausal.encoders.pixel_mean", "PixelMean"),
@@ -17,8 +18,12 @@ _ENCODERS = {
 }
 
 
+# Library -> module and class of the configuration that loads what specifications describe.
+_LOADERS = {"transformers": ("eocausal.encoders.transformers_hub", "Pretrained")}
+
+
 def encoder_names() -> tuple[str, ...]:
-    """Return the names that :func:`get_encoder` knows."""
+    """Return the names of encoders that are built in and need no download."""
     return tuple(_ENCODERS)
 
 
@@ -28,7 +33,8 @@ def get_encoder(encoder: str | Encoder) -> Encoder:
     Parameters
     ----------
     encoder : str or Encoder
-        A name such as ``"rcf"``, or a configuration such as ``RandomFeatures(n_features=1024)``.
+        A name of :func:`encoder_table` such as ``"rcf"``, the path of a YAML file that describes an encoder, or a
+        configuration such as ``RandomFeatures(n_features=1024)``.
 
     Returns
     -------
@@ -38,7 +44,7 @@ def get_encoder(encoder: str | Encoder) -> Encoder:
     Raises
     ------
     EncoderError
-        When the name is not known, or the object is not an encoder.
+        When the name is not known, the encoder is only planned, or the object is not an encoder.
 
     Examples
     --------
@@ -46,12 +52,30 @@ def get_encoder(encoder: str | Encoder) -> Encoder:
     'image_stats'
     """
     if isinstance(encoder, str):
-        if encoder not in _ENCODERS:
-            raise EncoderError(
-                explain(f"encoder={encoder!r} is not known.", fix=did_you_mean(encoder, list(_ENCODERS)))
-            )
-        module, name = _ENCODERS[encoder]
-        return cast(Encoder, getattr(importlib.import_module(module), name)())
+        return _by_name(encoder)
+    return _checked(encoder)
+
+
+def _by_name(name: str) -> Encoder:
+    if name in _ENCODERS:
+        return cast(Encoder, _import(*_ENCODERS[name])())
+    if not is_path(name) and name not in catalogue_names():
+        added = plug_in(name)
+        if added is not None and not isinstance(added, EncoderSpec):
+            return _checked(added)
+    spec = find_spec(name)
+    refuse_planned(spec)
+    if spec.library not in _LOADERS:
+        text = f"Encoder {spec.name!r} is of {spec.library}, which has no loader yet."
+        raise EncoderError(explain(text, rule=f"loaders there are: {', '.join(_LOADERS)}"))
+    return cast(Encoder, _import(*_LOADERS[spec.library])(spec))
+
+
+def _import(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+def _checked(encoder: Encoder) -> Encoder:
     lacking = [part for part in ("name", "recipe", "fit", "restore") if not hasattr(encoder, part)]
     if lacking or isinstance(encoder, type):
         raise EncoderError(

@@ -1,0 +1,154 @@
+"""Weights of pretrained encoders: found in a folder or on the hub at one commit, safetensors and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from eocausal._io import hash_file
+from eocausal.encoders.spec import EncoderSpec
+from eocausal.errors import EncoderError, explain
+
+__all__ = ["INSTALL", "find_weights", "hash_weights", "need"]
+
+INSTALL = 'pip install "eocausal[encoders]"'
+CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+# nothing else is ever fetched: no pickles, no code
+_FETCHED = (CONFIG, SINGLE, INDEX, "model-*-of-*.safetensors")
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
+
+
+def need(library: str) -> None:
+    """Raise EncoderError with the line that installs it unless a library can be imported."""
+    import importlib.util
+
+    if importlib.util.find_spec(library) is None:
+        text = f"Encoders of transformers need {library}, which is not installed."
+        raise EncoderError(explain(text, fix=INSTALL))
+
+
+def find_weights(
+    spec: EncoderSpec,
+    *,
+    weights: str | Path | None = None,
+    revision: str | None = None,
+    download: bool = True,
+) -> Path:
+    """Return the folder that holds ``config.json`` and safetensors, from disk or from the hub.
+
+    Parameters
+    ----------
+    spec : EncoderSpec
+    weights : str or Path, optional
+        A folder; nothing is fetched then.
+    revision : str, optional
+        Commit on the hub, instead of the specification's own.
+    download : bool
+        Whether files that are not in the hub's cache may be fetched.
+    """
+    folder = weights if weights is not None else (None if revision is not None else spec.weights)
+    found = Path(folder) if folder is not None else _from_hub(spec, revision or spec.revision, download)
+    _check_folder(found, spec)
+    return found
+
+
+def hash_weights(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of the configuration and of every file of weights, by name."""
+    return {
+        path.name: _hash(str(path.resolve()), *_stamp(path)) for path in [folder / CONFIG, *_shards(folder)]
+    }
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=256)
+def _hash(path: str, size: int, changed: int) -> str:
+    return hash_file(path)
+
+
+def _from_hub(spec: EncoderSpec, revision: str | None, download: bool) -> Path:
+    if spec.hub_id is None:
+        text = f"The specification of {spec.name!r} names neither weights nor a hub_id."
+        raise EncoderError(explain(text, fix="weights: folder, beside the YAML file"))
+    if revision is None:
+        raise EncoderError(
+            explain(
+                f"No commit of {spec.hub_id!r} is pinned for encoder {spec.name!r}.",
+                rule="weights are taken from one commit, so that vectors can be made again",
+                fix=f'ec.Pretrained({spec.name!r}, revision="<40 digits, from the hub>"), or weights="<folder>"',
+            )
+        )
+    need("huggingface_hub")
+    from huggingface_hub import snapshot_download
+
+    try:
+        found = snapshot_download(
+            spec.hub_id,
+            revision=revision,
+            allow_patterns=list(_FETCHED),
+            local_files_only=not download or os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "True"),
+        )
+    except (OSError, ValueError, RuntimeError) as cause:
+        gated = (
+            " It is gated: accept its terms on the hub and log in with `hf auth login`." if spec.gated else ""
+        )
+        raise EncoderError(
+            explain(
+                f"{spec.hub_id!r} at {revision[:12]} could not be fetched "
+                f"({type(cause).__name__}: {str(cause).splitlines()[0][:200] if str(cause) else ''}).{gated}",
+                fix=f'fetch it elsewhere and pass ec.Pretrained({spec.name!r}, weights="<folder>")',
+            )
+        ) from cause
+    return Path(found)
+
+
+def _check_folder(folder: Path, spec: EncoderSpec) -> None:
+    if folder.is_file() or folder.suffix in _PICKLES:
+        text = f"weights={str(folder)!r} is not a folder."
+        raise EncoderError(explain(text, rule=f"a folder with {CONFIG} and {SINGLE}", fix=_convert(spec)))
+    names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if CONFIG in names and (SINGLE in names or INDEX in names):
+        return
+    pickles = [name for name in names if name.endswith(_PICKLES)]
+    what = f"{str(folder)!r} holds no {CONFIG if CONFIG not in names else SINGLE} for encoder {spec.name!r}."
+    if not folder.is_dir():
+        what = f"There is no folder {str(folder)!r} with weights for encoder {spec.name!r}."
+    raise EncoderError(
+        explain(
+            what,
+            where=pickles,
+            rule="weights are read from safetensors only: opening a pickle runs what is in it"
+            if pickles
+            else f"a folder with {CONFIG} and {SINGLE}",
+            fix=_convert(spec),
+        )
+    )
+
+
+def _convert(spec: EncoderSpec) -> str:
+    name = spec.hub_id or "<model>"
+    return (
+        f'AutoModel.from_pretrained("{name}").save_pretrained("<folder>"), once, where you trust its files; '
+        'then weights="<folder>"'
+    )
+
+
+def _shards(folder: Path) -> list[Path]:
+    if (folder / SINGLE).is_file():
+        return [folder / SINGLE]
+    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    named = sorted(set(index.get("weight_map", {}).values()))
+    wrong = [
+        name
+        for name in named
+        if Path(name).name != name or not name.endswith(".safetensors") or not (folder / name).is_file()
+    ]
+    if wrong or not named:
+        text = f"{INDEX} in {str(folder)!r} names files that are not there."
+        raise EncoderError(explain(text, where=wrong, fix="fetch the folder again"))
+    return [folder / INDEX, *(folder / name for name in named)]
