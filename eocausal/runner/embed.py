@@ -17,13 +17,15 @@ import pandas as pd
 
 from eocausal import __version__
 from eocausal._feature_tables import as_keys
-from eocausal._image_info import STATUSES, USABLE, worst_info
+from eocausal._image_info import STATUSES
 from eocausal._provenance import hash_arrays
 from eocausal.embeddings import Embeddings
 from eocausal.encoders.multi_scale import MultiScale
-from eocausal.encoders.protocol import ChipBatch, ChipSource, Encoder, FittedEncoder, Keys, known_keys
+from eocausal.encoders.protocol import ChipSource, Encoder, FittedEncoder, Keys, known_keys
 from eocausal.encoders.registry import get_encoder
-from eocausal.errors import EmbeddingsError, EncoderError, explain
+from eocausal.errors import EmbeddingsError, explain
+from eocausal.runner.ahead import read_ahead
+from eocausal.runner.encoding import Encoding
 from eocausal.runner.store import Store
 
 if TYPE_CHECKING:
@@ -202,11 +204,13 @@ def _parts(job: _Job, store: Store | None) -> Iterator[Embeddings]:
         if store is not None and job.progress:
             for note in store.notes:
                 bar.write(f"{store.folder}: {note}", file=sys.stderr)
-        for number, keys in enumerate(shards):
-            if fitted is None or number in done:
+        todo = [keys for number, keys in enumerate(shards) if number not in done]
+        encoded = iter(()) if fitted is None else _encoded(job, fitted, todo, bar)
+        for number in range(len(shards)):
+            if number in done:
                 yield done.pop(number)
                 continue
-            part = _encode_shard(job, fitted, keys, bar)
+            part = next(encoded)
             if store is not None:
                 store.save_part(number, part)
             yield part
@@ -222,20 +226,42 @@ def _fit(job: _Job, store: Store | None) -> FittedEncoder:
     return fitted
 
 
-def _encode_shard(job: _Job, fitted: FittedEncoder, keys: npt.NDArray[Any], bar: tqdm[Any]) -> Embeddings:
+def _encoded(
+    job: _Job, fitted: FittedEncoder, todo: list[npt.NDArray[Any]], bar: tqdm[Any]
+) -> Iterator[Embeddings]:
+    """Yield the shards of these keys one after the other, all from one reading of the chips."""
     blocks, columns = _layout(job, fitted)
-    values = np.full((len(keys), len(columns)), np.nan, dtype=np.float32)
-    info = pd.DataFrame({"status": ["missing"] * len(keys), "valid_fraction": np.zeros(len(keys))})
-    days = job.chips.last_dates(keys)
-    index = pd.Index(keys)
-    for batch in job.chips.batches(size=job.batch_size, keys=keys):
-        rows = index.get_indexer(pd.Index(batch.keys))
-        by_block = []
-        for block, (start, stop) in zip(job.chips.blocks, blocks.values()):
-            values[rows, start:stop], status = _encode_block(job, fitted, batch, block, stop - start)
-            by_block.append(pd.DataFrame({"status": status, "valid_fraction": batch.valid_fraction[block]}))
-        info.iloc[rows] = worst_info(by_block)[["status", "valid_fraction"]].to_numpy()
-        bar.update(len(rows))
+    encoding = Encoding(
+        fitted,
+        job.encoder.name,
+        dict(zip(job.chips.blocks, blocks.values())),
+        lambda text: bar.write(text, file=sys.stderr),
+    )
+    waiting = list(reversed(todo))
+    values, info = [], []
+    batches = job.chips.batches(size=job.batch_size, keys=np.concatenate(todo))
+    for batch in read_ahead(batches):
+        found = encoding.encode(batch)
+        values.append(found[0])
+        info.append(found[1])
+        bar.update(len(batch.keys))
+        # a batch may end one shard and begin the next
+        while waiting and sum(map(len, values)) >= len(waiting[-1]):
+            keys = waiting.pop()
+            rows, told = np.concatenate(values), pd.concat(info, ignore_index=True)
+            size = len(keys)
+            values, info = [rows[size:]], [told[size:]]
+            yield _shard(job, keys, rows[:size], told[:size], blocks, columns)
+
+
+def _shard(
+    job: _Job,
+    keys: npt.NDArray[Any],
+    values: npt.NDArray[np.float32],
+    info: pd.DataFrame,
+    blocks: dict[str, tuple[int, int]],
+    columns: tuple[str, ...],
+) -> Embeddings:
     recipe = {name: part for name, part in job.run.items() if name not in _LAYOUT}
     return Embeddings(
         keys=keys,
@@ -243,7 +269,7 @@ def _encode_shard(job: _Job, fitted: FittedEncoder, keys: npt.NDArray[Any], bar:
         values=values,
         columns=columns,
         blocks=blocks,
-        info=info.astype({"valid_fraction": float}).assign(last_date=days),
+        info=info.astype({"valid_fraction": float}).assign(last_date=job.chips.last_dates(keys)),
         date=job.chips.date,
         recipe=recipe,
     )
@@ -257,54 +283,6 @@ def _layout(job: _Job, fitted: FittedEncoder) -> tuple[dict[str, tuple[int, int]
         f"{job.encoder.name}_{block}": (start, stop) for block, start, stop in zip(names, ends[:-1], ends[1:])
     }
     return blocks, tuple(name for columns in names.values() for name in columns)
-
-
-def _encode_block(
-    job: _Job, fitted: FittedEncoder, batch: ChipBatch, block: str, width: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[Any]]:
-    """Encode the usable chips of a batch; the others stay NaN, and so do those with too few valid pixels."""
-    status = np.asarray(batch.status[block], dtype=object).copy()
-    usable = np.isin(status, list(USABLE))
-    values = np.full((len(status), width), np.nan, dtype=np.float32)
-    if usable.any():
-        pixels, mask = batch.pixels[block][usable], batch.mask[block][usable]
-        features = fitted.encode(pixels, mask, block)
-        _check_output(job, features, mask, batch.keys[usable], block, width)
-        values[usable] = features
-    # Some valid pixels, but too few for the encoder: to the table that is a chip without data.
-    status[usable & np.isnan(values).all(axis=1)] = "nodata"
-    return values, status
-
-
-def _check_output(
-    job: _Job,
-    features: npt.NDArray[np.float32],
-    mask: npt.NDArray[np.bool_],
-    keys: npt.NDArray[Any],
-    block: str,
-    width: int,
-) -> None:
-    if features.shape != (len(keys), width) or features.dtype != np.float32:
-        raise EncoderError(
-            explain(
-                f"Encoder {job.encoder.name!r} gave {features.dtype} features of shape {features.shape} for "
-                f"{len(keys)} chips of block {block!r}.",
-                rule=f"float32 of shape ({len(keys)}, {width})",
-            )
-        )
-    finite = np.isfinite(features)
-    empty = np.isnan(features).all(axis=1) & ~mask.all(axis=(1, 2, 3))
-    broken = ~(finite.all(axis=1) | empty)
-    if broken.any():
-        raise EncoderError(
-            explain(
-                f"Encoder {job.encoder.name!r} gave features that are not finite for {int(broken.sum())} chips of "
-                f"block {block!r}.",
-                where=keys[broken],
-                rule="features are finite, or NaN throughout for a chip with too few valid pixels",
-                fix="look at the pixels of these chips; very large values overflow float32",
-            )
-        )
 
 
 def _stack(parts: list[Embeddings], keys: npt.NDArray[Any]) -> Embeddings:

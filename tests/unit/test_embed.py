@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ import pytest
 from eocausal.embeddings import read_embeddings
 from eocausal.encoders.image_stats import ImageStats
 from eocausal.encoders.random_features import RandomFeatures
-from eocausal.errors import EmbeddingsError
+from eocausal.errors import EmbeddingsError, EncoderError
 from eocausal.runner import embed as runner
 from eocausal.runner.embed import embed
 from tests.fake_chips import fake_chips
@@ -160,7 +160,7 @@ def interrupt(chips, folder, after):
 
     chips.batches = failing
     with pytest.raises(KeyboardInterrupt):
-        run(chips, encoder=MeanPixel(), out=folder)
+        run(chips, encoder=MeanPixel(), out=folder, batch_size=4)
     chips.batches = real
     chips.read.clear()
 
@@ -211,7 +211,7 @@ def test_a_damaged_shard_is_computed_again_with_a_note(tmp_path, damage, capsys)
     else:
         part.write_bytes(content if damage == "flip" else content[:-20])
     found = run(chips, encoder=MeanPixel(), out=tmp_path / "s", progress=True)
-    assert chips.read == [chips.keys[:4].tolist(), chips.keys[8:].tolist()]
+    assert chips.read == [chips.keys[[0, 1, 2, 3, 8, 9]].tolist()]
     assert found.fingerprint == run(chips, encoder=MeanPixel()).fingerprint
     note = "part-00000.parquet was damaged and is made again"
     assert json.loads((tmp_path / "s" / "manifest.json").read_text())["notes"] == [note]
@@ -310,3 +310,60 @@ def test_text_keys_work_throughout(tmp_path: Path, kind):
     assert chips.read == []
     assert run(chips, out=tmp_path / "s", fit_keys=["f", "a"]).keys.tolist() == found.keys.tolist()
     np.testing.assert_array_equal(found.take(["02"]).values[0], found.values[5])
+
+
+@dataclass
+class Greedy:
+    """An encoder that has room for so many chips at a time, and says so as PyTorch does."""
+
+    room: int
+    error: str = "CUDA out of memory. Tried to allocate 2.00 GiB"
+    tried: list = field(default_factory=list)
+    name: ClassVar[str] = "mean"
+    inner: ClassVar[FittedMean] = FittedMean(1000.0)
+
+    def recipe(self):
+        return {"encoder": "mean"}
+
+    def fit(self, chips, *, keys=None, device="cpu"):
+        return self
+
+    restore = fit
+
+    def columns(self, block):
+        return self.inner.columns(block)
+
+    def state(self):
+        return self.inner.state()
+
+    def encode(self, pixels, mask, block):
+        self.tried.append(len(pixels))
+        if len(pixels) > self.room:
+            raise RuntimeError(self.error)
+        return self.inner.encode(pixels, mask, block)
+
+
+def test_out_of_memory_halves_the_batch_once_and_says_so(capsys):
+    chips, greedy = fake_chips(10), Greedy(room=3)
+    found = run(chips, encoder=greedy, batch_size=10, progress=True)
+    np.testing.assert_array_equal(found.values, run(chips, encoder=MeanPixel()).values)
+    # 10, then 5, then 2 at a time: what is known by then is not tried again
+    assert greedy.tried == [10, 5, 2, 2, 2, 2, 2]
+    told = capsys.readouterr().err
+    assert "out of memory with 10 chips at a time: going on with 5" in told
+    assert "out of memory with 5 chips at a time: going on with 2" in told
+
+
+def test_a_chip_that_never_fits_is_an_error_and_other_errors_are_not_swallowed():
+    with pytest.raises(EncoderError, match=r"One chip of block '960m' does not fit[\s\S]*CUDA out of memory"):
+        run(fake_chips(4), encoder=Greedy(room=0))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        run(fake_chips(4), encoder=Greedy(room=0, error="mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_batches_that_end_within_shards_give_the_same_files(tmp_path):
+    chips = fake_chips(11)
+    for name, size in (("a", 4), ("b", 3), ("c", 64)):
+        run(chips, out=tmp_path / name, batch_size=size)
+    files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "abc"]
+    assert files[0] == files[1] == files[2]
