@@ -37,6 +37,7 @@ _HOME = {
     "EncoderSpec": "eocausal.encoders.spec",
     "encoder_table": "eocausal.encoders.catalogue",
     "Pretrained": "eocausal.encoders.transformers_hub",
+    "suggest_encoder": "eocausal.encoders.suggest",
     "ImageStats": "eocausal.encoders.image_stats",
     "PixelMean": "eocausal.encoders.pixel_mean",
     "RandomFeatures": "eocausal.encoders.random_features",
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
     from eocausal.encoders.random_features import RandomFeatures as RandomFeatures
     from eocausal.encoders.sequence import Sequence as Sequence
     from eocausal.encoders.spec import EncoderSpec as EncoderSpec
+    from eocausal.encoders.suggest import suggest_encoder as suggest_encoder
     from eocausal.encoders.transformers_hub import Pretrained as Pretrained
     from eocausal.evaluate.balance import balance as balance
     from eocausal.evaluate.overlap import overlap as overlap

@@ -1,4 +1,4 @@
-"""The command line: ``eocausal validate``, ``run``, ``chips``, ``demo``, ``schema`` and ``version``.
+"""The command line: ``eocausal validate``, ``run``, ``chips``, ``encoders``, ``demo``, ``schema``, ``version``.
 
 Each command imports what it needs when it runs, so that help comes at once.
 """
@@ -28,6 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+encoders = typer.Typer(help="List and show encoders.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(encoders, name="encoders")
 
 SpecPath = Annotated[
     Path, typer.Argument(help="The specification, such as analysis.yaml.", show_default=False)
@@ -89,6 +92,46 @@ def chips(
     typer.echo(f"Account: {made.account}")
     for figure in made.figures:
         typer.echo(f"Figure:  {figure}")
+
+
+@encoders.command("list")
+def list_encoders(
+    bands: Annotated[
+        str | None, typer.Option(help="Bands that there are: a sensor such as landsat, or red,green,blue.")
+    ] = None,
+    sensor: Annotated[str | None, typer.Option(help="Only those trained on this sensor.")] = None,
+    commercial_ok: Annotated[
+        bool, typer.Option("--commercial-ok", help="Only licences that clearly allow commercial use.")
+    ] = False,
+    loadable: Annotated[bool, typer.Option("--loadable", help="Only those that can be loaded here.")] = False,
+    max_dim: Annotated[int | None, typer.Option(help="Largest length of a vector.")] = None,
+) -> None:
+    """List the encoders that can be asked for by name."""
+    from eocausal.encoders.catalogue import encoder_table
+
+    named = bands.split(",") if bands is not None and "," in bands else bands
+    table = encoder_table(
+        named, sensor=sensor, commercial_ok=commercial_ok or None, loadable=loadable or None, max_dim=max_dim
+    )
+    shown = table[["name", "dim", "native_px", "licence", "why_not", "title"]]
+    shown = shown.assign(why_not=shown["why_not"].replace("", "ready")).rename(columns={"why_not": "today"})
+    typer.echo(shown.to_string(index=False, na_rep="-", justify="left") if len(shown) else "None fits.")
+
+
+@encoders.command("show")
+def show_encoder(
+    name: Annotated[
+        str, typer.Argument(help="A name of the list, or the path of a YAML file.", show_default=False)
+    ],
+) -> None:
+    """Show all that is known of an encoder."""
+    from eocausal.encoders.catalogue import find_spec, why_not
+
+    spec = find_spec(name)
+    for field, value in spec.model_dump(mode="json", exclude_none=True).items():
+        if value not in ([], None):
+            typer.echo(f"{field}: {value}")
+    typer.echo(f"today: {why_not(spec) or 'ready'}")
 
 
 @app.command()

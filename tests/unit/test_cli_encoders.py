@@ -1,0 +1,52 @@
+"""Encoders on the command line: a list that filters, one shown whole, mistakes without tracebacks."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from eocausal import cli
+from eocausal.encoders.catalogue import encoder_table
+from eocausal.errors import EncoderError
+
+
+def _run(*words: str) -> str:
+    found = CliRunner().invoke(cli.app, ["encoders", *words], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    return found.output
+
+
+def _names(output: str) -> list[str]:
+    return [line.split()[0] for line in output.splitlines()[1:]]
+
+
+def test_the_list_has_every_encoder_once():
+    assert _names(_run("list")) == encoder_table()["name"].tolist()
+
+
+def test_the_list_filters_as_the_table_does():
+    found = _names(_run("list", "--bands", "landsat", "--commercial-ok"))
+    assert found == encoder_table("landsat", commercial_ok=True)["name"].tolist()
+    assert "prithvi-eo-2-300m-tl" in found
+    assert "clip-vit-b32" not in found
+    assert _names(_run("list", "--bands", "B04,B03,B02", "--max-dim", "600", "--sensor", "rgb")) == [
+        "clip-rsicd-v2", "clip-vit-b32", "remoteclip-vitb32",
+    ]  # fmt: skip
+    assert set(_names(_run("list", "--loadable"))) >= {"image_stats", "pixel_mean", "rcf"}
+    assert _run("list", "--sensor", "hls", "--max-dim", "5") == "None fits.\n"
+
+
+def test_one_is_shown_whole():
+    shown = _run("show", "dinov3-sat-vitl16")
+    assert "licence: DINOv3 licence\n" in shown
+    assert "gated: True\n" in shown
+    assert "'common_name': 'red'" in shown
+    assert "status: planned" in _run("show", "galileo-tiny")
+    assert _run("show", "galileo-tiny").splitlines()[-1] == "today: planned"
+
+
+def test_mistakes_are_errors_of_ours():
+    with pytest.raises(EncoderError, match="Did you mean 'dinov2-base'"):
+        _run("show", "dinov2-bse")
+    with pytest.raises(EncoderError, match="'landsad' is not known"):
+        _run("list", "--bands", "landsad")
