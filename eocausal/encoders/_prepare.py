@@ -81,8 +81,7 @@ def prepare(
             )
         )
     _check_unit(spec, unit, white)
-    picture = spec.pixel_unit == "uint8" and unit != "uint8"
-    return Preparation(spec, places, len(chips.bands), unit, white if picture else None)
+    return Preparation(spec, places, len(chips.bands), unit, white)
 
 
 def _check_unit(spec: EncoderSpec, unit: str, white: float | None) -> None:
@@ -97,7 +96,7 @@ def _check_unit(spec: EncoderSpec, unit: str, white: float | None) -> None:
                 fix=f"choose one and report it: ec.Pretrained({spec.name!r}, white=0.3)",
             )
         )
-    if white is not None and not picture and unit != "uint8":
+    if white is not None and not picture:
         text = f"white={white} is given, but {spec.name!r} reads {wanted} and the chips hold {unit}."
         raise EncoderError(explain(text, rule="white turns reflectance into pictures", fix="leave it out"))
     try:

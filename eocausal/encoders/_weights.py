@@ -84,27 +84,49 @@ def _from_hub(spec: EncoderSpec, revision: str | None, download: bool) -> Path:
             )
         )
     need("huggingface_hub")
+    kept = _snapshot(spec, revision, fetch=False)
+    # a commit never changes: what the cache holds whole needs no look at the hub
+    if isinstance(kept, Path) and _is_whole(kept):
+        return kept
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
+    if not download or offline:
+        text = f"{spec.hub_id!r} at {revision[:12]} is not in the hub's cache on this machine."
+        raise EncoderError(explain(text, rule="nothing may be fetched (download=False or HF_HUB_OFFLINE)"))
+    found = _snapshot(spec, revision, fetch=True)
+    if isinstance(found, Path):
+        return found
+    gated = " It is gated: accept its terms on the hub and log in with `hf auth login`." if spec.gated else ""
+    why = (str(found).splitlines() or [""])[0][:200]
+    raise EncoderError(
+        explain(
+            f"{spec.hub_id!r} at {revision[:12]} could not be fetched ({type(found).__name__}: {why}).{gated}",
+            fix=f'fetch it elsewhere and pass ec.Pretrained({spec.name!r}, weights="<folder>")',
+        )
+    ) from found
+
+
+def _snapshot(spec: EncoderSpec, revision: str, *, fetch: bool) -> Path | Exception:
+    """Return the folder of a commit in the hub's cache, or why there is none."""
     from huggingface_hub import snapshot_download
 
     try:
         found = snapshot_download(
-            spec.hub_id,
-            revision=revision,
-            allow_patterns=list(_FETCHED),
-            local_files_only=not download or os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "True"),
+            str(spec.hub_id), revision=revision, allow_patterns=list(_FETCHED), local_files_only=not fetch
         )
     except (OSError, ValueError, RuntimeError) as cause:
-        gated = (
-            " It is gated: accept its terms on the hub and log in with `hf auth login`." if spec.gated else ""
-        )
-        raise EncoderError(
-            explain(
-                f"{spec.hub_id!r} at {revision[:12]} could not be fetched "
-                f"({type(cause).__name__}: {str(cause).splitlines()[0][:200] if str(cause) else ''}).{gated}",
-                fix=f'fetch it elsewhere and pass ec.Pretrained({spec.name!r}, weights="<folder>")',
-            )
-        ) from cause
+        return cause
     return Path(found)
+
+
+def _is_whole(folder: Path) -> bool:
+    if not (folder / CONFIG).is_file():
+        return False
+    if (folder / SINGLE).is_file():
+        return True
+    if not (folder / INDEX).is_file():
+        return False
+    named = json.loads((folder / INDEX).read_text(encoding="utf-8")).get("weight_map", {})
+    return all((folder / Path(name).name).is_file() for name in named.values())
 
 
 def _check_folder(folder: Path, spec: EncoderSpec) -> None:

@@ -274,6 +274,10 @@ def test_reflectance_becomes_a_picture_only_where_white_is_named(published):
     drawn = _chips()
     drawn.pixels["960m"], drawn.pixel_unit = np.round(pictures.max() * drawn.pixels["960m"]), "uint8"
     assert _encoded(Pretrained(spec, weights=published["vit"][0]), drawn).shape == (4, 16)
+    with pytest.raises(
+        EncoderError, match=r"white=0\.5 is given, but 'tiny-vit' reads uint8 and the chips hold uint8"
+    ):
+        Pretrained(spec, weights=published["vit"][0], white=0.5).fit(drawn)
 
 
 @pytest.mark.parametrize(("unit", "words"), [
@@ -359,48 +363,72 @@ def test_embed_takes_a_yaml_file_and_remembers_the_recipe(published, tmp_path):
     assert made.recipe["encoder"]["weights"] == get_encoder(str(path)).recipe()["weights"]
 
 
-def test_the_hub_gives_a_folder_that_is_read_in_the_same_way(published, monkeypatch):
+@pytest.fixture
+def hub(published, tmp_path, monkeypatch):
+    """A hub that counts what is asked of it; its cache is empty until something is fetched."""
     import huggingface_hub
 
     asked = []
 
     def snapshot(repo, **options):
         asked.append((repo, options))
-        return str(published["vit"][0])
+        if options["revision"] == "e" * 40:
+            raise OSError("no route to host")
+        folder = tmp_path / options["revision"]
+        if not options["local_files_only"]:
+            shutil.copytree(published["vit"][0], folder)
+        elif not folder.is_dir():
+            raise FileNotFoundError("not in the cache")
+        return str(folder)
 
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
+    return asked
+
+
+def test_the_hub_gives_a_folder_that_is_read_in_the_same_way_and_is_asked_once(published, hub):
     spec = _spec("vit", "cls", hub_id="someone/vit", revision="a" * 40)
     chips = _chips()
-    found = _encoded(Pretrained(spec, download=False), chips)
-    np.testing.assert_array_equal(
-        found, _encoded(Pretrained(_spec("vit", "cls"), weights=published["vit"][0]), chips)
-    )
-    repo, options = asked[0]
-    assert (repo, options["revision"], options["local_files_only"]) == ("someone/vit", "a" * 40, True)
-    assert all(name.endswith((".json", ".safetensors")) for name in options["allow_patterns"])
+    found = _encoded(Pretrained(spec), chips)
+    local = Pretrained(_spec("vit", "cls"), weights=published["vit"][0])
+    np.testing.assert_array_equal(found, _encoded(local, chips))
+    assert [(repo, options["revision"]) for repo, options in hub] == [("someone/vit", "a" * 40)] * 2
+    assert [options["local_files_only"] for _, options in hub] == [True, False]
+    assert all(name.endswith((".json", ".safetensors")) for name in hub[1][1]["allow_patterns"])
+    Pretrained(spec).recipe()
+    Pretrained(spec, download=False).recipe()
+    assert [options["local_files_only"] for _, options in hub[2:]] == [True, True]
     Pretrained(spec, revision="b" * 40).recipe()
-    assert (asked[-1][1]["revision"], asked[-1][1]["local_files_only"]) == ("b" * 40, False)
+    assert hub[-1][1]["revision"] == "b" * 40
 
 
-def test_a_commit_must_be_pinned_and_failures_say_what_to_do(monkeypatch):
-    import huggingface_hub
+def test_a_snapshot_that_was_cut_short_is_fetched_again(hub, tmp_path, monkeypatch):
+    spec = _spec("vit", "cls", hub_id="someone/vit", revision="a" * 40)
+    (tmp_path / ("a" * 40)).mkdir()
+    monkeypatch.setattr(shutil, "copytree", lambda source, target, real=shutil.copytree: real(
+        source, target, dirs_exist_ok=True))  # fmt: skip
+    assert set(Pretrained(spec).recipe()["weights"]) == {"config.json", "model.safetensors"}
+    assert [options["local_files_only"] for _, options in hub] == [True, False]
 
+
+def test_a_commit_must_be_pinned_and_failures_say_what_to_do(hub, monkeypatch):
     with pytest.raises(
         EncoderError, match=r"No commit of 'flax-community/clip-rsicd-v2' is pinned[\s\S]*weights="
     ):
         Pretrained("clip-rsicd-v2").recipe()
-
-    def fail(repo, **options):
-        raise OSError("no route to host")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    assert hub == []
     with pytest.raises(
         EncoderError, match=r"could not be fetched \(OSError: no route to host\)[\s\S]*weights="
     ):
-        Pretrained("vit-base-in21k").recipe()
+        Pretrained("vit-base-in21k", revision="e" * 40).recipe()
     with pytest.raises(EncoderError, match="It is gated: accept its terms"):
-        Pretrained("dinov3-sat-vitl16", revision="c" * 40).recipe()
+        Pretrained("dinov3-sat-vitl16", revision="e" * 40).recipe()
+    with pytest.raises(EncoderError, match="is not in the hub's cache on this machine"):
+        Pretrained("vit-base-in21k", download=False).recipe()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(EncoderError, match="is not in the hub's cache on this machine"):
+        Pretrained("vit-base-in21k").recipe()
+    assert all(options["local_files_only"] for _, options in hub[-2:])
 
 
 @pytest.mark.parametrize("pickle", ["pytorch_model.bin", "model.pt", "checkpoint.ckpt"])
