@@ -157,7 +157,7 @@ class Pretrained:
     _: KW_ONLY
     pool: str | None = None
     dtype: str = "float32"
-    bands: Mapping[str, str] | None = None
+    bands: Mapping[str, str] | None = field(default=None, hash=False)
     white: float | None = None
     weights: str | Path | None = None
     revision: str | None = None

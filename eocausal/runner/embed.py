@@ -74,9 +74,10 @@ def embed(
     chips : Chips
         What :func:`eocausal.chips` or :func:`eocausal.chips_from_arrays` returns.
     encoder : str or Encoder
-        ``"rcf"``, ``"image_stats"``, ``"pixel_mean"``, or a configuration such as
-        ``RandomFeatures(n_features=1024)``, ``Sequence("rcf", pool="trend")`` for frames of several days, or
-        ``MultiScale("rcf", size_m=[480, 7680])`` for some of the sizes of the chips.
+        ``"rcf"``, ``"image_stats"``, another name of :func:`encoder_table`, the path of a YAML file that describes
+        an encoder, or a configuration such as ``RandomFeatures(n_features=1024)``,
+        ``Pretrained("dinov2-base", white=0.3)`` for a published network, ``Sequence("rcf", pool="trend")`` for
+        frames of several days, or ``MultiScale("rcf", size_m=[480, 7680])`` for some of the sizes of the chips.
     out : str or Path, optional
         Folder for the run. A run that was killed continues there, and a finished one is read back. Without
         it everything stays in memory.

@@ -549,3 +549,31 @@ def test_columns_are_numbered_and_nothing_is_learned(published):
     assert isinstance(fitted, FittedPretrained)
     assert fitted.columns("960m")[-1] == "tiny-vit_960m_015"
     assert fitted.state() == {}
+
+
+def test_sequences_and_several_sizes_go_around_it(published):
+    folder = published["vit"][0]
+    one = Pretrained(_spec("vit", "cls"), weights=folder)
+    chips = _chips(3, dates=2)
+    changed = _encoded(ec.Sequence(one, pool="last-first"), chips)
+    by_date = []
+    for date in range(2):
+        single = _chips(3, dates=2)
+        single.pixels["960m"] = single.pixels["960m"][:, [date]]
+        single.mask["960m"] = single.mask["960m"][:, [date]]
+        by_date.append(_encoded(one, single))
+    np.testing.assert_allclose(changed, by_date[1] - by_date[0], rtol=1e-5, atol=1e-6)
+    far = _chips(3, px=40)
+    near = _chips(3)
+    near.pixels["1920m"], near.mask["1920m"] = far.pixels["960m"], far.mask["960m"]
+    near.status["1920m"] = far.status["960m"]
+    made = ec.embed(near, encoder=ec.MultiScale(one, size_m=[1920, 960]), progress=False, device="cpu")
+    assert list(made.blocks.values()) == [(0, 16), (16, 32)]
+    np.testing.assert_array_equal(made.values, np.hstack([_encoded(one, far), _encoded(one, _chips(3))]))
+
+
+def test_equal_settings_are_equal_and_hash_alike():
+    one, other = (Pretrained("vit-base-in21k", bands={"red": "B4"}) for _ in range(2))
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != Pretrained("vit-base-in21k", bands={"red": "B3"})
