@@ -16,6 +16,7 @@ from eocausal._checks import one_of
 from eocausal._provenance import hash_arrays
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import STATUSES, ChipBatch, ChipSource, Keys, Rows
+from eocausal.imagery.changed import ChangedSource
 from eocausal.imagery.gallery import contact_sheet, natural_bands, stretch
 from eocausal.imagery.radiometry import Radiometry
 from eocausal.imagery.tally import Tally, tally
@@ -188,15 +189,16 @@ class Chips:
         ImageryError
             When a side is not a number of pixels, or names no block.
         """
-        from eocausal.imagery.outlines import OutlinedSource
-        from eocausal.imagery.resample import ResampledSource
+        from eocausal.imagery.outlines import Outlines
+        from eocausal.imagery.resample import Resampling
 
         wanted = dict(side) if isinstance(side, Mapping) else dict.fromkeys(self.blocks, side)
-        outlined = self.source if isinstance(self.source, OutlinedSource) else None
-        whole = self.source if outlined is None else outlined.inner
-        source = ResampledSource(whole, self.sides, wanted, categorical=categorical)
+        resampling = Resampling(self.sides, wanted, categorical=categorical)
+        outlined = isinstance(self.source, ChangedSource) and isinstance(self.source.change, Outlines)
+        if not (isinstance(self.source, ChangedSource) and outlined):
+            return replace(self, source=ChangedSource(self.source, resampling))
         # a polygon is laid on the pixels that are handed out, not on those that they were made from
-        return replace(self, source=source if outlined is None else replace(outlined, inner=source))
+        return replace(self, source=replace(self.source, inner=ChangedSource(self.source.inner, resampling)))
 
     def table(self) -> pd.DataFrame:
         """Read every chip once and return one row per key and block.

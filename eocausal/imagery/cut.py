@@ -16,12 +16,13 @@ import pandas as pd
 from eocausal._checks import require_units
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import Keys, Rows
+from eocausal.imagery.changed import ChangedSource
 from eocausal.imagery.chips import Bands, Chips
 from eocausal.imagery.cloud_model import CloudModel
 from eocausal.imagery.files import Rasters
 from eocausal.imagery.frames import Frames
 from eocausal.imagery.mosaic import RasterSource
-from eocausal.imagery.outlines import OutlinedSource, bounding_square
+from eocausal.imagery.outlines import Outlines, bounding_square
 from eocausal.imagery.plan import Plan
 from eocausal.imagery.planning import Request, Size, block_sizes, make_plan
 from eocausal.imagery.polygons import lonlat_polygons
@@ -182,7 +183,7 @@ def chips(
         frames=("",) if timeline.windows is None else timeline.windows.names,
         units=units,
         pixel_unit=None if radiometry is None else radiometry.given_out,
-        source=source if where.polygons is None else OutlinedSource(source, where.polygons),
+        source=source if where.polygons is None else ChangedSource(source, Outlines(where.polygons)),
         radiometry=radiometry,
     )
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +13,14 @@ import numpy.typing as npt
 from eocausal._coordinates import utm_epsg
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import Bools, ChipBatch, ChipSource, Rows
+from eocausal.imagery.changed import Corners, Work
 from eocausal.imagery.polygons import PIECE_DEGREES, lonlat_polygons, metres_of, names_of
 from eocausal.imagery.windows import is_geographic, project, transformer_between
 
 if TYPE_CHECKING:
     import geopandas
 
-__all__ = ["OutlinedSource", "bounding_square", "inside"]
+__all__ = ["Outlines", "bounding_square", "inside"]
 
 Floats = npt.NDArray[np.float64]
 Shapes = npt.NDArray[Any]
@@ -31,84 +30,68 @@ _TORN_M = 100_000.0
 
 
 @dataclass(frozen=True, eq=False)
-class OutlinedSource:
-    """A source of chips whose pixels outside each chip's polygon are made not valid after they are read.
+class Outlines:
+    """Pixels outside each chip's polygon are made not valid.
 
     ``polygons`` are one for each chip, as :func:`lonlat_polygons` returns them. The valid fraction counts the
     pixels inside the polygon only, and a chip is ``ok`` when all of those are valid.
     """
 
-    inner: ChipSource
     polygons: Shapes
 
-    @contextmanager
-    def reading(self) -> Iterator[Callable[[Rows], ChipBatch]]:
-        """Keep the source open and give the reader."""
-        with self.inner.reading() as read:
-            yield lambda rows: self._cut_out(read(rows), rows)
+    def start(self, source: ChipSource) -> Work:
+        """Return the cutting out, which looks up where chips lie once for each block."""
+        places: dict[str, Corners] = {}
 
-    def reading_order(self) -> Rows:
-        """Return the order of the source itself."""
-        return self.inner.reading_order()
+        def work(batch: ChipBatch, rows: Rows) -> ChipBatch:
+            for block in batch.mask:
+                if block not in places:
+                    places[block] = _placed(source, block)
+            return self._cut_out(batch, rows, places)
 
-    def places(self) -> Any:
-        """Return where the chips are."""
-        return self.inner.places()
+        return work
 
-    def corners(self, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
-        """Return where the chips of a block lie."""
-        return self.inner.corners(block)
-
-    def label(self) -> str:
-        """Return the words of the source itself."""
-        return self.inner.label()
+    def corners(self, corners: Corners, block: str) -> Corners:
+        """Return where chips lie, as before."""
+        return corners
 
     def recipe(self) -> dict[str, Any]:
-        """Return what determines the pixels, the polygons among it."""
+        """Return the hash of the polygons."""
         import shapely
 
         digest = hashlib.sha256()
         for polygon in self.polygons:
             digest.update(shapely.to_wkb(polygon, byte_order=1))
         about = {"count": len(self.polygons), "hash": digest.hexdigest()[:16], "inside": "pixel centres"}
-        return {**self.inner.recipe(), "outlines": about}
+        return {"outlines": about}
 
-    @cached_property
-    def _grids(self) -> dict[str, Mapping[str, npt.NDArray[Any]]]:
-        """Where all chips lie, by the blocks that were read so far."""
-        return {}
-
-    def _grid(self, block: str, index: int) -> dict[str, Any]:
-        if block not in self._grids:
-            found = self.inner.corners(block)
-            if found is None:
-                raise ImageryError(
-                    explain(
-                        "Chips do not say where they are, so no polygon can be laid on them.",
-                        fix="Cut them from rasters: ec.chips(units, rasters, ...)",
-                    )
-                )
-            self._grids[block] = found
-        return {name: values[index] for name, values in self._grids[block].items()}
-
-    def _cut_out(self, batch: ChipBatch, rows: Rows) -> ChipBatch:
+    def _cut_out(self, batch: ChipBatch, rows: Rows, places: Mapping[str, Corners]) -> ChipBatch:
         pixels, mask, status, share = {}, {}, {}, {}
         for block, valid in batch.mask.items():
-            within = self._within(block, rows, valid.shape[-1])
+            within = self._within(places[block], rows, valid.shape[-1])
             kept = valid & within[:, None]
             pixels[block] = np.where(kept[:, :, None], batch.pixels[block], np.float32(np.nan))
             mask[block] = kept
             status[block], share[block] = _judge_inside(kept, within, batch.status[block])
         return replace(batch, pixels=pixels, mask=mask, status=status, valid_fraction=share)
 
-    def _within(self, block: str, rows: Rows, side: int) -> Bools:
+    def _within(self, corners: Corners, rows: Rows, side: int) -> Bools:
         """Return which pixels lie inside the polygon of each chip, (n, side, side)."""
         within = np.zeros((len(rows), side, side), dtype=bool)
         for place, index in enumerate(rows.tolist()):
-            grid = self._grid(block, index)
+            grid: dict[str, Any] = {name: values[index] for name, values in corners.items()}
             if np.isfinite(float(grid["west"]) + float(grid["north"])):
                 within[place] = inside(self.polygons[index], side=side, **grid)
         return within
+
+
+def _placed(source: ChipSource, block: str) -> Corners:
+    found = source.corners(block)
+    if found is None:
+        fix = "Cut them from rasters: ec.chips(units, rasters, ...)"
+        text = "Chips do not say where they are, so no polygon can be laid on them."
+        raise ImageryError(explain(text, fix=fix))
+    return found
 
 
 def _judge_inside(

@@ -8,8 +8,7 @@ does not depend on the chips that it is read with.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -19,26 +18,26 @@ import numpy.typing as npt
 
 from eocausal._checks import whole_number
 from eocausal.errors import ImageryError, explain
-from eocausal.imagery.batches import Bools, ChipBatch, ChipSource, Pixels, Rows, judge
+from eocausal.imagery.batches import Bools, ChipBatch, ChipSource, Pixels, judge
+from eocausal.imagery.changed import Corners, Work
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
-__all__ = ["ResampledSource", "filter_name", "judge_again", "resample", "resample_classes"]
+__all__ = ["Resampling", "filter_name", "judge_again", "resample", "resample_classes"]
 
 # Absorbs the rounding of sums of weights in the comparison with ``least``.
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
-class ResampledSource:
-    """A source of chips that are brought to other numbers of pixels after they are read.
+class Resampling:
+    """Chips are brought to other numbers of pixels.
 
-    ``native`` are the sides of the blocks that ``inner`` reads, ``sides`` those handed out; blocks that are not
+    ``native`` are the sides of the blocks as they are read, ``sides`` those handed out; blocks that are not
     in ``sides`` stay as they are. ``categorical`` pixels are classes and are picked, not averaged.
     """
 
-    inner: ChipSource
     native: Mapping[str, int]
     sides: Mapping[str, int]
     least: float = 0.5
@@ -55,42 +54,25 @@ class ResampledSource:
             _check_side(side)
         _check_least(self.least)
 
-    @contextmanager
-    def reading(self) -> Iterator[Callable[[Rows], ChipBatch]]:
-        """Keep the source open and give the reader."""
-        with self.inner.reading() as read:
-            yield lambda rows: self._bring(read(rows))
+    def start(self, source: ChipSource) -> Work:
+        """Return the resampling of a batch."""
+        return lambda batch, rows: self._bring(batch)
 
-    def reading_order(self) -> Rows:
-        """Return the order of the source itself."""
-        return self.inner.reading_order()
-
-    def places(self) -> Any:
-        """Return where the chips are."""
-        return self.inner.places()
-
-    def corners(self, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
-        """Return where the chips of a block lie, in pixels of the size that they are brought to."""
-        found = self.inner.corners(block)
-        if found is None:
-            return None
+    def corners(self, corners: Corners, block: str) -> Corners:
+        """Return where chips lie, in pixels of the size that they are brought to."""
         stretch = self.stretch(block)
-        return {**found, **{name: found[name] * stretch for name in ("x_size", "y_size")}}
-
-    def label(self) -> str:
-        """Return the words of the source itself."""
-        return self.inner.label()
+        return {**corners, **{name: corners[name] * stretch for name in ("x_size", "y_size")}}
 
     def recipe(self) -> dict[str, Any]:
-        """Return what determines the pixels, sides and filters among it."""
+        """Return sides and filters."""
         done = {
             block: {"from_px": self.native[block], "to_px": side, "filter": self._filter(block)}
             for block, side in self.sides.items()
         }
-        return {**self.inner.recipe(), "resampled": {"blocks": done, "least": self.least}}
+        return {"resampled": {"blocks": done, "least": self.least}}
 
     def stretch(self, block: str) -> float:
-        """Return how many times as large a pixel of a block is as what ``inner`` reads."""
+        """Return how many times as large a pixel of a block becomes."""
         return self.native[block] / self.sides.get(block, self.native[block])
 
     def _filter(self, block: str) -> str:

@@ -5,10 +5,8 @@ What is dropped becomes not valid, never another value.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +14,16 @@ import numpy.typing as npt
 
 from eocausal._checks import did_you_mean
 from eocausal.errors import ImageryError, explain
-from eocausal.imagery.batches import ChipBatch, ChipSource, Pixels, Rows, judge
+from eocausal.imagery.batches import ChipBatch, ChipSource, Pixels, judge
+from eocausal.imagery.changed import ChangedSource, Corners, Work
 from eocausal.imagery.cloud_model import CloudModel
 from eocausal.imagery.quality import Quality
 from eocausal.imagery.radiometry import BY_SCENE, PIXEL_UNITS, Radiometry, check_range
 from eocausal.imagery.tiles import Tile, Window, choose_bands
 
 __all__ = [
+    "Declared",
     "Screen",
-    "ScreenedSource",
     "as_radiometry",
     "bands_to_read",
     "check_offsets",
@@ -150,51 +149,37 @@ def thinned(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 @dataclass(frozen=True, eq=False)
-class ScreenedSource:
-    """A source of chips already cut, whose pixels are checked and converted after they are read.
+class Declared:
+    """Chips already cut are checked against their declared unit and converted; ``name`` is what errors call them.
 
-    ``name`` is what errors call the pixels.
+    ``_fits`` is not empty once a sample was checked.
     """
 
-    inner: ChipSource
     radiometry: Radiometry
     name: str
+    _fits: list[bool] = field(default_factory=list)
 
-    @contextmanager
-    def reading(self) -> Iterator[Callable[[Rows], ChipBatch]]:
-        """Check a sample against the declared unit, once, and give the reader."""
-        checked = self._sample_fits
-        with self.inner.reading() as read:
-            yield lambda rows: self._finish(read(rows), check=not checked)
+    def start(self, source: ChipSource) -> Work:
+        """Check a sample, once; where it has no valid pixel, every batch is checked."""
+        if not self._fits:
+            self._fits.append(self._sample_fits(source))
+        return lambda batch, rows: self._finish(batch, check=not self._fits[0])
 
-    def reading_order(self) -> Rows:
-        """Return the order of the source itself."""
-        return self.inner.reading_order()
-
-    def places(self) -> Any:
-        """Return where the chips are."""
-        return self.inner.places()
-
-    def corners(self, block: str) -> Mapping[str, npt.NDArray[Any]] | None:
-        """Return where the chips of a block lie."""
-        return self.inner.corners(block)
-
-    def label(self) -> str:
-        """Return the words of the source itself."""
-        return self.inner.label()
+    def corners(self, corners: Corners, block: str) -> Corners:
+        """Return where chips lie, as before."""
+        return corners
 
     def recipe(self) -> dict[str, Any]:
-        """Return what determines the pixels, the conversion among it."""
-        return {**self.inner.recipe(), "radiometry": self.radiometry.recipe()}
+        """Return the conversion."""
+        return {"radiometry": self.radiometry.recipe()}
 
-    @cached_property
-    def _sample_fits(self) -> bool:
+    def _sample_fits(self, source: ChipSource) -> bool:
         """Whether the declared unit was checked on a sample; False when that has no valid pixel."""
         if PIXEL_UNITS[self.radiometry.unit].first is None:
             return True
-        order = self.inner.reading_order()
+        order = source.reading_order()
         places = np.unique(np.linspace(0, len(order) - 1, min(len(order), SAMPLE_CHIPS)).astype(int))
-        with self.inner.reading() as read:
+        with source.reading() as read:
             batches = [screen(read(order[place : place + 1]), fill=self._fill) for place in places]
         values = np.concatenate([_some_values(batch) for batch in batches])
         self._check(values)
@@ -235,7 +220,7 @@ def screened(source: ChipSource, radiometry: Radiometry | None, name: str) -> Ch
     """Return the source, screened where there is something to do."""
     if radiometry is None or radiometry.unit == "dn":
         return source
-    return ScreenedSource(source, radiometry, name)
+    return ChangedSource(source, Declared(radiometry, name))
 
 
 def as_radiometry(pixel_unit: object) -> Radiometry | None:

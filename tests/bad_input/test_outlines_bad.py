@@ -9,7 +9,8 @@ import shapely
 from shapely import MultiPolygon, Point, Polygon, box
 
 from eocausal.errors import ImageryError
-from eocausal.imagery.outlines import OutlinedSource, bounding_square
+from eocausal.imagery.changed import ChangedSource
+from eocausal.imagery.outlines import Outlines, bounding_square
 
 GOOD = box(33.0, 1.0, 33.01, 1.02)
 BOW_TIE = Polygon([(33, 1), (33.1, 1.1), (33.1, 1), (33, 1.1)])
@@ -79,7 +80,7 @@ def test_chips_that_do_not_say_where_they_are() -> None:
             )
             return nullcontext(lambda rows: one)
 
-    source = OutlinedSource(Placeless(), np.array([GOOD], dtype=object))
+    source = ChangedSource(Placeless(), Outlines(np.array([GOOD], dtype=object)))
     with (
         pytest.raises(ImageryError, match=r"no polygon can be laid on them[\s\S]*ec\.chips\(units, rasters"),
         source.reading() as read,

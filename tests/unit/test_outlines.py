@@ -14,7 +14,8 @@ from shapely import MultiPolygon, Polygon, affinity, box
 import eocausal as ec
 from eocausal.errors import ImageryError
 from eocausal.imagery.batches import ChipBatch
-from eocausal.imagery.outlines import OutlinedSource, bounding_square, inside
+from eocausal.imagery.changed import ChangedSource
+from eocausal.imagery.outlines import Outlines, bounding_square, inside
 from eocausal.imagery.polygons import lonlat_polygons
 from tests.scenes import NORTH, WEST, numbered, units_on, write_scene
 
@@ -207,13 +208,13 @@ def test_systems_in_feet_are_cut_into_pieces_of_metres() -> None:
 
 def _source(
     folder: Path, pixels: list[tuple[float, float]], sizes: list[int], polygons: list
-) -> OutlinedSource:
+) -> ChangedSource:
     """Return chips of a scene with a hole in its data, with polygons in its own system."""
     bands = numbered()
     bands[:, 10:20, 10:20] = -1
     cut = ec.chips(units_on(pixels), write_scene(folder / "scene.tif", bands, nodata=-1), size_px=sizes)
     shapes = lonlat_polygons(geopandas.GeoSeries(polygons, crs="EPSG:32636"))
-    return OutlinedSource(cut.source, shapes)
+    return ChangedSource(cut.source, Outlines(shapes))
 
 
 def pixel_box(top: float, left: float, bottom: float, right: float) -> Polygon:
@@ -265,9 +266,9 @@ def test_the_recipe_knows_the_polygons(tmp_path: Path) -> None:
     about = source.recipe()["outlines"]
     assert (about["count"], about["inside"]) == (2, "pixel centres")
     assert {k: v for k, v in source.recipe().items() if k != "outlines"} == source.inner.recipe()
-    other = OutlinedSource(source.inner, source.polygons[::-1])
+    other = ChangedSource(source.inner, Outlines(source.change.polygons[::-1]))
     assert other.recipe()["outlines"]["hash"] != about["hash"]
-    again = OutlinedSource(source.inner, source.polygons.copy())
+    again = ChangedSource(source.inner, Outlines(source.change.polygons.copy()))
     assert again.recipe()["outlines"]["hash"] == about["hash"]
     assert source.label() == source.inner.label()
     np.testing.assert_array_equal(source.reading_order(), source.inner.reading_order())
@@ -296,7 +297,7 @@ def test_every_date_is_cut_out_and_counted(tmp_path: Path) -> None:
         mask["8px"][0, 1, 4:] = False
         return ChipBatch(batch.keys, pixels, mask, {"8px": np.array(["partial"])}, {"8px": np.array([0.75])})
 
-    with OutlinedSource(TwoDates(), source.polygons).reading() as read:
+    with ChangedSource(TwoDates(), source.change).reading() as read:
         batch = read(np.array([0]))
     # sixteen pixels inside on each date; on the second the lower two of four rows are lost
     assert batch.mask["8px"].sum(axis=(2, 3)).tolist() == [[16, 8]]

@@ -13,7 +13,8 @@ import torch
 import eocausal as ec
 from eocausal.errors import ImageryError
 from eocausal.imagery.batches import ChipBatch
-from eocausal.imagery.resample import ResampledSource, filter_name, resample, resample_classes
+from eocausal.imagery.changed import ChangedSource
+from eocausal.imagery.resample import Resampling, filter_name, resample, resample_classes
 from tests.scenes import numbered, units_on, write_scene
 
 
@@ -192,7 +193,7 @@ def _batch() -> ChipBatch:
 
 def test_a_source_brings_its_blocks_and_judges_them_again() -> None:
     batch = _batch()
-    source = ResampledSource(_Fixed(batch), {"big": 8, "small": 4}, {"big": 4}, least=0.5)
+    source = ChangedSource(_Fixed(batch), Resampling({"big": 8, "small": 4}, {"big": 4}, least=0.5))
     with source.reading() as read:
         got = read(np.arange(3))
     assert got.pixels["big"].shape == (3, 1, 3, 4, 4)
@@ -200,8 +201,8 @@ def test_a_source_brings_its_blocks_and_judges_them_again() -> None:
     assert got.valid_fraction["big"].tolist() == [0.75, 0.0, 0.0]
     assert got.status["big"].tolist() == ["partial", "nodata", "outside"]
     assert got.pixels["small"] is batch.pixels["small"]
-    assert source.stretch("big") == 2.0
-    assert source.stretch("small") == 1.0
+    assert source.change.stretch("big") == 2.0
+    assert source.change.stretch("small") == 1.0
     assert source.recipe() == {
         "source": "fixed",
         "resampled": {"blocks": {"big": {"from_px": 8, "to_px": 4, "filter": "area"}}, "least": 0.5},
@@ -212,7 +213,9 @@ def test_a_source_brings_its_blocks_and_judges_them_again() -> None:
 
 
 def test_a_source_of_classes_picks_them() -> None:
-    source = ResampledSource(_Fixed(_batch()), {"big": 8, "small": 4}, {"small": 2}, categorical=True)
+    source = ChangedSource(
+        _Fixed(_batch()), Resampling({"big": 8, "small": 4}, {"small": 2}, categorical=True)
+    )
     with source.reading() as read:
         got = read(np.arange(3))
     np.testing.assert_array_equal(got.pixels["small"], _batch().pixels["small"][..., 1::2, 1::2])
@@ -221,7 +224,7 @@ def test_a_source_of_classes_picks_them() -> None:
 
 def test_chips_of_rasters_are_brought(tmp_path: Path) -> None:
     cut = ec.chips(units_on([(30, 40), (30, 0)]), write_scene(tmp_path / "a.tif", numbered()), size_px=8)
-    source = ResampledSource(cut.source, {"8px": 8}, {"8px": 2})
+    source = ChangedSource(cut.source, Resampling({"8px": 8}, {"8px": 2}))
     with source.reading() as read:
         got = read(np.arange(2))
     # rows 26 to 33 and columns 36 to 43 of 10000 band + 100 row + column, in blocks of four
@@ -262,11 +265,11 @@ def test_what_cannot_be_resampled_is_refused(change, words) -> None:
 
 def test_a_source_refuses_blocks_and_sides_that_do_not_fit() -> None:
     with pytest.raises(ImageryError, match=r"blocks that there are not[\s\S]*1 \(huge\)[\s\S]*big, small"):
-        ResampledSource(_Fixed(_batch()), {"big": 8, "small": 4}, {"huge": 2})
+        ChangedSource(_Fixed(_batch()), Resampling({"big": 8, "small": 4}, {"huge": 2}))
     with pytest.raises(ImageryError, match="side=0"):
-        ResampledSource(_Fixed(_batch()), {"big": 8}, {"big": 0})
+        ChangedSource(_Fixed(_batch()), Resampling({"big": 8}, {"big": 0}))
     with (
         pytest.raises(ImageryError, match="have 8 pixels a side, not 9 as told"),
-        ResampledSource(_Fixed(_batch()), {"big": 9, "small": 4}, {"big": 4}).reading() as read,
+        ChangedSource(_Fixed(_batch()), Resampling({"big": 9, "small": 4}, {"big": 4})).reading() as read,
     ):
         read(np.arange(3))
