@@ -107,6 +107,10 @@ FAMILIES: Mapping[str, Mapping[str, _Pool]] = MappingProxyType(
 )
 """Families of networks by the name that transformers gives their configuration, and how each is pooled."""
 
+# Named here, because a configuration may name a kernel on the hub, which is code; and vectors must not depend on
+# what a version of the library takes by default.
+_ATTENTION = {"swin": "eager", "swinv2": "eager"}
+
 # a checkpoint of text and pictures says so, one of pictures alone is of this kind
 _SAME_FAMILY = {"clip_vision_model": "clip"}
 
@@ -307,6 +311,7 @@ def _load(config: Pretrained, device: str) -> tuple[Any, Callable[[Any, Any], Te
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
+                attn_implementation=_ATTENTION.get(spec.loader, "sdpa"),
                 dtype=getattr(torch, config.dtype),
                 **pool.build,
                 **{name: about[name] for name in pool.carried if name in about},

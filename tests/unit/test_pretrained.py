@@ -476,6 +476,20 @@ def test_files_that_are_damaged_are_refused(published, tmp_path):
         Pretrained(_spec("vit"), weights=folder).fit(_chips())
 
 
+def test_what_a_configuration_says_of_code_is_not_followed(published, tmp_path):
+    folder = tmp_path / "kernel"
+    shutil.copytree(published["vit"][0], folder)
+    about = json.loads((folder / "config.json").read_text())
+    about["attn_implementation"] = about["_attn_implementation"] = "someone/kernel"
+    about["auto_map"] = {"AutoModel": "modeling_evil.Evil"}
+    (folder / "config.json").write_text(json.dumps(about))
+    (folder / "modeling_evil.py").write_text("raise SystemExit('this ran')")
+    encoder = Pretrained(_spec("vit", "cls"), weights=folder)
+    assert encoder.fit(_chips()).network.config._attn_implementation == "sdpa"
+    plain = Pretrained(_spec("vit", "cls"), weights=published["vit"][0])
+    np.testing.assert_array_equal(_encoded(encoder, _chips()), _encoded(plain, _chips()))
+
+
 def test_shards_are_read_and_may_not_lead_out_of_the_folder(published, tmp_path):
     folder = tmp_path / "shards"
     published["vit"][1].save_pretrained(folder, max_shard_size="8KB")
