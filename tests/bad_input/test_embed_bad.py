@@ -146,7 +146,8 @@ def test_embeddings_whose_parts_do_not_fit(part, words):
 def test_encoders_that_are_not_known():
     with pytest.raises(EncoderError, match=r"(?s)'rfc' is not known.*'rcf'"):
         get_encoder("rfc")
-    with pytest.raises(EncoderError, match=r"(?s)'prithvi' is not known.*prithvi-eo-2-300m-tl.*image_stats, pixel_mean, rcf"):
+    words = r"(?s)'prithvi' is not known.*prithvi-eo-2-300m-tl.*image_stats, pixel_mean, rcf"
+    with pytest.raises(EncoderError, match=words):
         run(fake_chips(3), encoder="prithvi")
     with pytest.raises(EncoderError, match=r"(?s)is not an encoder.*RandomFeatures"):
         get_encoder(3)
