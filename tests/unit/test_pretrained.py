@@ -7,6 +7,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import eocausal as ec
@@ -14,6 +15,7 @@ from eocausal.encoders.registry import get_encoder
 from eocausal.encoders.spec import parse_spec
 from eocausal.encoders.transformers_hub import FAMILIES, FittedPretrained, Pretrained
 from eocausal.errors import EncoderError
+from eocausal.imagery.resample import resample
 from tests.fake_chips import fake_chips
 
 transformers = pytest.importorskip("transformers", reason="the extra 'encoders' is not installed")
@@ -591,3 +593,22 @@ def test_equal_settings_are_equal_and_hash_alike():
     assert one == other
     assert hash(one) == hash(other)
     assert one != Pretrained("vit-base-in21k", bands={"red": "B3"})
+
+
+def test_chips_that_are_cut_from_rasters_say_their_bands_and_unit(published, tmp_path):
+    places = pd.DataFrame({"village": [1, 2, 3], "lon": [31.1, 31.2, 31.3], "lat": [1.1, 1.2, 1.3]})
+    units = ec.read_units(places, id="village", lon="lon", lat="lat")
+    stored = np.random.default_rng(0).integers(8000, 20_000, (3, 40, 40, 4)).astype(np.float32)
+    names = ["SR_B1", "SR_B2", "SR_B3", "SR_B4"]
+    landsat = ec.Radiometry("landsat_c2_dn", convert_to="reflectance")
+    chips = ec.chips_from_arrays(units, stored, bands=names, pixel_unit=landsat)
+    told = {"red": "SR_B3", "green": "SR_B2", "blue": "SR_B1"}
+    spec = _spec("vit", "cls", pixel_unit="uint8", scaling=())
+    encoder = Pretrained(spec, weights=published["vit"][0], bands=told, white=0.3)
+    made = ec.embed(chips, encoder=encoder, progress=False, device="cpu", out=tmp_path / "run")
+    share = np.clip((stored[..., [2, 1, 0]] * 2.75e-5 - 0.2) / 0.3, 0, 1).transpose(0, 3, 1, 2) * 255
+    small, _ = resample(share[:, None].astype(np.float32), np.ones((3, 1, 40, 40), dtype=bool), 32)
+    expected = _by_hand(published["vit"][1], "vit", "cls", small[:, 0])
+    np.testing.assert_allclose(made.values, expected, rtol=1e-3, atol=1e-4)
+    again = ec.embed(chips, encoder=encoder, progress=False, device="cpu", out=tmp_path / "run")
+    np.testing.assert_array_equal(again.values, made.values)
