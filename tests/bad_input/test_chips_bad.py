@@ -67,7 +67,7 @@ RASTERS: dict[str, tuple[Callable[[Path], object], dict[str, object], list[str]]
     "vrt of a warp": (lambda f: put(f, "s.vrt", VRT % "><GDALWarpOptions/>"), {}, ["holds 'GDALWarpOptions'", "warping"]),
     "no rasters": (lambda f: [], {}, ["No rasters are given"]),
     "twice": (lambda f: [scene(f), f / "scene.tif"], {}, ["more than once", "scene.tif"]),
-    "remote": (lambda f: "https://example.org/scene.tif", {}, ["remote", "local path"]),
+    "remote": (lambda f: "https://example.org/scene.tif", {}, ["remote", "remote=True"]),
     "in an archive": (lambda f: "/vsizip/a.zip/scene.tif", {}, ["inside an archive"]),
     "an array": (lambda f: [numbered()], {}, ["from a ndarray", "chips_from_arrays"]),
     "another format": (lambda f: put(f, "scene.nc", "CDF"), {}, ["'scene.nc'", "accepted endings: .tif", "gdal_translate"]),
