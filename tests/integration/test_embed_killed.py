@@ -25,7 +25,7 @@ def small_shards(monkeypatch):
 
 
 def chips() -> FakeChips:
-    return fake_chips(COUNT, holes=(3,), pause_s=0.001)
+    return fake_chips(COUNT, holes=(3,), pause_s=0.003)
 
 
 def embed(folder: Path) -> None:
