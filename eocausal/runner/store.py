@@ -92,10 +92,12 @@ class Store:
 
     def save_state(self, state: State) -> None:
         """Write what the encoder learned, then its record."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
-        path = write_atomically(self.folder / _STATE, lambda temporary: save_file(arrays, temporary))
+        # not save_file: it writes through a temporary file of its own, which a kill would leave behind
+        content = save(arrays)
+        path = write_atomically(self.folder / _STATE, lambda temporary: _put(temporary, content))
         write_json(path.with_suffix(".json"), {"sha256": hash_file(path)})
 
     def seal(self, result: Embeddings) -> None:
@@ -147,3 +149,7 @@ def _refuse_other_run(folder: Path, old: Mapping[str, Any], new: Mapping[str, An
                 fix=f"give another folder as out=, or delete {folder} to start again",
             )
         )
+
+
+def _put(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
