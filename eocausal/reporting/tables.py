@@ -287,6 +287,7 @@ def chips_table(table: pd.DataFrame, statuses: tuple[str, ...]) -> Table:
     columns = ("Size", *(sentence_case(status) for status in statuses))
     note = (
         "Ok: every pixel is valid. Partial: some pixels are missing. Outside: no raster covers the place. "
-        "Nodata: a raster covers it, without a valid pixel. Missing: no chip was given for the image."
+        "Nodata: a raster covers it, without a valid pixel. Cloudy: no pixel is clear of clouds. "
+        "Missing: there is no chip for the image, or no scene of the days asked for."
     )
     return Table("Chips by status", columns, body, (False,) + (True,) * len(statuses), note)
