@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from eocausal._checks import did_you_mean
 from eocausal._io import hash_content
@@ -14,8 +14,8 @@ from eocausal.errors import SpecError, explain
 from eocausal.imagery.radiometry import PIXEL_UNITS
 from eocausal.specs._block import Block
 from eocausal.specs._fields import as_many, mistake
-from eocausal.specs.load import _read_mistake, spec_error
-from eocausal.specs.yaml_text import MAX_BYTES, Place, YamlMistake, read_yaml
+from eocausal.specs.load import checked, spec_error
+from eocausal.specs.yaml_text import MAX_BYTES, Place
 
 __all__ = ["ANY_BANDS", "BandSpec", "EncoderSpec", "Step", "Zscore", "parse_spec", "read_spec"]
 
@@ -197,17 +197,8 @@ def read_spec(path: str | Path) -> EncoderSpec:
 
 def parse_spec(text: str, source: Path) -> EncoderSpec:
     """Check the text of an encoder's YAML file; ``source`` is what mistakes are told of."""
-    try:
-        document = read_yaml(text)
-    except YamlMistake as error:
-        raise SpecError(f"{source}:{error.mark.line}:{error.mark.column} {error.text}") from None
-    if not isinstance(document.content, dict):
-        raise SpecError(f"{source}:1:1 an encoder is a block of fields such as 'name: my-encoder'")
-    try:
-        spec = EncoderSpec.model_validate(document.content)
-    except ValidationError as error:
-        mistakes = [_read_mistake(one, document) for one in error.errors()]
-        raise spec_error(source, document, mistakes=mistakes) from None
+    whole = "an encoder is a block of fields such as 'name: my-encoder'"
+    spec, document = checked(EncoderSpec, text, source, whole=whole)
     found = list(_broken_rules(spec))
     if found:
         raise spec_error(source, document, mistakes=found)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from eocausal._checks import did_you_mean
@@ -20,7 +21,9 @@ from eocausal.errors import SpecError, explain
 from eocausal.specs.models import AnalysisSpec
 from eocausal.specs.yaml_text import MAX_BYTES, Document, Mark, Place, YamlMistake, read_yaml
 
-__all__ = ["LoadedSpec", "load_spec", "spec_error"]
+__all__ = ["LoadedSpec", "checked", "load_spec", "spec_error"]
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -82,18 +85,47 @@ def load_spec(path: str | Path) -> LoadedSpec:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise SpecError(f"{source}:{line}:1 the file is not UTF-8 text. Save it as UTF-8") from None
+    folder = {"folder": source.parent.absolute()}
+    whole = "a specification is a block of fields such as 'title: My study'"
+    spec, document = checked(AnalysisSpec, text, source, whole=whole, context=folder)
+    return LoadedSpec(spec, source, hashlib.sha256(raw).hexdigest(), text, document)
+
+
+def checked(
+    model: type[Model], text: str, source: Path, *, whole: str, context: Mapping[str, Any] | None = None
+) -> tuple[Model, Document]:
+    """Check the text of a YAML file against a model; mistakes are told at their line and column.
+
+    Parameters
+    ----------
+    model : type
+        The pydantic model of the whole file.
+    text : str
+        What the file holds.
+    source : Path
+        What mistakes are told of.
+    whole : str
+        What the file must be, said where it is no block of fields.
+    context : dict, optional
+        What checks of single fields may look at.
+
+    Returns
+    -------
+    tuple
+        The model's instance, and the document with the places of its values.
+    """
     try:
         document = read_yaml(text)
     except YamlMistake as error:
         raise SpecError(f"{source}:{error.mark.line}:{error.mark.column} {error.text}") from None
     if not isinstance(document.content, dict):
-        raise SpecError(f"{source}:1:1 a specification is a block of fields such as 'title: My study'")
+        raise SpecError(f"{source}:1:1 {whole}")
     try:
-        spec = AnalysisSpec.model_validate(document.content, context={"folder": source.parent.absolute()})
+        spec = model.model_validate(document.content, context=context)
     except ValidationError as error:
         mistakes = [_read_mistake(one, document) for one in error.errors()]
         raise spec_error(source, document, mistakes=mistakes) from None
-    return LoadedSpec(spec, source, hashlib.sha256(raw).hexdigest(), text, document)
+    return spec, document
 
 
 def spec_error(path: Path, document: Document, *, mistakes: Iterable[tuple[Place, str]]) -> SpecError:
