@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import difflib
 import errno
+import math
 import numbers
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from eocausal.errors import EocausalError, explain
+
+
+def positive_metres(value: object, *, what: str, error: type[EocausalError]) -> float:
+    """Return a number of metres above 0, or raise; ``what`` says in the error what it is not.
+
+    Examples
+    --------
+    >>> positive_metres(960, what="size_m=960 is not a size.", error=EocausalError)
+    960.0
+    """
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    metres = float(value) if number and isinstance(value, (int, float, np.number)) else math.nan
+    if not 0 < metres < math.inf:
+        raise error(explain(what, rule="positive metres"))
+    return metres
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str | None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal._checks import did_you_mean, require_columns, whole_number
+from eocausal._checks import did_you_mean, positive_metres, require_columns, whole_number
 from eocausal._feature_tables import as_keys
 from eocausal._nearest_places import (
     EARTH_RADIUS_M,
@@ -169,14 +169,9 @@ def _points_of(units: Units) -> tuple[npt.NDArray[Any], Floats, Floats]:
 
 
 def _check_distance(max_distance_m: object) -> None:
-    if max_distance_m is None:
-        return
-    number = isinstance(max_distance_m, (int, float, np.integer, np.floating)) and not isinstance(
-        max_distance_m, bool
-    )
-    if not number or not 0 < float(max_distance_m) < math.inf:  # type: ignore[arg-type]
-        text = f"max_distance_m={max_distance_m!r} is not a distance."
-        raise EmbeddingsError(explain(text, rule="positive metres"))
+    if max_distance_m is not None:
+        what = f"max_distance_m={max_distance_m!r} is not a distance."
+        positive_metres(max_distance_m, what=what, error=EmbeddingsError)
 
 
 def _asked(

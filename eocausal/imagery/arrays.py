@@ -24,6 +24,7 @@ from eocausal.errors import ImageryError, explain
 from eocausal.imagery.batches import ChipBatch, Keys, Rows, judge
 from eocausal.imagery.chips import Chips
 from eocausal.imagery.cut import check_date
+from eocausal.imagery.planning import block_name
 from eocausal.imagery.radiometry import Radiometry
 from eocausal.imagery.screening import as_radiometry, screened
 
@@ -181,8 +182,7 @@ def chips_from_arrays(
     rows = _match(wanted, chip_keys, units.image_key)
     names = _band_names(bands, pixels.shape[1])
     height, width = pixels.shape[2:]
-    side = f"{height}px" if height == width else f"{height}x{width}px"
-    block = side if size_m is None else f"{_positive(size_m):.10g}m"
+    block = block_name(height, width, size_m)
     return Chips(
         keys=np.asarray(wanted),
         key_name=units.image_key,
@@ -279,14 +279,6 @@ def _band_names(bands: Sequence[str] | None, count: int) -> tuple[str, ...]:
 def _check_nodata(nodata: object) -> None:
     if nodata is not None and (isinstance(nodata, bool) or not isinstance(nodata, (int, float, np.number))):
         raise ImageryError(explain(f"nodata={nodata!r} is not a number, so no pixel could equal it."))
-
-
-def _positive(size_m: object) -> float:
-    known = isinstance(size_m, (int, float, np.integer, np.floating)) and not isinstance(size_m, bool)
-    metres = float(size_m) if known and isinstance(size_m, (int, float, np.number)) else math.nan
-    if not 0 < metres < math.inf:
-        raise ImageryError(explain(f"size_m={size_m!r} is not a size.", rule="positive metres"))
-    return metres
 
 
 def _from_npz(file: Path, keys: object, key_name: str) -> tuple[npt.NDArray[Any], Any]:

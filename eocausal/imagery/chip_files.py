@@ -23,6 +23,7 @@ from eocausal.imagery.batches import ChipBatch, Keys, Rows, judge
 from eocausal.imagery.chips import Bands, Chips
 from eocausal.imagery.cut import check_date
 from eocausal.imagery.origins import Origins, Scene
+from eocausal.imagery.planning import block_name
 from eocausal.imagery.radiometry import Radiometry
 from eocausal.imagery.screening import as_radiometry, screened
 from eocausal.imagery.sources import open_dataset
@@ -253,12 +254,8 @@ def _name_block(
             raise ImageryError(explain(text, where=names.blocks, fix="leave out size_m="))
         return files, headers
     first = next(header for header in headers[""] if header is not None)
-    side = f"{first.height}px" if first.height == first.width else f"{first.height}x{first.width}px"
-    if size_m is not None:
-        if isinstance(size_m, bool) or not isinstance(size_m, (int, float)) or not 0 < size_m < np.inf:
-            raise ImageryError(explain(f"size_m={size_m!r} is not a size.", rule="positive metres"))
-        side = f"{size_m:.10g}m"
-    return {side: files[""]}, {side: headers[""]}
+    block = block_name(first.height, first.width, size_m)
+    return {block: files[""]}, {block: headers[""]}
 
 
 def _places(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eocausal._checks import positive_metres
 from eocausal._coordinates import utm_epsg
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.cells import reading_keys, sorted_by
@@ -91,6 +92,20 @@ def block_sizes(size_m: Size | None, size_px: Size | None) -> dict[str, float]:
     if len(blocks) < len(numbers):
         raise ImageryError(explain(f"{name}={given!r} names a size twice."))
     return blocks
+
+
+def block_name(height: int, width: int, size_m: object) -> str:
+    """Return the name of the block of chips that are already cut: by their size on the ground, else by pixels.
+
+    Examples
+    --------
+    >>> block_name(35, 35, None), block_name(32, 40, None), block_name(32, 32, 960)
+    ('35px', '32x40px', '960m')
+    """
+    if size_m is None:
+        return f"{height}px" if height == width else f"{height}x{width}px"
+    metres = positive_metres(size_m, what=f"size_m={size_m!r} is not a size.", error=ImageryError)
+    return f"{metres:.10g}m"
 
 
 @dataclass(frozen=True, eq=False)
