@@ -49,7 +49,10 @@ class Reader:
 
         A raster whose sample has no valid pixel is compared when the first is read.
         """
-        for number in sorted(set(plan.touches.tiles.tolist())):
+        waiting = [tile for tile in plan.tiles if self._unchecked(tile)]
+        if not waiting:
+            return
+        for number in np.unique(plan.touches.tiles).tolist():
             tile = plan.tiles[number]
             if self._unchecked(tile):
                 values = [
