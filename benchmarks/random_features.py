@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from eocausal.encoders.random_features import FittedRandomFeatures, RandomFeatures
+from eocausal.encoding.random_features import FittedRandomFeatures, RandomFeatures
 
 BANDS = 4
 # Pixels a side, features, patches, chips, and the batches that PyTorch is given.

@@ -34,15 +34,15 @@ _HOME = {
     "open_chips": "eocausal.imagery.store",
     "average_draws": "eocausal.imagery.draw_average",
     "displace": "eocausal.imagery.displacement",
-    "EncoderSpec": "eocausal.encoders.spec",
-    "encoder_table": "eocausal.encoders.catalogue",
-    "Pretrained": "eocausal.encoders.transformers_hub",
-    "suggest_encoder": "eocausal.encoders.suggest",
-    "ImageStats": "eocausal.encoders.image_stats",
-    "PixelMean": "eocausal.encoders.pixel_mean",
-    "RandomFeatures": "eocausal.encoders.random_features",
-    "Sequence": "eocausal.encoders.sequence",
-    "MultiScale": "eocausal.encoders.multi_scale",
+    "EncoderSpec": "eocausal.encoding.spec",
+    "encoders": "eocausal.encoding.catalogue",
+    "Pretrained": "eocausal.encoding.transformers_hub",
+    "suggest_encoder": "eocausal.encoding.suggest",
+    "ImageStats": "eocausal.encoding.image_stats",
+    "PixelMean": "eocausal.encoding.pixel_mean",
+    "RandomFeatures": "eocausal.encoding.random_features",
+    "Sequence": "eocausal.encoding.sequence",
+    "MultiScale": "eocausal.encoding.multi_scale",
     "Embeddings": "eocausal.embeddings",
     "embed": "eocausal.runner.embed",
     "temporal_dropout": "eocausal.runner.temporal_dropout",
@@ -95,15 +95,15 @@ if TYPE_CHECKING:
     from eocausal.effects.forest import Forest as Forest
     from eocausal.embeddings import Embeddings as Embeddings
     from eocausal.embeddings import read_embeddings as read_embeddings
-    from eocausal.encoders.catalogue import encoder_table as encoder_table
-    from eocausal.encoders.image_stats import ImageStats as ImageStats
-    from eocausal.encoders.multi_scale import MultiScale as MultiScale
-    from eocausal.encoders.pixel_mean import PixelMean as PixelMean
-    from eocausal.encoders.random_features import RandomFeatures as RandomFeatures
-    from eocausal.encoders.sequence import Sequence as Sequence
-    from eocausal.encoders.spec import EncoderSpec as EncoderSpec
-    from eocausal.encoders.suggest import suggest_encoder as suggest_encoder
-    from eocausal.encoders.transformers_hub import Pretrained as Pretrained
+    from eocausal.encoding.catalogue import encoders as encoders
+    from eocausal.encoding.image_stats import ImageStats as ImageStats
+    from eocausal.encoding.multi_scale import MultiScale as MultiScale
+    from eocausal.encoding.pixel_mean import PixelMean as PixelMean
+    from eocausal.encoding.random_features import RandomFeatures as RandomFeatures
+    from eocausal.encoding.sequence import Sequence as Sequence
+    from eocausal.encoding.spec import EncoderSpec as EncoderSpec
+    from eocausal.encoding.suggest import suggest_encoder as suggest_encoder
+    from eocausal.encoding.transformers_hub import Pretrained as Pretrained
     from eocausal.evaluate.balance import balance as balance
     from eocausal.evaluate.overlap import overlap as overlap
     from eocausal.evaluate.rate import rate as rate

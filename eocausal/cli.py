@@ -107,10 +107,10 @@ def list_encoders(
     max_dim: Annotated[int | None, typer.Option(help="Largest length of a vector.")] = None,
 ) -> None:
     """List the encoders that can be asked for by name."""
-    from eocausal.encoders.catalogue import encoder_table
+    from eocausal.encoding.catalogue import encoders
 
     named = bands.split(",") if bands is not None and "," in bands else bands
-    table = encoder_table(
+    table = encoders(
         named, sensor=sensor, commercial_ok=commercial_ok or None, loadable=loadable or None, max_dim=max_dim
     )
     shown = table[["name", "dim", "native_px", "licence", "why_not", "title"]]
@@ -125,7 +125,7 @@ def show_encoder(
     ],
 ) -> None:
     """Show all that is known of an encoder."""
-    from eocausal.encoders.catalogue import find_spec, why_not
+    from eocausal.encoding.catalogue import find_spec, why_not
 
     spec = find_spec(name)
     for field, value in spec.model_dump(mode="json", exclude_none=True).items():

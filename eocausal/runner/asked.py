@@ -18,7 +18,7 @@ from eocausal.runner.embed import embed
 from eocausal.units import Units
 
 if TYPE_CHECKING:
-    from eocausal.encoders.protocol import Encoder
+    from eocausal.encoding.protocol import Encoder
     from eocausal.specs.models import AnalysisSpec, EmbeddingsSpec
 
 __all__ = ["AskedFeatures", "asked_encoder", "asked_features"]
@@ -85,9 +85,9 @@ def _refuse_late(spec: AnalysisSpec, places: Units, cut: Chips) -> None:
 
 def asked_encoder(spec: AnalysisSpec) -> Encoder:
     """Return the encoder of a specification that has one."""
-    from eocausal.encoders.image_stats import ImageStats
-    from eocausal.encoders.pixel_mean import PixelMean
-    from eocausal.encoders.random_features import RandomFeatures
+    from eocausal.encoding.image_stats import ImageStats
+    from eocausal.encoding.pixel_mean import PixelMean
+    from eocausal.encoding.random_features import RandomFeatures
 
     makers: dict[str, Callable[..., Any]] = {
         "rcf": RandomFeatures,

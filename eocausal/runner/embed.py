@@ -20,9 +20,9 @@ from eocausal._feature_tables import as_keys
 from eocausal._image_info import STATUSES
 from eocausal._provenance import hash_arrays
 from eocausal.embeddings import Embeddings
-from eocausal.encoders.multi_scale import MultiScale
-from eocausal.encoders.protocol import ChipSource, Encoder, FittedEncoder, Keys, known_keys
-from eocausal.encoders.registry import get_encoder
+from eocausal.encoding.multi_scale import MultiScale
+from eocausal.encoding.protocol import ChipSource, Encoder, FittedEncoder, Keys, known_keys
+from eocausal.encoding.registry import get_encoder
 from eocausal.errors import EmbeddingsError, explain
 from eocausal.runner.ahead import read_ahead
 from eocausal.runner.encoding import Encoding
@@ -74,7 +74,7 @@ def embed(
     chips : Chips
         What :func:`eocausal.chips` or :func:`eocausal.chips_from_arrays` returns.
     encoder : str or Encoder
-        ``"rcf"``, ``"image_stats"``, another name of :func:`encoder_table`, the path of a YAML file that describes
+        ``"rcf"``, ``"image_stats"``, another name of :func:`encoders`, the path of a YAML file that describes
         an encoder, or a configuration such as ``RandomFeatures(n_features=1024)``,
         ``Pretrained("dinov2-base", white=0.3)`` for a published network, ``Sequence("rcf", pool="trend")`` for
         frames of several days, or ``MultiScale("rcf", size_m=[480, 7680])`` for some of the sizes of the chips.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._image_info import USABLE, worst_info
-from eocausal.encoders.protocol import ChipBatch, FittedEncoder, Mask, Pixels
+from eocausal.encoding.protocol import ChipBatch, FittedEncoder, Mask, Pixels
 from eocausal.errors import EncoderError, explain
 
 Features = npt.NDArray[np.float32]

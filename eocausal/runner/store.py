@@ -27,7 +27,7 @@ from eocausal._io import hash_file, write_atomically, write_json
 from eocausal._provenance import hash_arrays
 from eocausal._resumable import changes, one_writer, read_json
 from eocausal.embeddings import Embeddings, read_embeddings
-from eocausal.encoders.protocol import State
+from eocausal.encoding.protocol import State
 from eocausal.errors import EmbeddingsError, explain
 
 FORMAT_VERSION = 1

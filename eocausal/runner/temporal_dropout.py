@@ -12,9 +12,9 @@ import pandas as pd
 
 from eocausal._checks import whole_number
 from eocausal.embeddings import Embeddings
-from eocausal.encoders.multi_scale import MultiScale
-from eocausal.encoders.protocol import ChipSource, Encoder, Keys, Mask, Pixels, State
-from eocausal.encoders.sequence import FittedSequence, Sequence
+from eocausal.encoding.multi_scale import MultiScale
+from eocausal.encoding.protocol import ChipSource, Encoder, Keys, Mask, Pixels, State
+from eocausal.encoding.sequence import FittedSequence, Sequence
 from eocausal.errors import EncoderError, explain
 from eocausal.runner.embed import embed
 

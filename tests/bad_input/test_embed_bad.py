@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from eocausal.embeddings import Embeddings, read_embeddings
-from eocausal.encoders.image_stats import ImageStats
-from eocausal.encoders.random_features import RandomFeatures
-from eocausal.encoders.registry import get_encoder
+from eocausal.encoding.image_stats import ImageStats
+from eocausal.encoding.random_features import RandomFeatures
+from eocausal.encoding.registry import get_encoder
 from eocausal.errors import EmbeddingsError, EncoderError
 from eocausal.runner.embed import embed
 from tests.fake_chips import fake_chips

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eocausal.encoders.image_stats import ImageStats
+from eocausal.encoding.image_stats import ImageStats
 from eocausal.runner import embed as runner
 from tests.fake_chips import FakeChips, fake_chips
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import eocausal as ec
-from eocausal.encoders.random_features import RandomFeatures
+from eocausal.encoding.random_features import RandomFeatures
 from eocausal.errors import EmbeddingsError
 from eocausal.runner import embed as runner
 from tests.fake_chips import fake_chips
@@ -22,7 +22,7 @@ SCRIPT = """
 import sys
 sys.path.insert(0, {root!r})
 from tests.fake_chips import fake_chips
-from eocausal.encoders.random_features import RandomFeatures
+from eocausal.encoding.random_features import RandomFeatures
 from eocausal.runner import embed as runner
 runner.CHIPS_PER_SHARD = 6
 print("ready", flush=True)

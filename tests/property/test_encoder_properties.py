@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eocausal.encoders.image_stats import ImageStats
-from eocausal.encoders.pixel_mean import PixelMean
-from eocausal.encoders.random_features import RandomFeatures
+from eocausal.encoding.image_stats import ImageStats
+from eocausal.encoding.pixel_mean import PixelMean
+from eocausal.encoding.random_features import RandomFeatures
 from tests.fake_chips import fake_chips
 
 ENCODERS = {

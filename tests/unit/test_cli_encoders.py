@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from eocausal import cli
-from eocausal.encoders.catalogue import encoder_table
+from eocausal.encoding.catalogue import encoders
 from eocausal.errors import EncoderError
 
 
@@ -21,12 +21,12 @@ def _names(output: str) -> list[str]:
 
 
 def test_the_list_has_every_encoder_once():
-    assert _names(_run("list")) == encoder_table()["name"].tolist()
+    assert _names(_run("list")) == encoders()["name"].tolist()
 
 
 def test_the_list_filters_as_the_table_does():
     found = _names(_run("list", "--bands", "landsat", "--commercial-ok"))
-    assert found == encoder_table("landsat", commercial_ok=True)["name"].tolist()
+    assert found == encoders("landsat", commercial_ok=True)["name"].tolist()
     assert "prithvi-eo-2-300m-tl" in found
     assert "clip-vit-b32" not in found
     assert _names(_run("list", "--bands", "B04,B03,B02", "--max-dim", "600", "--sensor", "rgb")) == [

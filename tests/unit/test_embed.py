@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from eocausal.embeddings import read_embeddings
-from eocausal.encoders.image_stats import ImageStats
-from eocausal.encoders.random_features import RandomFeatures
+from eocausal.encoding.image_stats import ImageStats
+from eocausal.encoding.random_features import RandomFeatures
 from eocausal.errors import EmbeddingsError, EncoderError
 from eocausal.runner import embed as runner
 from eocausal.runner.embed import embed

@@ -9,19 +9,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from eocausal.encoders._bands import match_bands
-from eocausal.encoders.catalogue import (
+from eocausal.encoding._bands import match_bands
+from eocausal.encoding.catalogue import (
     CATALOGUE,
     GROUP,
     all_specs,
     catalogue_names,
     encoder_markdown,
-    encoder_table,
+    encoders,
     find_spec,
 )
-from eocausal.encoders.image_stats import ImageStats
-from eocausal.encoders.registry import encoder_names, get_encoder
-from eocausal.encoders.spec import read_spec
+from eocausal.encoding.image_stats import ImageStats
+from eocausal.encoding.registry import encoder_names, get_encoder
+from eocausal.encoding.spec import read_spec
 from eocausal.errors import EncoderError, SpecError
 
 ROOT = Path(__file__).parents[2]
@@ -104,25 +104,25 @@ def test_what_the_catalogue_says_of_well_known_encoders():
 
 
 def test_the_table_filters_by_bands_sensor_licence_and_length():
-    table = encoder_table()
+    table = encoders()
     assert table["name"].tolist() == list(catalogue_names())
-    landsat = set(encoder_table("landsat")["name"])
+    landsat = set(encoders("landsat")["name"])
     assert {"ssl4eo-l-vits16-etm-sr", "prithvi-eo-2-300m-tl", "dinov2-base", "rcf"} <= landsat
     assert not {"softcon-s2-vits14", "ssl4eo-l-vits16-tm-toa", "ssl4eo-l-vits16-oli-sr"} & landsat
-    assert set(encoder_table(["B02", "B03", "B04"])["name"]) == set(encoder_table("rgb")["name"])
-    assert {name.split("-")[0] for name in encoder_table(sensor="hls")["name"]} == {"prithvi"}
-    assert len(encoder_table(sensor="landsat")) >= 5
-    free = encoder_table(commercial_ok=True)
+    assert set(encoders(["B02", "B03", "B04"])["name"]) == set(encoders("rgb")["name"])
+    assert {name.split("-")[0] for name in encoders(sensor="hls")["name"]} == {"prithvi"}
+    assert len(encoders(sensor="landsat")) >= 5
+    free = encoders(commercial_ok=True)
     assert free["commercial_ok"].all()
     assert "scalemae-large" not in set(free["name"])
-    assert set(encoder_table(max_dim=128)["dim"].dropna()) == {128}
-    assert set(encoder_table(loadable=False)["why_not"]) >= {"planned"}
+    assert set(encoders(max_dim=128)["dim"].dropna()) == {128}
+    assert set(encoders(loadable=False)["why_not"]) >= {"planned"}
     assert (table["loadable"] == (table["why_not"] == "")).all()
     assert pd.isna(table.set_index("name").loc["rcf", "dim"])
     with pytest.raises(EncoderError, match=r"'landsad' is not known[\s\S]*landsat"):
-        encoder_table("landsad")
+        encoders("landsad")
     with pytest.raises(EncoderError, match="max_dim"):
-        encoder_table(max_dim=0)
+        encoders(max_dim=0)
 
 
 def test_the_markdown_table_has_a_row_for_every_encoder():
@@ -133,7 +133,7 @@ def test_the_markdown_table_has_a_row_for_every_encoder():
 
 def test_package_data_holds_the_catalogue():
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert "encoders/catalog/*.yaml" in packaged["eocausal"]
+    assert "encoding/catalog/*.yaml" in packaged["eocausal"]
 
 
 def test_a_file_of_ones_own(tmp_path):

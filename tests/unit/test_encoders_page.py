@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from eocausal.encoders.catalogue import encoder_markdown
-from eocausal.encoders.spec import read_spec
-from eocausal.encoders.transformers_hub import Pretrained
+from eocausal.encoding.catalogue import encoder_markdown
+from eocausal.encoding.spec import read_spec
+from eocausal.encoding.transformers_hub import Pretrained
 
 PAGE = Path(__file__).parents[2] / "docs" / "encoders.md"
 
 
 def test_the_table_on_the_page_is_that_of_the_catalogue() -> None:
-    # python -c "from eocausal.encoders.catalogue import encoder_markdown as m; print(m())" writes it anew
+    # python -c "from eocausal.encoding.catalogue import encoder_markdown as m; print(m())" writes it anew
     assert encoder_markdown() in PAGE.read_text(encoding="utf-8")
 
 

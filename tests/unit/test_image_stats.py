@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from eocausal.encoders.image_stats import ImageStats
-from eocausal.encoders.registry import encoder_names, get_encoder
+from eocausal.encoding.image_stats import ImageStats
+from eocausal.encoding.registry import encoder_names, get_encoder
 from eocausal.errors import EncoderError
 from tests.fake_chips import fake_chips
 

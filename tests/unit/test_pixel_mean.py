@@ -11,7 +11,7 @@ import pytest
 from affine import Affine
 
 import eocausal as ec
-from eocausal.encoders.registry import encoder_names, get_encoder
+from eocausal.encoding.registry import encoder_names, get_encoder
 from eocausal.errors import EncoderError
 from eocausal.runner.asked import asked_encoder
 from eocausal.specs.models import EncoderSpec, PixelMeanSpec

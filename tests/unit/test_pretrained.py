@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import eocausal as ec
-from eocausal.encoders.registry import get_encoder
-from eocausal.encoders.spec import parse_spec
-from eocausal.encoders.transformers_hub import FAMILIES, FittedPretrained, Pretrained
+from eocausal.encoding.registry import get_encoder
+from eocausal.encoding.spec import parse_spec
+from eocausal.encoding.transformers_hub import FAMILIES, FittedPretrained, Pretrained
 from eocausal.errors import EncoderError
 from eocausal.imagery.resample import resample
 from tests.fake_chips import fake_chips
@@ -537,13 +537,11 @@ def test_a_missing_library_names_the_line_that_installs_it(published, monkeypatc
     )
     with pytest.raises(EncoderError, match=r'pip install "eocausal\[encoders\]"'):
         Pretrained(_spec("vit"), weights=published["vit"][0]).recipe()
-    table = ec.encoder_table().set_index("name")
+    table = ec.encoders().set_index("name")
     assert table.loc["vit-base-in21k", "why_not"] == 'pip install "eocausal[encoders]"'
 
 
-@pytest.mark.parametrize(
-    "row", ec.encoder_table().query("library == 'transformers' and why_not == ''")["name"]
-)
+@pytest.mark.parametrize("row", ec.encoders().query("library == 'transformers' and why_not == ''")["name"])
 def test_every_ready_row_loads_a_network_of_its_family(published, row, tmp_path):
     """The row itself is used, its sizes made small: bands, unit, scaling and pooling are those of the catalogue."""
     encoder = get_encoder(row)

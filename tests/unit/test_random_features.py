@@ -7,9 +7,9 @@ import pytest
 import scipy.signal
 import torch
 
-from eocausal.encoders._patches import draw_patches, whitened_filters
-from eocausal.encoders._windows import valid_windows
-from eocausal.encoders.random_features import RandomFeatures
+from eocausal.encoding._patches import draw_patches, whitened_filters
+from eocausal.encoding._windows import valid_windows
+from eocausal.encoding.random_features import RandomFeatures
 from tests.fake_chips import fake_chips
 
 
@@ -70,7 +70,7 @@ def test_halves_differ_by_the_mean_response_at_bias_zero():
 
 
 def test_rows_of_a_large_chip_are_pooled_in_several_blocks(monkeypatch):
-    from eocausal.encoders import random_features
+    from eocausal.encoding import random_features
 
     chips = fake_chips(3, px=20)
     fitted = small(bias=0.2).fit(chips)

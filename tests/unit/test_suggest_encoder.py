@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 import eocausal as ec
-from eocausal.encoders import catalogue
-from eocausal.encoders.catalogue import all_specs
+from eocausal.encoding import catalogue
+from eocausal.encoding.catalogue import all_specs
 from eocausal.errors import EncoderError
 from tests.fake_chips import fake_chips
 

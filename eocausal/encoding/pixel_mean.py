@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.encoders._windows import mean_over_dates
-from eocausal.encoders.protocol import ChipSource, Keys, Mask, Pixels, State, check_input
+from eocausal.encoding._windows import mean_over_dates
+from eocausal.encoding.protocol import ChipSource, Keys, Mask, Pixels, State, check_input
 
 
 @dataclass(frozen=True)

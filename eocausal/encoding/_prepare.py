@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.encoders._bands import match_bands
-from eocausal.encoders.protocol import ChipSource, Mask, Pixels
-from eocausal.encoders.spec import EncoderSpec, Step
+from eocausal.encoding._bands import match_bands
+from eocausal.encoding.protocol import ChipSource, Mask, Pixels
+from eocausal.encoding.spec import EncoderSpec, Step
 from eocausal.errors import EncoderError, ImageryError, explain
 from eocausal.imagery.radiometry import PIXEL_UNITS, to_unit
 from eocausal.imagery.resample import resample

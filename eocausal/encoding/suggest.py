@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from eocausal._checks import whole_number
-from eocausal.encoders._bands import ALIASES, common_names
-from eocausal.encoders.catalogue import all_specs, why_not
-from eocausal.encoders.spec import EncoderSpec
+from eocausal.encoding._bands import ALIASES, common_names
+from eocausal.encoding.catalogue import all_specs, why_not
+from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 from eocausal.imagery.radiometry import PIXEL_UNITS, find_unit
 

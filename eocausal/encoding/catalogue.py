@@ -12,12 +12,12 @@ from typing import Any
 import pandas as pd
 
 from eocausal._checks import nearest, whole_number
-from eocausal.encoders._bands import check_sensor, common_names
-from eocausal.encoders.spec import EncoderSpec, parse_spec, read_spec
+from eocausal.encoding._bands import check_sensor, common_names
+from eocausal.encoding.spec import EncoderSpec, parse_spec, read_spec
 from eocausal.errors import EncoderError, explain
 
 __all__ = [
-    "CATALOGUE", "GROUP", "all_specs", "catalogue_names", "encoder_markdown", "encoder_table", "find_spec",
+    "CATALOGUE", "GROUP", "all_specs", "catalogue_names", "encoder_markdown", "encoders", "find_spec",
     "is_path", "plug_in", "refuse_planned", "why_not",
 ]  # fmt: skip
 
@@ -70,7 +70,7 @@ def unknown(name: str) -> EncoderError:
     """Return the error for a name that nobody knows."""
     names = [*catalogue_names(), *(point.name for point in metadata.entry_points(group=GROUP))]
     near, begin = nearest(name, names), [one for one in names if name and one.startswith(name.lower())]
-    fix = f"ec.encoder_table() lists all {len(names)}; built in are image_stats, pixel_mean, rcf."
+    fix = f"ec.encoders() lists all {len(names)}; built in are image_stats, pixel_mean, rcf."
     if near is not None:
         fix = f"Did you mean {near!r}? {fix}"
     elif begin:
@@ -115,13 +115,13 @@ def refuse_planned(spec: EncoderSpec) -> None:
         raise EncoderError(
             explain(
                 f"Encoder {spec.name!r} is planned: its loader, through {where}, is not written yet.",
-                rule="ec.encoder_table(loadable=True) lists what can be loaded",
+                rule="ec.encoders(loadable=True) lists what can be loaded",
                 fix="make its vectors with that library and join them: ec.read_embeddings(table, ...)",
             )
         )
 
 
-def encoder_table(
+def encoders(
     bands: str | Iterable[str] | None = None,
     *,
     sensor: str | None = None,
@@ -158,7 +158,7 @@ def encoder_table(
 
     Examples
     --------
-    >>> encoder_table("landsat", commercial_ok=True, loadable=True, max_dim=384)["name"].tolist()
+    >>> encoders("landsat", commercial_ok=True, loadable=True, max_dim=384)["name"].tolist()
     ['image_stats', 'pixel_mean', 'rcf']
     """
     if max_dim is not None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.encoders._patches import CANDIDATES, draw_patches, whitened_filters
-from eocausal.encoders._windows import mean_over_dates, valid_windows
-from eocausal.encoders.protocol import ChipSource, Keys, Mask, Pixels, State, check_input, known_keys
+from eocausal.encoding._patches import CANDIDATES, draw_patches, whitened_filters
+from eocausal.encoding._windows import mean_over_dates, valid_windows
+from eocausal.encoding.protocol import ChipSource, Keys, Mask, Pixels, State, check_input, known_keys
 from eocausal.errors import EncoderError, explain
 
 if TYPE_CHECKING:

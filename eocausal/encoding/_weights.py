@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from eocausal._io import hash_file
-from eocausal.encoders.spec import EncoderSpec
+from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 
 __all__ = ["INSTALL", "find_weights", "hash_weights", "need"]

@@ -5,21 +5,21 @@ from __future__ import annotations
 import importlib
 from typing import Any, cast
 
-from eocausal.encoders.catalogue import catalogue_names, find_spec, is_path, plug_in, refuse_planned
-from eocausal.encoders.protocol import Encoder
-from eocausal.encoders.spec import EncoderSpec
+from eocausal.encoding.catalogue import catalogue_names, find_spec, is_path, plug_in, refuse_planned
+from eocausal.encoding.protocol import Encoder
+from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 
 # Built in: name -> module and configuration class; modules are imported when their encoder is asked for.
 _ENCODERS = {
-    "image_stats": ("eocausal.encoders.image_stats", "ImageStats"),
-    "pixel_mean": ("eocausal.encoders.pixel_mean", "PixelMean"),
-    "rcf": ("eocausal.encoders.random_features", "RandomFeatures"),
+    "image_stats": ("eocausal.encoding.image_stats", "ImageStats"),
+    "pixel_mean": ("eocausal.encoding.pixel_mean", "PixelMean"),
+    "rcf": ("eocausal.encoding.random_features", "RandomFeatures"),
 }
 
 
 # Library -> module and class of the configuration that loads what specifications describe.
-_LOADERS = {"transformers": ("eocausal.encoders.transformers_hub", "Pretrained")}
+_LOADERS = {"transformers": ("eocausal.encoding.transformers_hub", "Pretrained")}
 
 
 def encoder_names() -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def get_encoder(encoder: str | Encoder) -> Encoder:
     Parameters
     ----------
     encoder : str or Encoder
-        A name of :func:`encoder_table` such as ``"rcf"``, the path of a YAML file that describes an encoder, or a
+        A name of :func:`encoders` such as ``"rcf"``, the path of a YAML file that describes an encoder, or a
         configuration such as ``RandomFeatures(n_features=1024)``.
 
     Returns

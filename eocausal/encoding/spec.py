@@ -84,12 +84,12 @@ class Step(Block):
 class EncoderSpec(Block):
     """What a pretrained encoder is, what it reads, and on which terms it may be used.
 
-    A specification is one YAML file; those that come with the package are listed by :func:`encoder_table`, and
+    A specification is one YAML file; those that come with the package are listed by :func:`encoders`, and
     any other is used by its path (``encoder="my_encoder.yaml"``).
 
     Examples
     --------
-    >>> from eocausal.encoders.catalogue import find_spec
+    >>> from eocausal.encoding.catalogue import find_spec
     >>> spec = find_spec("prithvi-eo-2-300m-tl")
     >>> spec.common_names
     ('blue', 'green', 'red', 'nir08', 'swir16', 'swir22')
@@ -182,7 +182,7 @@ def read_spec(path: str | Path) -> EncoderSpec:
     source = Path(path)
     if not source.is_file():
         text = f"There is no file {str(source)!r} that describes an encoder."
-        raise SpecError(explain(text, fix="give the path of a YAML file, or a name of ec.encoder_table()"))
+        raise SpecError(explain(text, fix="give the path of a YAML file, or a name of ec.encoders()"))
     if source.stat().st_size > MAX_BYTES:
         raise SpecError(explain(f"{str(source)!r} is larger than {MAX_BYTES:,} bytes."))
     try:

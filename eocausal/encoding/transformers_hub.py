@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import one_of
-from eocausal.encoders._prepare import Preparation, prepare
-from eocausal.encoders._weights import CONFIG, find_weights, hash_weights, need
-from eocausal.encoders._windows import mean_over_dates
-from eocausal.encoders.catalogue import find_spec
-from eocausal.encoders.protocol import ChipSource, Keys, Mask, Pixels, State, check_input
-from eocausal.encoders.spec import EncoderSpec
+from eocausal.encoding._prepare import Preparation, prepare
+from eocausal.encoding._weights import CONFIG, find_weights, hash_weights, need
+from eocausal.encoding._windows import mean_over_dates
+from eocausal.encoding.catalogue import find_spec
+from eocausal.encoding.protocol import ChipSource, Keys, Mask, Pixels, State, check_input
+from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Pretrained:
     Parameters
     ----------
     encoder : str or EncoderSpec
-        A name of :func:`encoder_table`, such as ``"clip-rsicd-v2"``, or the path of a YAML file.
+        A name of :func:`encoders`, such as ``"clip-rsicd-v2"``, or the path of a YAML file.
     pool : str, optional
         ``"cls"`` (the class token), ``"mean"`` (of the tokens of the picture) or ``"projected"`` (CLIP: where
         pictures meet text); default the encoder's own.
@@ -275,7 +275,7 @@ def _check_loadable(spec: EncoderSpec) -> None:
         raise EncoderError(
             explain(
                 f"Encoder {spec.name!r} is of {spec.library} and cannot be loaded by Pretrained.",
-                rule="Pretrained loads what ec.encoder_table(loadable=True) lists under transformers",
+                rule="Pretrained loads what ec.encoders(loadable=True) lists under transformers",
             )
         )
     if spec.loader not in FAMILIES:

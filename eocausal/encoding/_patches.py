@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.encoders._windows import valid_windows
-from eocausal.encoders.protocol import ChipSource, check_input
+from eocausal.encoding._windows import valid_windows
+from eocausal.encoding.protocol import ChipSource, check_input
 from eocausal.errors import EncoderError, explain
 
 CANDIDATES = 32

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import did_you_mean, whole_number
-from eocausal.encoders.protocol import (
+from eocausal.encoding.protocol import (
     ChipBatch,
     ChipSource,
     Encoder,
@@ -22,7 +22,7 @@ from eocausal.encoders.protocol import (
     Pixels,
     State,
 )
-from eocausal.encoders.registry import get_encoder
+from eocausal.encoding.registry import get_encoder
 from eocausal.errors import EncoderError, explain
 
 __all__ = ["FittedMultiScale", "MultiScale"]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import one_of, whole_number
-from eocausal.encoders.protocol import (
+from eocausal.encoding.protocol import (
     ChipSource,
     Encoder,
     FittedEncoder,
@@ -20,7 +20,7 @@ from eocausal.encoders.protocol import (
     State,
     check_input,
 )
-from eocausal.encoders.registry import get_encoder
+from eocausal.encoding.registry import get_encoder
 from eocausal.errors import EncoderError, explain
 
 __all__ = ["FittedSequence", "Sequence"]
