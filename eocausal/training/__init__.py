@@ -1,0 +1,1 @@
+"""Networks trained on the user's own chips, through the library that holds them."""
