@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+ZOO    := .venv-zoo
 # one thread a process: two processes with one thread each beat one with two
 export OMP_NUM_THREADS ?= 1
 export EOCAUSAL_SHARED ?= $(abspath ../shared)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench slow clean
+.PHONY: help demo test zoo lint docs bench slow clean
 
 help:            ## show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -21,8 +22,18 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)   ## set up, simulate a region, run the main job on it and write demo_output/report.html
 	$(BIN)/eocausal demo --out demo_output
 
-test: $(STAMP) lint  ## set up and run every check: style, types, layers, tests, docstring examples, notebooks
+test: $(STAMP) lint zoo  ## set up and run every check: style, types, layers, tests, docstring examples, notebooks
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# what needs torchvision lives apart, in an environment that borrows all else from the first
+$(ZOO)/.installed: $(STAMP)
+	test -x $(ZOO)/bin/python || $(PYTHON) -m venv $(ZOO)
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_paths()['purelib'])" > "$$($(ZOO)/bin/python -c "import sysconfig; print(sysconfig.get_paths()['purelib'])")/base.pth"
+	$(ZOO)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[timm,torchgeo,terratorch,olmoearth,open-clip]"
+	touch $@
+
+zoo: $(ZOO)/.installed  ## test the encoders of timm, torchgeo, terratorch, olmoearth and open_clip in their environment
+	EOCAUSAL_ZOO=1 $(ZOO)/bin/python -m pytest tests/zoo -q
 
 lint: $(STAMP)   ## style (ruff), types (mypy) and import layers (import-linter)
 	$(BIN)/ruff check .
@@ -41,4 +52,4 @@ slow: $(STAMP)   ## long simulations: coverage of intervals, size and power of R
 	$(BIN)/python -m pytest -n 1 -m slow -s tests/simulation tests/integration
 
 clean:           ## remove the environment and everything made
-	rm -rf $(VENV) build dist *.egg-info demo_output out docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(ZOO) build dist *.egg-info demo_output out docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis

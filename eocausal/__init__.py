@@ -36,7 +36,7 @@ _HOME = {
     "displace": "eocausal.imagery.displacement",
     "EncoderSpec": "eocausal.encoding.spec",
     "encoders": "eocausal.encoding.catalogue",
-    "Pretrained": "eocausal.encoding.transformers_hub",
+    "Pretrained": "eocausal.encoding.pretrained",
     "suggest_encoder": "eocausal.encoding.suggest",
     "ImageStats": "eocausal.encoding.image_stats",
     "PixelMean": "eocausal.encoding.pixel_mean",
@@ -99,11 +99,11 @@ if TYPE_CHECKING:
     from eocausal.encoding.image_stats import ImageStats as ImageStats
     from eocausal.encoding.multi_scale import MultiScale as MultiScale
     from eocausal.encoding.pixel_mean import PixelMean as PixelMean
+    from eocausal.encoding.pretrained import Pretrained as Pretrained
     from eocausal.encoding.random_features import RandomFeatures as RandomFeatures
     from eocausal.encoding.sequence import Sequence as Sequence
     from eocausal.encoding.spec import EncoderSpec as EncoderSpec
     from eocausal.encoding.suggest import suggest_encoder as suggest_encoder
-    from eocausal.encoding.transformers_hub import Pretrained as Pretrained
     from eocausal.evaluate.balance import balance as balance
     from eocausal.evaluate.overlap import overlap as overlap
     from eocausal.evaluate.rate import rate as rate

@@ -1,4 +1,8 @@
-"""Weights of pretrained encoders: found in a folder or on the hub at one commit, safetensors and nothing else."""
+"""Weights of pretrained encoders: found in a folder or on the hub at one commit, and never unpickled.
+
+Most are safetensors beside a ``config.json``. Where a checkpoint is one file of PyTorch, the specification names it
+(``file``); such a file is opened with ``weights_only``, which reads tensors and refuses all else.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,84 @@ import json
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from eocausal._io import hash_file
+from eocausal.encoding._adapters import need
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 
-__all__ = ["INSTALL", "find_weights", "hash_weights", "need"]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-INSTALL = 'pip install "eocausal[encoders]"'
+__all__ = ["find_weights", "hash_weights", "read_state", "weight_files"]
+
 CONFIG, SINGLE, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
-# nothing else is ever fetched: no pickles, no code
+# nothing else is ever fetched: no code
 _FETCHED = (CONFIG, SINGLE, INDEX, "model-*-of-*.safetensors")
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack")
 
 
-def need(library: str) -> None:
-    """Raise EncoderError with the line that installs it unless a library can be imported."""
-    import importlib.util
+def weight_files(spec: EncoderSpec, folder: Path) -> list[Path]:
+    """Return the files that an encoder is loaded from: its one file, or configuration and safetensors."""
+    if spec.file is None:
+        return [folder / CONFIG, *_shards(folder)]
+    beside = folder / CONFIG
+    return [folder / spec.file, *([beside] if beside.is_file() else [])]
 
-    if importlib.util.find_spec(library) is None:
-        text = f"Encoders of transformers need {library}, which is not installed."
-        raise EncoderError(explain(text, fix=INSTALL))
+
+def read_state(path: Path, spec: EncoderSpec) -> dict[str, Tensor]:
+    """Return the tensors of a file of weights by name: safetensors, or a checkpoint of PyTorch, read as data alone.
+
+    Raises
+    ------
+    EncoderError
+        When the file holds anything but tensors, or is broken.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            found: dict[str, Tensor] = load_file(path)
+        except (SafetensorError, OSError) as cause:
+            raise _unreadable(path, spec, cause) from cause
+        return found
+    return _tensors_of(_checkpoint(path, spec), path, spec)
+
+
+def _checkpoint(path: Path, spec: EncoderSpec) -> Any:
+    import pickle
+
+    import torch
+
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as cause:
+        text = f"{str(path)!r} of encoder {spec.name!r} holds more than tensors, and is not opened."
+        rule = "a checkpoint is read as data: opening anything else could run what is in it"
+        raise EncoderError(
+            explain(text, rule=rule, fix="save its state_dict() alone, where you trust it")
+        ) from cause
+    except (OSError, RuntimeError, ValueError, EOFError) as cause:
+        raise _unreadable(path, spec, cause) from cause
+
+
+def _tensors_of(content: Any, path: Path, spec: EncoderSpec) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint, which may lie one level down beside notes about training."""
+    import torch
+
+    for inner in ("state_dict", "model", "teacher"):
+        if isinstance(content, dict) and isinstance(content.get(inner), dict):
+            content = content[inner]
+    if not isinstance(content, dict) or not content:
+        raise _unreadable(path, spec, ValueError("it is no table of tensors"))
+    return {str(name): one for name, one in content.items() if isinstance(one, torch.Tensor)}
+
+
+def _unreadable(path: Path, spec: EncoderSpec, cause: Exception) -> EncoderError:
+    text = f"{str(path)!r} of encoder {spec.name!r} cannot be read: {str(cause)[:200]}"
+    return EncoderError(explain(text, fix="fetch the file again"))
 
 
 def find_weights(
@@ -54,11 +115,9 @@ def find_weights(
     return found
 
 
-def hash_weights(folder: Path) -> dict[str, str]:
+def hash_weights(spec: EncoderSpec, folder: Path) -> dict[str, str]:
     """Return the SHA-256 of the configuration and of every file of weights, by name."""
-    return {
-        path.name: _hash(str(path.resolve()), *_stamp(path)) for path in [folder / CONFIG, *_shards(folder)]
-    }
+    return {path.name: _hash(str(path.resolve()), *_stamp(path)) for path in weight_files(spec, folder)}
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -83,10 +142,10 @@ def _from_hub(spec: EncoderSpec, revision: str | None, download: bool) -> Path:
                 fix=f'ec.Pretrained({spec.name!r}, revision="<40 digits, from the hub>"), or weights="<folder>"',
             )
         )
-    need("huggingface_hub")
+    need("huggingface_hub", "huggingface_hub")
     kept = _snapshot(spec, revision, fetch=False)
     # a commit never changes: what the cache holds whole needs no look at the hub
-    if isinstance(kept, Path) and _is_whole(kept):
+    if isinstance(kept, Path) and _is_whole(spec, kept):
         return kept
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON")
     if not download or offline:
@@ -109,16 +168,19 @@ def _snapshot(spec: EncoderSpec, revision: str, *, fetch: bool) -> Path | Except
     """Return the folder of a commit in the hub's cache, or why there is none."""
     from huggingface_hub import snapshot_download
 
+    wanted = list(_FETCHED) if spec.file is None else [CONFIG, spec.file]
     try:
         found = snapshot_download(
-            str(spec.hub_id), revision=revision, allow_patterns=list(_FETCHED), local_files_only=not fetch
+            str(spec.hub_id), revision=revision, allow_patterns=wanted, local_files_only=not fetch
         )
     except (OSError, ValueError, RuntimeError) as cause:
         return cause
     return Path(found)
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(spec: EncoderSpec, folder: Path) -> bool:
+    if spec.file is not None:
+        return (folder / spec.file).is_file()
     if not (folder / CONFIG).is_file():
         return False
     if (folder / SINGLE).is_file():
@@ -130,6 +192,9 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _check_folder(folder: Path, spec: EncoderSpec) -> None:
+    if spec.file is not None:
+        _check_file(folder, spec)
+        return
     if folder.is_file() or folder.suffix in _PICKLES:
         text = f"weights={str(folder)!r} is not a folder."
         raise EncoderError(explain(text, rule=f"a folder with {CONFIG} and {SINGLE}", fix=_convert(spec)))
@@ -150,6 +215,14 @@ def _check_folder(folder: Path, spec: EncoderSpec) -> None:
             fix=_convert(spec),
         )
     )
+
+
+def _check_file(folder: Path, spec: EncoderSpec) -> None:
+    if (folder / str(spec.file)).is_file():
+        return
+    text = f"The folder {str(folder)!r} does not hold {spec.file!r}, the weights of encoder {spec.name!r}."
+    fix = f"fetch it from {spec.hub_id} on the hub" if spec.hub_id else "name the file that is there as file:"
+    raise EncoderError(explain(text, rule="weights= is the folder of that file", fix=fix))
 
 
 def _convert(spec: EncoderSpec) -> str:

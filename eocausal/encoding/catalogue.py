@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from eocausal._checks import nearest, whole_number
+from eocausal.encoding._adapters import INSTALL, adapter_of
 from eocausal.encoding._bands import check_sensor, common_names
 from eocausal.encoding.spec import EncoderSpec, parse_spec, read_spec
 from eocausal.errors import EncoderError, explain
@@ -24,9 +25,6 @@ __all__ = [
 CATALOGUE = Path(__file__).parent / "catalog"
 GROUP = "eocausal.encoders"
 """Entry points of this group add encoders: an ``EncoderSpec``, the path of a YAML file, or a configuration."""
-
-_EXTRAS = {"transformers": 'pip install "eocausal[encoders]"'}
-_PACKAGES = {"open_clip": "open_clip_torch", "olmoearth": "olmoearth-pretrain-minimal"}
 
 
 def catalogue_names() -> tuple[str, ...]:
@@ -103,8 +101,8 @@ def why_not(spec: EncoderSpec) -> str:
     """Return why an encoder cannot be loaded here, empty where it can."""
     if spec.status == "planned":
         return "planned"
-    if spec.library != "eocausal" and importlib.util.find_spec(spec.library) is None:
-        return _EXTRAS.get(spec.library, f"pip install {_PACKAGES.get(spec.library, spec.library)}")
+    if spec.library != "eocausal" and importlib.util.find_spec(adapter_of(spec).module) is None:
+        return INSTALL[spec.library]
     return ""
 
 

@@ -18,10 +18,6 @@ _ENCODERS = {
 }
 
 
-# Library -> module and class of the configuration that loads what specifications describe.
-_LOADERS = {"transformers": ("eocausal.encoding.transformers_hub", "Pretrained")}
-
-
 def encoder_names() -> tuple[str, ...]:
     """Return the names of encoders that are built in and need no download."""
     return tuple(_ENCODERS)
@@ -65,10 +61,7 @@ def _by_name(name: str) -> Encoder:
             return _checked(added)
     spec = find_spec(name)
     refuse_planned(spec)
-    if spec.library not in _LOADERS:
-        text = f"Encoder {spec.name!r} is of {spec.library}, which has no loader yet."
-        raise EncoderError(explain(text, rule=f"loaders there are: {', '.join(_LOADERS)}"))
-    return cast(Encoder, _import(*_LOADERS[spec.library])(spec))
+    return cast(Encoder, _import("eocausal.encoding.pretrained", "Pretrained")(spec))
 
 
 def _import(module: str, name: str) -> Any:

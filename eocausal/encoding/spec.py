@@ -107,6 +107,11 @@ class EncoderSpec(Block):
     revision: str | None = Field(
         None, pattern=r"^[0-9a-f]{40}$", description="Commit that weights are taken from, 40 digits."
     )
+    file: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.(safetensors|pth|pt|ckpt|bin)$",
+        description="File of the weights, where they are not config.json and model.safetensors.",
+    )
     weights: str | None = Field(None, description="Folder of the weights, from the folder of this file.")
     licence: str = Field(min_length=1, description="Licence of the weights.")
     use_restrictions: str | None = Field(None, description="What the licence forbids, in words.")
@@ -127,6 +132,9 @@ class EncoderSpec(Block):
     native_gsd_m: Numbers | None = Field(None, description="Metres a pixel it was trained on, or a range.")
     frames_min: int = Field(1, ge=1, description="Fewest dates the network reads together.")
     frames_max: int = Field(1, ge=1, description="Most dates the network reads together.")
+    frames_step: int = Field(
+        1, ge=1, description="Dates it reads at a time; the number of dates is a multiple."
+    )
     pooling: Words = Field(("mean",), description="Ways from tokens to one vector; the first is the default.")
     dim: int | None = Field(None, ge=1, description="Numbers in the vector.")
     params_m: float | None = Field(None, gt=0, description="Parameters, millions.")
@@ -157,7 +165,7 @@ class EncoderSpec(Block):
 
 _THAT_MATTERS = (
     "library", "loader", "hub_id", "revision", "bands", "pixel_unit", "scaling", "native_px", "resize_px",
-    "frames_min", "frames_max",
+    "frames_min", "frames_max", "frames_step", "file",
 )  # fmt: skip
 
 
@@ -223,12 +231,10 @@ def _broken_rules(spec: EncoderSpec) -> Iterator[tuple[Place, str]]:
         yield ("frames_max",), f"is less than frames_min, {spec.frames_min}"
     if not spec.pooling:
         yield ("pooling",), "is empty. Name at least one"
-    if spec.library == "transformers":
+    if spec.library != "eocausal" and spec.status == "ready":
         lacking = [name for name in ("pixel_unit", "native_px", "dim") if getattr(spec, name) is None]
         for name in lacking:
-            yield (name,), "this field is missing, and encoders of transformers need it"
-        if spec.bands is None:
-            yield ("bands",), "any is not for encoders of transformers. Name the bands"
+            yield (name,), f"this field is missing, and encoders of {spec.library} need it"
 
 
 def _broken_step(step: Step, place: Place, bands: int | None) -> Iterator[tuple[Place, str]]:

@@ -183,8 +183,8 @@ def test_files_that_are_not_there_or_no_encoder(tmp_path):
     (tmp_path / "any.yaml").write_text(
         MINE.replace(MINE[MINE.index("bands:") : MINE.index("pixel")], "bands: any\n")
     )
-    with pytest.raises(SpecError, match="any is not for encoders of transformers"):
-        read_spec(tmp_path / "any.yaml")
+    with pytest.raises(EncoderError, match="family 'vit' cannot read any bands"):
+        get_encoder(str(tmp_path / "any.yaml"))
 
 
 def test_unknown_names_get_the_nearest_or_those_that_begin_so():

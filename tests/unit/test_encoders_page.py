@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from eocausal.encoding.catalogue import encoder_markdown
+from eocausal.encoding.pretrained import Pretrained
 from eocausal.encoding.spec import read_spec
-from eocausal.encoding.transformers_hub import Pretrained
 
 PAGE = Path(__file__).parents[2] / "docs" / "encoders.md"
 

@@ -1,0 +1,200 @@
+"""The adapter of transformers: families of networks, how each is pooled, and how it is loaded from safetensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from eocausal.encoding._adapters import Adapter, Loading, Vectors, need
+from eocausal.encoding._weights import CONFIG, hash_weights
+from eocausal.encoding.spec import EncoderSpec
+from eocausal.errors import EncoderError, explain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["ADAPTER", "FAMILIES"]
+
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+def _tokens_after(skipped: Callable[[Any], int]) -> Callable[[Any, Any], Tensor]:
+    """Return the mean over tokens of the picture, without the first ``skipped`` (class and registers)."""
+
+    def mean(output: Any, config: Any) -> Tensor:
+        tokens: Tensor = output.last_hidden_state[:, skipped(config) :].mean(dim=1)
+        return tokens
+
+    return mean
+
+
+def _first_token(output: Any, config: Any) -> Tensor:
+    token: Tensor = output.last_hidden_state[:, 0]
+    return token
+
+
+def _pooler(output: Any, config: Any) -> Tensor:
+    pooled: Tensor = output.pooler_output
+    return pooled
+
+
+def _projected(output: Any, config: Any) -> Tensor:
+    projected: Tensor = output.image_embeds
+    return projected
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """How a vector is made: by which class of the library, built how, from which output.
+
+    ``carried`` are settings that stand in the configuration of the whole network and not in that of its part.
+    """
+
+    model: str
+    vector: Callable[[Any, Any], Tensor]
+    build: Mapping[str, Any] = field(default_factory=dict)
+    carried: tuple[str, ...] = ()
+
+
+def _family(model: str, skipped: Callable[[Any], int], **build: Any) -> dict[str, _Pool]:
+    return {
+        "cls": _Pool(model, _first_token, build),
+        "mean": _Pool(model, _tokens_after(skipped), build),
+    }
+
+
+def _one(config: Any) -> int:
+    return 1
+
+
+def _registers(config: Any) -> int:
+    return 1 + int(config.num_register_tokens)
+
+
+def _none(config: Any) -> int:
+    return 0
+
+
+FAMILIES: Mapping[str, Mapping[str, _Pool]] = MappingProxyType(
+    {
+        "clip": {
+            "projected": _Pool("CLIPVisionModelWithProjection", _projected, carried=("projection_dim",)),
+            "cls": _Pool("CLIPVisionModel", _pooler),
+            "mean": _Pool("CLIPVisionModel", _tokens_after(_one)),
+        },
+        "vit": _family("ViTModel", _one, add_pooling_layer=False),
+        "dinov2": _family("Dinov2Model", _one),
+        "dinov2_with_registers": _family("Dinov2WithRegistersModel", _registers),
+        "dinov3_vit": _family("DINOv3ViTModel", _registers),
+        "swin": {"mean": _Pool("SwinModel", _tokens_after(_none), {"add_pooling_layer": False})},
+        "swinv2": {"mean": _Pool("Swinv2Model", _tokens_after(_none), {"add_pooling_layer": False})},
+    }
+)
+"""Families of networks by the name that transformers gives their configuration, and how each is pooled."""
+
+# Named here, because a configuration may name a kernel on the hub, which is code; and vectors must not depend on
+# what a version of the library takes by default.
+_ATTENTION = {"swin": "eager", "swinv2": "eager"}
+
+# a checkpoint of text and pictures says so, one of pictures alone is of this kind
+_SAME_FAMILY = {"clip_vision_model": "clip"}
+
+
+def _check(spec: EncoderSpec) -> None:
+    if spec.loader not in FAMILIES:
+        raise EncoderError(
+            explain(
+                f"loader={spec.loader!r} of encoder {spec.name!r} is not known.",
+                fix=f"one of {', '.join(FAMILIES)}",
+            )
+        )
+    pools = FAMILIES[spec.loader]
+    wrong = [pool for pool in spec.pooling if pool not in pools]
+    if wrong:
+        text = f"Networks of the family {spec.loader!r} cannot be pooled so."
+        raise EncoderError(explain(text, where=wrong, rule=f"pooling is one of {', '.join(pools)}"))
+    if spec.bands is None:
+        text = f"Networks of the family {spec.loader!r} cannot read any bands."
+        raise EncoderError(explain(text, fix="name the bands in the specification"))
+
+
+def _load(asked: Loading) -> Vectors:
+    """Load the network from safetensors, or say what does not fit."""
+    need("transformers", "transformers")
+    import torch
+    import transformers
+    from safetensors import SafetensorError
+
+    spec, folder = asked.spec, asked.folder
+    pool = FAMILIES[spec.loader][asked.pool]
+    about = _about(spec, folder)
+    hash_weights(spec, folder)  # refuses an index that leads out of the folder
+    dtype = getattr(torch, _DTYPES[asked.precision])
+    try:
+        with _Quiet(transformers):
+            network, found = getattr(transformers, pool.model).from_pretrained(
+                str(folder),
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+                attn_implementation=_ATTENTION.get(spec.loader, "sdpa"),
+                dtype=dtype,
+                **pool.build,
+                **{name: about[name] for name in pool.carried if name in about},
+            )
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError, SafetensorError) as cause:
+        text = f"The weights in {str(folder)!r} cannot be loaded as {spec.name!r}: {str(cause)[:300]}"
+        raise EncoderError(
+            explain(text, fix="fetch the folder again, or check loader: in the file")
+        ) from cause
+    missing = sorted(found["missing_keys"]) + sorted(str(key) for key in found.get("mismatched_keys", ()))
+    if missing:
+        text = f"The weights in {str(folder)!r} lack parts of the network of {spec.name!r}."
+        rule = "all weights come from the checkpoint; what it lacks would be random"
+        raise EncoderError(explain(text, where=missing, rule=rule, fix="fetch the weights of this encoder"))
+    network = network.eval().to(asked.device)
+    return lambda pictures: pool.vector(network(pixel_values=pictures.to(dtype)), network.config)
+
+
+def _about(spec: EncoderSpec, folder: Path) -> dict[str, Any]:
+    """Return the configuration beside the weights, or say that it is of another family."""
+    try:
+        about: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        kind = str(about.get("model_type"))
+    except (ValueError, AttributeError) as cause:
+        raise EncoderError(explain(f"{str(folder / CONFIG)!r} is not JSON of a model.")) from cause
+    if _SAME_FAMILY.get(kind, kind) != spec.loader:
+        raise EncoderError(
+            explain(
+                f"The weights in {str(folder)!r} are of a {kind!r}, and {spec.name!r} is a {spec.loader!r}.",
+                rule="weights in the wrong network give vectors without meaning",
+                fix="loader: in the specification says the family",
+            )
+        )
+    return about
+
+
+class _Quiet:
+    """No bars and no table of unused weights while a network is loaded; what matters is checked here."""
+
+    def __init__(self, library: Any) -> None:
+        self.logging = library.utils.logging
+
+    def __enter__(self) -> None:
+        self.level = self.logging.get_verbosity()
+        self.bars = self.logging.is_progress_bar_enabled()
+        self.logging.set_verbosity_error()
+        self.logging.disable_progress_bar()
+
+    def __exit__(self, *error: object) -> None:
+        self.logging.set_verbosity(self.level)
+        if self.bars:
+            self.logging.enable_progress_bar()
+
+
+ADAPTER = Adapter("transformers", ("transformers", "torch", "safetensors"), _check, _load)
