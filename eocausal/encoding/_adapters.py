@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -21,11 +21,23 @@ if TYPE_CHECKING:
 
     from eocausal.encoding.spec import EncoderSpec
 
-__all__ = ["INSTALL", "LIBRARIES", "Adapter", "Loading", "Vectors", "adapter_of", "need"]
+__all__ = ["INSTALL", "LIBRARIES", "Adapter", "Loading", "Look", "ReadBand", "Vectors", "adapter_of", "need"]
 
-Vectors = Callable[["Tensor"], "Tensor"]
+
+@dataclass(frozen=True)
+class Look:
+    """What the pictures that go through a network together show: a size of chips, and which of their frames.
+
+    ``block`` is the name of the size, ``frames`` are positions among the frames of the chips.
+    """
+
+    block: str
+    frames: tuple[int, ...]
+
+
+Vectors = Callable[["Tensor", Look], "Tensor"]
 """From scaled pictures (n, bands, px, px) to vectors (n, dim); networks of several dates are given
-(n, frames, bands, px, px), earliest first, all of them valid."""
+(n, frames, bands, px, px), earliest first, all of them valid. Most networks need not know what they look at."""
 
 INSTALL: Mapping[str, str] = MappingProxyType(
     {
@@ -42,11 +54,21 @@ INSTALL: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
+class ReadBand:
+    """A band that a network is given: its common name, and its centre in micrometres where there is one."""
+
+    common_name: str
+    wavelength_um: float | None
+
+
+@dataclass(frozen=True)
 class Loading:
     """What an adapter is told to load.
 
-    ``folder`` holds the files of :func:`eocausal.encoding._weights.weight_files`. ``wavelengths`` are those of the
-    bands in their order, micrometres, for networks that read any bands; None for all others.
+    ``folder`` holds the files of :func:`eocausal.encoding._weights.weight_files`. ``bands`` are those of the
+    pictures in their order. ``frames`` are names of the frames of the chips, such as ``2005-06``, and ``date`` the
+    day of chips that are of one. ``pixel_m`` are the metres that a pixel of the pictures covers, by block, where
+    the block tells its size.
     """
 
     spec: EncoderSpec
@@ -54,7 +76,10 @@ class Loading:
     pool: str
     precision: str
     device: str
-    wavelengths: tuple[float, ...] | None = None
+    bands: tuple[ReadBand, ...] = ()
+    frames: tuple[str, ...] = ("",)
+    date: str | None = None
+    pixel_m: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from eocausal.imagery.radiometry import PIXEL_UNITS, to_unit
 from eocausal.imagery.resample import resample
 
 Floats = npt.NDArray[np.float32]
+_METRES = re.compile(r"(\d+(?:\.\d+)?)m")
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,13 @@ def prepare(
         )
     _check_unit(spec, unit, white)
     return Preparation(spec, places, len(chips.bands), unit, white)
+
+
+def pixel_sizes(spec: EncoderSpec, blocks: Sequence[str]) -> dict[str, float]:
+    """Return the metres that a pixel of the encoder's pictures covers, for blocks that tell theirs (``960m``)."""
+    side = spec.resize_px or spec.native_px
+    sizes = {block: _METRES.fullmatch(block) for block in blocks}
+    return {block: float(size[1]) / side for block, size in sizes.items() if size is not None and side}
 
 
 def _check_unit(spec: EncoderSpec, unit: str, white: float | None) -> None:

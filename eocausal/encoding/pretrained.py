@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import one_of
-from eocausal.encoding._adapters import Adapter, Loading, Vectors, adapter_of, need
-from eocausal.encoding._prepare import Preparation, prepare
+from eocausal.encoding._adapters import Adapter, Loading, Look, ReadBand, Vectors, adapter_of, need
+from eocausal.encoding._prepare import Preparation, pixel_sizes, prepare
 from eocausal.encoding._weights import find_weights, hash_weights
 from eocausal.encoding._windows import mean_over_dates
 from eocausal.encoding.catalogue import find_spec
@@ -30,6 +30,8 @@ PRECISIONS = ("fp32", "bf16")
 _AT_ONCE = {"cpu": 1, "cuda": 64}
 
 Floats = npt.NDArray[np.float32]
+# which frames of a chip, and their pictures
+_Pictures = tuple[tuple[int, ...], Floats]
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,17 @@ class Pretrained:
     def fit(self, chips: ChipSource, *, keys: Keys | None = None, device: str = "cpu") -> FittedPretrained:
         """Return the encoder for chips with these bands and unit; nothing is learned."""
         prepared = self._prepared(chips)
-        asked = Loading(self.spec, self._folder(), self.pool or self.spec.pool, self.precision, device)
+        asked = Loading(
+            self.spec,
+            self._folder(),
+            self.pool or self.spec.pool,
+            self.precision,
+            device,
+            bands=tuple(ReadBand(one.common_name, one.wavelength_um) for one in self.spec.bands or ()),
+            frames=tuple(getattr(chips, "frames", ("",))),
+            date=chips.date,
+            pixel_m=pixel_sizes(self.spec, chips.blocks),
+        )
         return FittedPretrained(self, prepared, self._adapter().load(asked), device)
 
     def restore(self, state: State, *, chips: ChipSource, device: str = "cpu") -> FittedPretrained:
@@ -180,35 +192,37 @@ class FittedPretrained:
             pictures, valid = self.prepared.frames(pixels[some], mask[some])
             seen = np.asarray(valid.any(axis=(2, 3)), dtype=bool)
             looks = [self._looks(*chip) for chip in zip(pictures, seen)]
-            vectors = iter(self._through([look for chip in looks for look in chip]))
+            vectors = iter(self._through(block, [look for chip in looks for look in chip]))
             width = int(self.config.spec.dim or 0)
             rows += [mean_over_dates([next(vectors) for _ in chip], width) for chip in looks]
         return np.asarray(rows, dtype=np.float32).reshape(len(pixels), int(self.config.spec.dim or 0))
 
-    def _looks(self, pictures: Floats, seen: npt.NDArray[np.bool_]) -> list[Floats]:
+    def _looks(self, pictures: Floats, seen: npt.NDArray[np.bool_]) -> list[_Pictures]:
         """Return what the network is given of one chip: each date by itself, or all of them as one sequence."""
-        spec = self.config.spec
+        spec, dates = self.config.spec, tuple(np.flatnonzero(seen).tolist())
         if spec.frames_max == 1:
-            return list(pictures[seen])
+            return [((date,), pictures[date]) for date in dates]
         # the latest, where the network reads frames by twos and their number is odd
-        count = int(seen.sum()) // spec.frames_step * spec.frames_step
-        return [pictures[seen][len(pictures[seen]) - count :]] if count >= max(spec.frames_min, 1) else []
+        count = len(dates) // spec.frames_step * spec.frames_step
+        latest = dates[len(dates) - count :]
+        return [(latest, pictures[list(latest)])] if count >= max(spec.frames_min, 1) else []
 
-    def _through(self, looks: list[Floats]) -> npt.NDArray[np.float64]:
-        """Return the vector of each look; those of the same shape go through the network together on a GPU."""
+    def _through(self, block: str, looks: list[_Pictures]) -> npt.NDArray[np.float64]:
+        """Return the vector of each look; those of the same frames go through the network together on a GPU."""
         found = np.zeros((len(looks), int(self.config.spec.dim or 0)))
-        for shape in {look.shape for look in looks}:
-            same = [i for i, look in enumerate(looks) if look.shape == shape]
+        for frames in dict.fromkeys(dates for dates, _ in looks):
+            same = [i for i, (dates, _) in enumerate(looks) if dates == frames]
             for start in range(0, len(same), self._at_once()):
                 some = same[start : start + self._at_once()]
-                found[some] = self._checked(np.stack([looks[i] for i in some]))
+                found[some] = self._checked(np.stack([looks[i][1] for i in some]), Look(block, frames))
         return found
 
-    def _checked(self, pictures: Floats) -> npt.NDArray[np.float32]:
+    def _checked(self, pictures: Floats, look: Look) -> npt.NDArray[np.float32]:
         import torch
 
         with torch.inference_mode():
-            made = self.vectors(torch.from_numpy(pictures).to(self.device)).float().cpu().numpy()
+            given = torch.from_numpy(pictures).to(self.device)
+            made = self.vectors(given, look).float().cpu().numpy()
         width = int(self.config.spec.dim or 0)
         if made.shape != (len(pictures), width):
             text = f"The network of {self.config.name!r} gives {made.shape[-1]} numbers, not {width}."
