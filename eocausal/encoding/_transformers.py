@@ -47,9 +47,32 @@ def _projected(output: Any, config: Any) -> Tensor:
     return projected
 
 
+def _whole(pictures: Tensor, config: Any) -> dict[str, Tensor]:
+    return {"pixel_values": pictures}
+
+
+def _first_frames(clips: Tensor, config: Any) -> dict[str, Tensor]:
+    """Return clips with as many frames as the network has positions for; positions without a frame are masked.
+
+    A masked autoencoder computes nothing from what is masked, so the frames that are there stand at the first
+    positions as they would in a network made for that many.
+    """
+    import torch
+
+    frames = clips.shape[1]
+    lacking = config.num_frames - frames
+    if not lacking:
+        return {"pixel_values": clips}
+    empty = clips.new_zeros((len(clips), lacking, *clips.shape[2:]))
+    tokens = (config.image_size // config.patch_size) ** 2
+    absent = torch.arange(config.num_frames // config.tubelet_size) >= frames // config.tubelet_size
+    masked = absent.repeat_interleave(tokens).expand(len(clips), -1).to(clips.device)
+    return {"pixel_values": torch.cat([clips, empty], dim=1), "bool_masked_pos": masked}
+
+
 @dataclass(frozen=True)
 class _Pool:
-    """How a vector is made: by which class of the library, built how, from which output.
+    """How a vector is made: by which class of the library, built how, given what, from which output.
 
     ``carried`` are settings that stand in the configuration of the whole network and not in that of its part.
     """
@@ -58,6 +81,7 @@ class _Pool:
     vector: Callable[[Any, Any], Tensor]
     build: Mapping[str, Any] = field(default_factory=dict)
     carried: tuple[str, ...] = ()
+    given: Callable[[Tensor, Any], dict[str, Tensor]] = _whole
 
 
 def _family(model: str, skipped: Callable[[Any], int], **build: Any) -> dict[str, _Pool]:
@@ -92,9 +116,16 @@ FAMILIES: Mapping[str, Mapping[str, _Pool]] = MappingProxyType(
         "dinov3_vit": _family("DINOv3ViTModel", _registers),
         "swin": {"mean": _Pool("SwinModel", _tokens_after(_none), {"add_pooling_layer": False})},
         "swinv2": {"mean": _Pool("Swinv2Model", _tokens_after(_none), {"add_pooling_layer": False})},
+        "videomae": {"mean": _Pool("VideoMAEModel", _tokens_after(_none), given=_first_frames)},
     }
 )
 """Families of networks by the name that transformers gives their configuration, and how each is pooled."""
+
+VIDEO = ("videomae",)
+"""Families that read several dates as one clip; all others read one picture."""
+
+# position codes of these are made for one size of picture; the others take any
+_ONE_SIZE = ("clip", "vit", "videomae")
 
 # Named here, because a configuration may name a kernel on the hub, which is code; and vectors must not depend on
 # what a version of the library takes by default.
@@ -120,6 +151,16 @@ def _check(spec: EncoderSpec) -> None:
     if spec.bands is None:
         text = f"Networks of the family {spec.loader!r} cannot read any bands."
         raise EncoderError(explain(text, fix="name the bands in the specification"))
+    several = spec.loader in VIDEO
+    if several != (spec.frames_max > 1):
+        text = f"frames_max={spec.frames_max} of encoder {spec.name!r} does not go with {spec.loader!r}."
+        rule = "networks of video read several dates as one clip" if several else "this family reads one date"
+        fix = (
+            "frames_max: 16, frames_step: 2"
+            if several
+            else "leave frames_max out; ec.Sequence pools over dates"
+        )
+        raise EncoderError(explain(text, rule=rule, fix=fix))
 
 
 def _load(asked: Loading) -> Vectors:
@@ -158,7 +199,25 @@ def _load(asked: Loading) -> Vectors:
         rule = "all weights come from the checkpoint; what it lacks would be random"
         raise EncoderError(explain(text, where=missing, rule=rule, fix="fetch the weights of this encoder"))
     network = network.eval().to(asked.device)
-    return lambda pictures: pool.vector(network(pixel_values=pictures.to(dtype)), network.config)
+    config = network.config
+    _check_sizes(spec, config)
+    return lambda pictures, look: pool.vector(network(**pool.given(pictures.to(dtype), config)), config)
+
+
+def _check_sizes(spec: EncoderSpec, config: Any) -> None:
+    """Refuse sizes and dates of a specification that the network was not made for, or cannot take."""
+    wrong = []
+    if spec.loader in _ONE_SIZE and config.image_size != spec.native_px:
+        wrong.append(f"native_px is {spec.native_px}, and the network reads {config.image_size}")
+    if spec.loader in VIDEO and spec.frames_max > config.num_frames:
+        wrong.append(f"frames_max is {spec.frames_max}, and the network reads {config.num_frames}")
+    if spec.loader in VIDEO and spec.frames_step % config.tubelet_size:
+        wrong.append(
+            f"frames_step is {spec.frames_step}, and the network reads {config.tubelet_size} at a time"
+        )
+    if wrong:
+        text = f"The specification of {spec.name!r} does not fit its weights: {'; '.join(wrong)}."
+        raise EncoderError(explain(text, rule="config.json beside the weights says what the network reads"))
 
 
 def _about(spec: EncoderSpec, folder: Path) -> dict[str, Any]:
