@@ -17,7 +17,7 @@ from eocausal.errors import EncoderError, explain
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["ADAPTER", "FAMILIES"]
+__all__ = ["ADAPTER", "FAMILIES", "VIDEO", "family_of"]
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
@@ -135,6 +135,11 @@ _ATTENTION = {"swin": "eager", "swinv2": "eager"}
 _SAME_FAMILY = {"clip_vision_model": "clip"}
 
 
+def family_of(model_type: str) -> str:
+    """Return the family of a checkpoint by what its configuration calls itself; it need not be a known one."""
+    return _SAME_FAMILY.get(model_type, model_type)
+
+
 def _check(spec: EncoderSpec) -> None:
     if spec.loader not in FAMILIES:
         raise EncoderError(
@@ -227,7 +232,7 @@ def _about(spec: EncoderSpec, folder: Path) -> dict[str, Any]:
         kind = str(about.get("model_type"))
     except (ValueError, AttributeError) as cause:
         raise EncoderError(explain(f"{str(folder / CONFIG)!r} is not JSON of a model.")) from cause
-    if _SAME_FAMILY.get(kind, kind) != spec.loader:
+    if family_of(kind) != spec.loader:
         raise EncoderError(
             explain(
                 f"The weights in {str(folder)!r} are of a {kind!r}, and {spec.name!r} is a {spec.loader!r}.",
