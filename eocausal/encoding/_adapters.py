@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eocausal.errors import EncoderError, explain
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from eocausal.encoding._wavelengths import ReadBand
     from eocausal.encoding.spec import EncoderSpec
 
-__all__ = ["INSTALL", "LIBRARIES", "Adapter", "Loading", "Look", "ReadBand", "Vectors", "adapter_of", "need"]
+__all__ = [
+    "INSTALL", "LIBRARIES", "Adapter", "Loading", "Look", "Vectors", "adapter_of", "import_library", "lacks_python",
+    "need",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,14 +57,6 @@ INSTALL: Mapping[str, str] = MappingProxyType(
     }
 )
 """Library to the line that installs it."""
-
-
-@dataclass(frozen=True)
-class ReadBand:
-    """A band that a network is given: its common name, and its centre in micrometres where there is one."""
-
-    common_name: str
-    wavelength_um: float | None
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,16 @@ class Adapter:
     load: Callable[[Loading], Vectors]
 
 
-LIBRARIES: Mapping[str, str] = MappingProxyType({"transformers": "eocausal.encoding._transformers"})
+LIBRARIES: Mapping[str, str] = MappingProxyType(
+    {
+        "transformers": "eocausal.encoding._transformers",
+        "timm": "eocausal.encoding._timm",
+        "torchgeo": "eocausal.encoding._torchgeo",
+        "terratorch": "eocausal.encoding._terratorch",
+        "olmoearth": "eocausal.encoding._olmoearth",
+        "open_clip": "eocausal.encoding._open_clip",
+    }
+)
 """Library of a specification to the module that holds its ``ADAPTER``."""
 
 
@@ -112,8 +119,77 @@ def adapter_of(spec: EncoderSpec) -> Adapter:
     return found
 
 
+def lacks_python(spec: EncoderSpec) -> str:
+    """Return which Python an encoder needs where this is an older one, else nothing.
+
+    Examples
+    --------
+    >>> from eocausal.encoding.catalogue import find_spec
+    >>> lacks_python(find_spec("dinov2-base"))
+    ''
+    """
+    if spec.python is None:
+        return ""
+    least = tuple(int(part) for part in spec.python.removeprefix(">=").split("."))
+    return "" if sys.version_info[: len(least)] >= least else f"needs Python {spec.python}"
+
+
 def need(module: str, library: str) -> None:
     """Raise EncoderError with the line that installs a library unless it can be imported."""
     if importlib.util.find_spec(module) is None:
         text = f"Encoders of {library} need {module}, which is not installed."
         raise EncoderError(explain(text, fix=INSTALL.get(library, f"pip install {module}")))
+
+
+def import_library(module: str, library: str) -> Any:
+    """Return a module of a library, or say why it cannot be imported: not there, not built for this torch, broken.
+
+    Raises
+    ------
+    EncoderError
+        With what to install.
+    """
+    need(module.split(".")[0], library)
+    try:
+        return importlib.import_module(module)
+    except (ImportError, RuntimeError, OSError, AttributeError) as cause:
+        raise EncoderError(_why_no_import(module, library, cause)) from cause
+
+
+def _why_no_import(module: str, library: str, cause: Exception) -> str:
+    import torch
+
+    ours, theirs = _build(torch.__version__), _build(_version_of_torchvision())
+    if ours and theirs and ours != theirs:
+        return explain(
+            f"torchvision was built for {theirs}, torch for {ours}: encoders of {library} cannot be imported.",
+            rule="torch and torchvision are built in pairs",
+            fix="install the pair that belongs together, both from the same index: "
+            "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu",
+        )
+    told = f"{type(cause).__name__}: {str(cause)[:300]}"
+    fix = f"install it anew: {INSTALL.get(library, library)}"
+    return explain(f"{module} is installed and cannot be imported ({told}).", fix=fix)
+
+
+def _version_of_torchvision() -> str:
+    """Return the version that torchvision's own file states, without importing it; empty where there is none."""
+    found = importlib.util.find_spec("torchvision")
+    if found is None or found.origin is None:
+        return ""
+    stated = Path(found.origin).parent / "version.py"
+    text = stated.read_text(encoding="utf-8") if stated.is_file() else ""
+    version = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", text)
+    return "" if version is None else version[1]
+
+
+def _build(version: str) -> str:
+    """Return what a version of torch or torchvision was built for; empty where it does not say.
+
+    Examples
+    --------
+    >>> _build("2.13.0+cpu"), _build("0.28.0+cu130"), _build("2.13.0")
+    ('the CPU', 'CUDA', '')
+    """
+    local = version.partition("+")[2]
+    return "the CPU" if local == "cpu" else "CUDA" if local.startswith("cu") else ""

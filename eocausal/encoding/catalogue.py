@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib import metadata
@@ -12,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from eocausal._checks import nearest, whole_number
-from eocausal.encoding._adapters import INSTALL, adapter_of
+from eocausal.encoding._adapters import INSTALL, adapter_of, lacks_python
 from eocausal.encoding._bands import check_sensor, common_names
 from eocausal.encoding._hub_names import HUB, hub_name_error
 from eocausal.encoding.spec import EncoderSpec, parse_spec, read_spec
@@ -102,25 +103,49 @@ def all_specs() -> tuple[EncoderSpec, ...]:
 
 
 def why_not(spec: EncoderSpec) -> str:
-    """Return why an encoder cannot be loaded here, empty where it can."""
+    """Return why an encoder cannot be loaded here, empty where it can.
+
+    Examples
+    --------
+    >>> why_not(find_spec("satclip-l10")), why_not(find_spec("galileo-tiny"))
+    ('coordinates, not imagery', 'no library')
+    """
+    if _sees_coordinates(spec):
+        return "coordinates, not imagery"
+    if lacks_python(spec):
+        return lacks_python(spec)
     if spec.status == "planned":
-        return "planned"
+        return "no library" if spec.library == "other" else "planned"
     if spec.library != "eocausal" and importlib.util.find_spec(adapter_of(spec).module) is None:
         return INSTALL[spec.library]
     return ""
 
 
 def refuse_planned(spec: EncoderSpec) -> None:
-    """Raise EncoderError for an encoder that is only listed so far."""
+    """Raise EncoderError for an encoder that cannot be loaded, whatever is installed: with the reason."""
+    listed = "ec.encoders(loadable=True) lists what can be loaded"
+    elsewhere = "make its vectors with that library and join them: ec.read_embeddings(table, ...)"
+    if _sees_coordinates(spec):
+        text = f"Encoder {spec.name!r} sees coordinates, not imagery: it has no vector for a picture."
+        rule = "it is a function of longitude and latitude alone, and can find a place again"
+        raise EncoderError(explain(text, rule=rule, fix=elsewhere))
+    if lacks_python(spec):
+        here = ".".join(map(str, sys.version_info[:2]))
+        text = f"Encoder {spec.name!r} {lacks_python(spec)}, and this is {here}: {spec.library} holds it since."
+        raise EncoderError(explain(text, rule=listed, fix=elsewhere))
     if spec.status == "planned":
-        where = "a library of its own" if spec.library == "other" else spec.library
-        raise EncoderError(
-            explain(
-                f"Encoder {spec.name!r} is planned: its loader, through {where}, is not written yet.",
-                rule="ec.encoders(loadable=True) lists what can be loaded",
-                fix="make its vectors with that library and join them: ec.read_embeddings(table, ...)",
-            )
+        through = (
+            "no library that is kept up to date holds it"
+            if spec.library == "other"
+            else f"its loader, through {spec.library}, is not written yet"
         )
+        raise EncoderError(
+            explain(f"Encoder {spec.name!r} is planned: {through}.", rule=listed, fix=elsewhere)
+        )
+
+
+def _sees_coordinates(spec: EncoderSpec) -> bool:
+    return spec.sensors == ("coordinates",)
 
 
 def encoders(

@@ -13,18 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import one_of
-from eocausal.encoding._adapters import Adapter, Loading, Look, ReadBand, Vectors, adapter_of, need
+from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, adapter_of, need
+from eocausal.encoding._chip_units import check_told_units
+from eocausal.encoding._moments import learn_moments, moments_from
 from eocausal.encoding._prepare import Preparation, pixel_sizes, prepare
 from eocausal.encoding._weights import find_weights, hash_weights
 from eocausal.encoding._windows import mean_over_dates
-from eocausal.encoding.catalogue import find_spec
-from eocausal.encoding.protocol import ChipSource, Keys, Mask, Pixels, State, check_input
+from eocausal.encoding.catalogue import find_spec, refuse_planned
+from eocausal.encoding.protocol import ChipSource, Keys, Mask, Pixels, State, check_input, known_keys
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 
 __all__ = ["PRECISIONS", "FittedPretrained", "Pretrained"]
 
 PRECISIONS = ("fp32", "bf16")
+_OF_BANDS = ("bands", "wavelengths", "units")
 # Pictures in one pass. On a CPU each goes alone: a product for several may add in another order, so that a vector
 # would depend on its neighbours, and one picture fills a core already.
 _AT_ONCE = {"cpu": 1, "cuda": 64}
@@ -40,7 +43,9 @@ class Pretrained:
 
     Bands are picked by name, converted to the unit of the encoder by published formulas, brought to its size
     without what is not valid, and scaled as its specification says; pixels that are not valid become the mean of
-    their band. Nothing is learned from chips. Networks of single pictures see each date by itself, and the vectors
+    their band. Encoders that come without a scale (``standardise: chips`` in their specification) learn means and
+    standard deviations of bands from the valid pixels of the chips they are fitted on; all others learn nothing.
+    Networks of single pictures see each date by itself, and the vectors
     of dates that show anything are averaged; networks of several dates are given those that show anything, earliest
     first. Weights are read from a folder or from one commit on the Hugging Face Hub; code from the hub is never
     opened. Each library is an extra, and a missing one names the line that installs it.
@@ -56,7 +61,14 @@ class Pretrained:
     precision : {"fp32", "bf16"}
         Precision of the network, and part of the recipe. Vectors are float32 either way.
     bands : mapping, optional
-        Bands of the encoder to names of bands of the chips, where names do not tell: ``{"red": "SR_B3"}``.
+        Bands of the encoder to names of bands of the chips, where names do not tell: ``{"red": "SR_B3"}``. An
+        encoder of any bands then reads these alone.
+    wavelengths : mapping, optional
+        Bands of the chips to their centre in micrometres, for encoders of any bands, where names do not tell:
+        ``{"B1": 0.485}``.
+    units : mapping, optional
+        Bands of the chips to their unit, where not all bands are in one: ``{"B4": "reflectance", "B6": "kelvin"}``.
+        The chips then declare none, or ``"dn"``.
     white : float, optional
         Reflectance that is white, for encoders of pictures (0 to 255) and chips of reflectance; 0 is black.
     weights : str or Path, optional
@@ -83,6 +95,8 @@ class Pretrained:
     pool: str | None = None
     precision: str = "fp32"
     bands: Mapping[str, str] | None = field(default=None, hash=False)
+    wavelengths: Mapping[str, float] | None = field(default=None, hash=False)
+    units: Mapping[str, str] | None = field(default=None, hash=False)
     white: float | None = None
     weights: str | Path | None = None
     revision: str | None = None
@@ -92,11 +106,13 @@ class Pretrained:
     def __post_init__(self) -> None:
         spec = self.encoder if isinstance(self.encoder, EncoderSpec) else find_spec(self.encoder)
         object.__setattr__(self, "spec", spec)
+        refuse_planned(spec)
         adapter_of(spec).check(spec)
         one_of(self.pool or spec.pool, spec.pooling, argument="pool", error=EncoderError)
         one_of(self.precision, PRECISIONS, argument="precision", error=EncoderError)
-        if self.bands is not None:
-            object.__setattr__(self, "bands", MappingProxyType(dict(self.bands)))
+        for name in _OF_BANDS:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if self.white is not None and (isinstance(self.white, bool) or not 0 < float(self.white) <= 2):
             rule = "a reflectance above 0 and at most 2, such as 0.3"
             raise EncoderError(explain(f"white={self.white!r} cannot be used.", rule=rule))
@@ -124,33 +140,52 @@ class Pretrained:
             "weights": hash_weights(self.spec, self._folder()),
             "pool": self.pool or self.spec.pool,
             "precision": self.precision,
-            "bands": None if self.bands is None else dict(self.bands),
+            **{name: getattr(self, name) and dict(getattr(self, name)) for name in _OF_BANDS},
             "white": None if self.white is None else float(self.white),
             "versions": {one: metadata.version(one) for one in adapter.packages},
         }
 
     def fit(self, chips: ChipSource, *, keys: Keys | None = None, device: str = "cpu") -> FittedPretrained:
-        """Return the encoder for chips with these bands and unit; nothing is learned."""
+        """Return the encoder for chips with these bands and unit; scales are learned from ``keys`` alone."""
         prepared = self._prepared(chips)
+        fit_keys = known_keys(chips, keys)
+        check_told_units(chips, fit_keys, self.units or {})
+        if self.spec.learns_scale:
+            names = tuple(chips.bands[one.place] for one in prepared.picked)
+            moments = learn_moments(chips, fit_keys, names=names, pick=prepared.pick, encoder=self.name)
+            prepared = replace(prepared, moments=moments)
+        return self._loaded(prepared, chips, device)
+
+    def restore(self, state: State, *, chips: ChipSource, device: str = "cpu") -> FittedPretrained:
+        """Rebuild the encoder of which ``state`` was saved, to the same bits."""
+        prepared = self._prepared(chips)
+        if self.spec.learns_scale:
+            prepared = replace(prepared, moments=moments_from(state, tuple(chips.blocks), self.name))
+        return self._loaded(prepared, chips, device)
+
+    def _loaded(self, prepared: Preparation, chips: ChipSource, device: str) -> FittedPretrained:
         asked = Loading(
             self.spec,
             self._folder(),
             self.pool or self.spec.pool,
             self.precision,
             device,
-            bands=tuple(ReadBand(one.common_name, one.wavelength_um) for one in self.spec.bands or ()),
+            bands=prepared.read,
             frames=tuple(getattr(chips, "frames", ("",))),
             date=chips.date,
             pixel_m=pixel_sizes(self.spec, chips.blocks),
         )
         return FittedPretrained(self, prepared, self._adapter().load(asked), device)
 
-    def restore(self, state: State, *, chips: ChipSource, device: str = "cpu") -> FittedPretrained:
-        """Return the encoder for these chips; there is no state."""
-        return self.fit(chips, device=device)
-
     def _prepared(self, chips: ChipSource) -> Preparation:
-        return prepare(self.spec, chips, bands=self.bands, white=self.white)
+        return prepare(
+            self.spec,
+            chips,
+            bands=self.bands,
+            white=self.white,
+            wavelengths=self.wavelengths,
+            units=self.units,
+        )
 
     def _adapter(self) -> Adapter:
         adapter = adapter_of(self.spec)
@@ -179,8 +214,12 @@ class FittedPretrained:
         return tuple(f"{self.config.name}_{block}_{i:0{digits}d}" for i in range(count))
 
     def state(self) -> State:
-        """Return nothing: nothing is learned."""
-        return {}
+        """Return means and standard deviations of bands by block where they are learned, else nothing."""
+        return {
+            f"{block}/{part}": getattr(moments, part)
+            for block, moments in self.prepared.moments.items()
+            for part in ("mean", "sd")
+        }
 
     def encode(self, pixels: Pixels, mask: Mask, block: str) -> npt.NDArray[np.float32]:
         """Return the vector of each chip, shape (n, dim); NaN where too few dates show anything."""
@@ -190,7 +229,7 @@ class FittedPretrained:
         rows: list[npt.NDArray[np.float64]] = []
         for start in range(0, len(pixels), step):
             some = slice(start, start + step)
-            pictures, valid = self.prepared.frames(pixels[some], mask[some])
+            pictures, valid = self.prepared.frames(pixels[some], mask[some], block)
             seen = np.asarray(valid.any(axis=(2, 3)), dtype=bool)
             looks = [self._looks(*chip) for chip in zip(pictures, seen)]
             vectors = iter(self._through(block, [look for chip in looks for look in chip]))

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from eocausal._checks import did_you_mean
 from eocausal._io import hash_content
+from eocausal.encoding._wavelengths import RADAR, RANGES, agrees
 from eocausal.errors import SpecError, explain
 from eocausal.imagery.radiometry import PIXEL_UNITS
 from eocausal.specs._block import Block
@@ -74,6 +75,9 @@ class Step(Block):
     divide: Numbers | None = Field(None, description="Divided by, one number or one for each band.")
     clip: Numbers | None = Field(None, description="Smallest and largest value, for all bands.")
     z: Zscore | None = Field(None, description="Mean and std of each band.")
+    standardise: Literal["chips"] | None = Field(
+        None, description="Mean and std of each band of the chips that it is fitted on; the first step."
+    )
 
     @property
     def kind(self) -> str:
@@ -93,8 +97,8 @@ class EncoderSpec(Block):
     >>> spec = find_spec("prithvi-eo-2-300m-tl")
     >>> spec.common_names
     ('blue', 'green', 'red', 'nir08', 'swir16', 'swir22')
-    >>> spec.frames_max, spec.status
-    (4, 'planned')
+    >>> spec.frames_max, spec.dim
+    (4, 1024)
     """
 
     spec_version: Literal[1] = Field(description="Version of this format; 1.")
@@ -144,7 +148,9 @@ class EncoderSpec(Block):
     outcome_proxy_inputs: Words = Field((), description="Inputs near to outcomes, such as night lights.")
     outcome_proxy_targets: Words = Field((), description="Targets of training near to outcomes.")
     citation: str = Field(min_length=1, description="Whom to cite.")
-    python: str | None = Field(None, description="Python that its library needs, such as >=3.12.")
+    python: str | None = Field(
+        None, pattern=r"^>=3\.\d+$", description="Python that its library needs, such as >=3.12."
+    )
     notes: str | None = Field(None, description="What else is to be known.")
 
     @property
@@ -156,6 +162,11 @@ class EncoderSpec(Block):
     def common_names(self) -> tuple[str, ...] | None:
         """Common names of the bands in order; None where any bands are read."""
         return None if self.bands is None else tuple(band.common_name for band in self.bands)
+
+    @property
+    def learns_scale(self) -> bool:
+        """Whether means and standard deviations of bands are learned from chips."""
+        return any(step.standardise is not None for step in self.scaling)
 
     def hash(self) -> str:
         """Return a short hash of all that can change a vector; words about it do not count."""
@@ -225,6 +236,12 @@ def _broken_rules(spec: EncoderSpec) -> Iterator[tuple[Place, str]]:
             )
         else:
             yield from _broken_step(step, ("scaling", number, given[0]), count)
+        if step.standardise is not None and number:
+            yield (
+                ("scaling", number, "standardise"),
+                "must be the first step: pixels are standardised as they are",
+            )
+    yield from _broken_bands(spec)
     if spec.resize_px is not None and (spec.native_px is None or spec.resize_px < spec.native_px):
         yield ("resize_px",), "is less than native_px, which is cut from it"
     if spec.frames_max < spec.frames_min:
@@ -232,12 +249,31 @@ def _broken_rules(spec: EncoderSpec) -> Iterator[tuple[Place, str]]:
     if not spec.pooling:
         yield ("pooling",), "is empty. Name at least one"
     if spec.library != "eocausal" and spec.status == "ready":
-        lacking = [name for name in ("pixel_unit", "native_px", "dim") if getattr(spec, name) is None]
+        # standardised by themselves, pixels may be in any unit
+        needed = ("native_px", "dim") if spec.learns_scale else ("pixel_unit", "native_px", "dim")
+        lacking = [name for name in needed if getattr(spec, name) is None]
         for name in lacking:
             yield (name,), f"this field is missing, and encoders of {spec.library} need it"
 
 
+def _broken_bands(spec: EncoderSpec) -> Iterator[tuple[Place, str]]:
+    for number, band in enumerate(spec.bands or ()):
+        if band.wavelength_um is not None and not agrees(band.common_name, band.wavelength_um):
+            rule = (
+                "radar has none"
+                if band.common_name in RADAR
+                else f"{band.common_name} lies at {RANGES[band.common_name].low:g} to "
+                f"{RANGES[band.common_name].high:g} micrometres"
+            )
+            yield (
+                ("bands", number, "wavelength_um"),
+                f"{band.wavelength_um:g} is not a {band.common_name}: {rule}",
+            )
+
+
 def _broken_step(step: Step, place: Place, bands: int | None) -> Iterator[tuple[Place, str]]:
+    if step.standardise is not None:
+        return
     lists: Mapping[str, tuple[float, ...]] = (
         {"mean": step.z.mean, "std": step.z.std} if step.z is not None else {"": getattr(step, step.kind)}
     )

@@ -127,8 +127,9 @@ def suggest_encoder(
         why = _unfit(spec, there)
         if why:
             ruled_out.append((spec.name, why))
-        elif why_not(spec) == "planned":
-            ruled_out.append((spec.name, f"planned: no loader through {spec.library} yet"))
+        elif spec.status == "planned":
+            why = f"planned: no loader through {spec.library} yet"
+            ruled_out.append((spec.name, why if why_not(spec) == "planned" else why_not(spec)))
             later.append((_rank(spec, there), spec.name))
         elif why_not(spec):
             ruled_out.append((spec.name, f"not installed: {why_not(spec)}"))
