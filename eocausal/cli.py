@@ -50,11 +50,13 @@ def main() -> None:
 @app.command()
 def validate(spec: SpecPath) -> None:
     """Check a specification; tell each mistake at its line."""
+    from eocausal.runner.asked_encoders import check_encoder
     from eocausal.specs.inputs import check_inputs
     from eocausal.specs.load import load_spec
 
     loaded = load_spec(spec)
     check_inputs(loaded)
+    check_encoder(loaded)
     typer.echo(_describe(loaded))
 
 

@@ -31,6 +31,7 @@ from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
 from eocausal.inference.tables import jsonable
 from eocausal.runner.asked import asked_features
+from eocausal.runner.asked_encoders import check_encoder
 from eocausal.specs.inputs import check_inputs
 from eocausal.specs.load import LoadedSpec, load_spec
 from eocausal.units import Units
@@ -142,6 +143,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     """
     loaded = load_spec(spec)
     check_inputs(loaded)
+    check_encoder(loaded)
     asked = loaded.spec
     folder = Path(out if out is not None else asked.out)
     folder.mkdir(parents=True, exist_ok=True)

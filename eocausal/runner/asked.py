@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,14 +13,14 @@ from eocausal.errors import LeakError, explain
 from eocausal.imagery.asked import asked_chips, asked_places
 from eocausal.imagery.chips import Chips
 from eocausal.imagery.draw_average import DrawAverage, average_draws
+from eocausal.runner.asked_encoders import asked_encoder
 from eocausal.runner.embed import embed
 from eocausal.units import Units
 
 if TYPE_CHECKING:
-    from eocausal.encoding.protocol import Encoder
     from eocausal.specs.models import AnalysisSpec, EmbeddingsSpec
 
-__all__ = ["AskedFeatures", "asked_encoder", "asked_features"]
+__all__ = ["AskedFeatures", "asked_features"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +53,7 @@ def asked_features(spec: AnalysisSpec, units: Units, *, folder: Path, progress: 
     if cut is None:
         return AskedFeatures(units, None, _side_by_side(elsewhere))
     _refuse_late(spec, places, cut)
-    made = embed(cut, encoder=asked_encoder(spec), out=folder, progress=progress)
+    made = embed(cut, encoder=asked_encoder(spec.encoder), out=folder, progress=progress)
     if places is units:
         return AskedFeatures(units, cut, _side_by_side([made, *elsewhere]))
     averaged = average_draws(made, units=places)
@@ -81,24 +80,6 @@ def _refuse_late(spec: AnalysisSpec, places: Units, cut: Chips) -> None:
                 fix="earlier pictures: frames: {before: 1Y} in imagery, or leave these units out",
             )
         )
-
-
-def asked_encoder(spec: AnalysisSpec) -> Encoder:
-    """Return the encoder of a specification that has one."""
-    from eocausal.encoding.image_stats import ImageStats
-    from eocausal.encoding.pixel_mean import PixelMean
-    from eocausal.encoding.random_features import RandomFeatures
-
-    makers: dict[str, Callable[..., Any]] = {
-        "rcf": RandomFeatures,
-        "image_stats": ImageStats,
-        "pixel_mean": PixelMean,
-    }
-    if spec.encoder is None:
-        raise ValueError("a specification with imagery has an encoder")
-    options = spec.encoder.model_dump(exclude={"name"})
-    made: Encoder = makers[spec.encoder.name](**options)
-    return made
 
 
 def _read(asked: EmbeddingsSpec) -> Embeddings:

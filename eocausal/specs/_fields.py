@@ -20,7 +20,7 @@ from eocausal.specs._periods import EACH, PERIOD, length_of, period_of
 __all__ = [
     "POLYGON", "TAGS", "Band", "Bands", "CalendarDate", "Chance", "Columns", "Count", "Counts", "DateOrTags",
     "FilePath", "Finite", "Length", "Names", "PatchSizes", "PathOrAddress", "PathsOrAddresses", "Period",
-    "Positive", "Seed", "Share", "Shares", "Sides", "SizesOrPolygon", "Text", "Windows", "is_address",
+    "Positive", "Seed", "Share", "Shares", "Sides", "SizesOrPolygon", "Text", "Windows", "is_address", "resolved",
 ]  # fmt: skip
 
 # Words that stand in place of a value: a size by the units' own polygons, days by the tags of files.
@@ -127,7 +127,7 @@ def _columns(value: Any) -> str | tuple[str, ...]:
     raise mistake("must be a list of column names, such as [e0, e1], or the prefix they share, such as e")
 
 
-def _resolved(value: str, info: ValidationInfo) -> str:
+def resolved(value: str, info: ValidationInfo) -> str:
     """Fill in environment variables and anchor a relative path at the folder of the specification."""
     missing = [name for name in _VARIABLE.findall(value) if not os.environ.get(name)]
     if missing:
@@ -148,7 +148,7 @@ def _resolved(value: str, info: ValidationInfo) -> str:
 def _address_or_path(value: str, info: ValidationInfo) -> str:
     """Keep an address on a server as it is; everything else is a path."""
     if not is_address(value):
-        return _resolved(value, info)
+        return resolved(value, info)
     if "?" in value or "@" in value.split("/")[2]:
         raise mistake(
             "the address holds a query or a password, which would be written to the records of a run. "
@@ -158,7 +158,7 @@ def _address_or_path(value: str, info: ValidationInfo) -> str:
 
 
 Text = Annotated[str, Field(min_length=1)]
-FilePath = Annotated[Text, AfterValidator(_resolved)]
+FilePath = Annotated[Text, AfterValidator(resolved)]
 PathOrAddress = Annotated[Text, AfterValidator(_address_or_path)]
 Seed = Annotated[int, Field(ge=0)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]

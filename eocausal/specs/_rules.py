@@ -6,13 +6,14 @@ yields the place inside the block and the text that tells how to mend it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from eocausal.specs._fields import POLYGON
 from eocausal.specs._imagery_rules import IMAGERY_RULES, Place, Rule, given, inner, listed
 
-__all__ = ["RULES", "Place", "Rule"]
+__all__ = ["RULES", "Place", "Rule", "metres"]
 
 
 def _units_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -46,6 +47,23 @@ def _rcf_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("n_features",), text
 
 
+def _named_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Tell what goes with an encoder that is named: it is the same for all sizes."""
+    if given(inner(block, "multi_scale"), "encoders"):
+        text = "each size has an encoder of its own here, and name is one for all sizes. Keep one of the two"
+        yield ("multi_scale", "encoders"), text
+
+
+def _scale_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    encoders = inner(block, "encoders")
+    if given(block, "encoders", "size_m") == ["encoders", "size_m"]:
+        yield ("size_m",), "the sizes are those that encoders names. Leave size_m out"
+    for size in encoders:
+        if given(inner(encoders, size), "multi_scale"):
+            text = "several sizes cannot be inside one size. Leave it out"
+            yield ("encoders", size, "multi_scale"), text
+
+
 def _effects_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     if block.get("rate") and not given(block, "cate"):
         yield (
@@ -67,6 +85,51 @@ def _analysis_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("imagery", "frames", "before"), text
     if given(units, "displacement"):
         yield from _displacement_rules(block, imagery)
+    yield from _size_rules(inner(block, "encoder"), imagery)
+    yield from _frame_rules(inner(block, "encoder"), imagery)
+
+
+def _size_rules(encoder: Mapping[str, Any], imagery: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Tell sizes that are encoded and not cut, and sides that are said twice."""
+    scales, place = inner(encoder, "multi_scale"), ("encoder", "multi_scale")
+    if given(scales, "side_px") and given(imagery, "resample_px"):
+        yield (*place, "side_px"), "imagery has resample_px, which says the same. Keep one of the two"
+    cut = {metres(size) for size in listed(imagery.get("size_m"))}
+    if not cut or None in cut:
+        return
+    asked: list[tuple[Place, Any]] = [
+        ((*place, "encoders", size), size) for size in inner(scales, "encoders")
+    ]
+    asked += [((*place, "size_m", turn), size) for turn, size in enumerate(listed(scales.get("size_m")))]
+    for where, size in asked:
+        if metres(size) not in {None, *cut}:
+            there = ", ".join(f"{one:g}" for one in sorted(one for one in cut if one is not None))
+            yield where, f"{size} is not among the sizes that imagery cuts, {there}. Add it to imagery.size_m"
+
+
+def _frame_rules(encoder: Mapping[str, Any], imagery: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    """Tell sequences of rasters that are put together into one picture."""
+    if not given(imagery, "rasters") or given(imagery, "frames"):
+        return
+    by_size = inner(inner(encoder, "multi_scale"), "encoders")
+    blocks: list[tuple[Place, Mapping[str, Any]]] = [(("encoder",), encoder)]
+    blocks += [(("encoder", "multi_scale", "encoders", size), inner(by_size, size)) for size in by_size]
+    for place, block in blocks:
+        if given(block, "sequence"):
+            text = (
+                "a sequence needs several frames, and these rasters make one picture. Add frames to imagery"
+            )
+            yield (*place, "sequence"), text
+
+
+def metres(size: Any) -> float | None:
+    """Return a size that is written as a number or as text such as 480 or 480m; None for other words."""
+    if isinstance(size, bool):
+        return None
+    if isinstance(size, int | float):
+        return float(size) if size > 0 else None
+    text = str(size).removesuffix("m")
+    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else None
 
 
 def _displacement_rules(block: Mapping[str, Any], imagery: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -79,11 +142,20 @@ def _displacement_rules(block: Mapping[str, Any], imagery: Mapping[str, Any]) ->
         yield place, "displaced units are points, and size_m: polygon needs polygons. Give metres"
 
 
+def _rcf_and_named_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    yield from _rcf_rules(block)
+    yield from _named_rules(block)
+
+
 RULES: dict[str, Rule] = {
     **IMAGERY_RULES,
     "UnitsSpec": _units_rules,
     "DesignSpec": _design_rules,
-    "RcfSpec": _rcf_rules,
+    "RcfSpec": _rcf_and_named_rules,
+    "ImageStatsSpec": _named_rules,
+    "PixelMeanSpec": _named_rules,
+    "PretrainedSpec": _named_rules,
+    "MultiScaleSpec": _scale_rules,
     "EffectsSpec": _effects_rules,
     "AnalysisSpec": _analysis_rules,
 }

@@ -13,7 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from eocausal._checks import did_you_mean, nearest
+from eocausal.specs._encoder_names import is_encoder_file
 from eocausal.specs._fields import POLYGON, is_address
+from eocausal.specs.encoders import EncoderSpec, PretrainedSpec
 from eocausal.specs.imagery import ImagerySpec
 from eocausal.specs.load import LoadedSpec, spec_error
 from eocausal.specs.models import EmbeddingsSpec
@@ -47,6 +49,8 @@ def check_inputs(loaded: LoadedSpec) -> None:
     if loaded.spec.imagery is not None:
         mistakes += _imagery_mistakes(loaded.spec.imagery)
         mistakes += _polygon_mistakes(loaded.spec.units.path, loaded.spec.imagery)
+    if loaded.spec.encoder is not None:
+        mistakes += _encoder_mistakes(loaded.spec.encoder, ("encoder",))
     if loaded.spec.embeddings is not None:
         mistakes += _embeddings_mistakes(loaded.spec.embeddings)
     if mistakes:
@@ -128,6 +132,19 @@ def _polygon_mistakes(units: str, imagery: ImagerySpec) -> Mistakes:
             f"{Path(units).name!r} holds no polygons. Name a GeoPackage, GeoParquet or GeoJSON as units.path"
         )
         yield ("imagery", "size_m"), text
+
+
+def _encoder_mistakes(encoder: EncoderSpec, place: Place) -> Mistakes:
+    """Tell files and folders of encoders that are not there, of each size where each has its own."""
+    by_size = {} if encoder.multi_scale is None else encoder.multi_scale.encoders or {}
+    for size, inner in by_size.items():
+        yield from _encoder_mistakes(inner, (*place, "multi_scale", "encoders", size))
+    if not isinstance(encoder, PretrainedSpec):
+        return
+    if is_encoder_file(encoder.name):
+        yield from _told((*place, "name"), _missing_file(encoder.name))
+    if encoder.weights is not None and not Path(encoder.weights).is_dir():
+        yield (*place, "weights"), f"there is no folder {encoder.weights!r} with weights"
 
 
 def _array_mistakes(imagery: ImagerySpec, path: str) -> Mistakes:

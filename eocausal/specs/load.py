@@ -291,6 +291,7 @@ _PHRASES = {
     "union_tag_not_found": _no_kind,
     "model_type": _not_block,
     "model_attributes_type": _not_block,
+    "dict_type": _not_block,
     "multiple_of": _not_multiple,
     "tuple_type": _not_list,
     "string_too_short": _too_short,

@@ -20,20 +20,18 @@ from eocausal.specs._fields import (
     FilePath,
     Finite,
     Names,
-    PatchSizes,
-    Positive,
     Seed,
     Share,
-    Shares,
     Text,
     all_different,
     as_many,
 )
+from eocausal.specs.encoders import EncoderSpec
 from eocausal.specs.imagery import ImagerySpec
 
 __all__ = [
     "AnalysisSpec", "CateSpec", "DesignSpec", "DisplacementSpec", "EffectsSpec", "EmbeddingsSpec", "EncoderSpec",
-    "FoldsSpec", "ImageStatsSpec", "ImagerySpec", "PixelMeanSpec", "RcfSpec", "TruthSpec", "UnitsSpec",
+    "FoldsSpec", "ImagerySpec", "TruthSpec", "UnitsSpec",
 ]  # fmt: skip
 
 
@@ -84,36 +82,6 @@ class EmbeddingsSpec(Block):
         description="List of the feature columns, or the prefix they share. Default: all numbers but the key.",
     )
     date: CalendarDate | None = Field(None, description="Day the pictures behind the table were taken.")
-
-
-class RcfSpec(Block):
-    """Random convolutional features (Rolf et al. 2021)."""
-
-    name: Literal["rcf"] = Field(description="Random convolutional features.")
-    n_features: Count = Field(
-        512,
-        description="Features for each chip size: two for each filter, filters shared by the patch sizes.",
-    )
-    patch_px: PatchSizes = Field((3, 5), description="Sides in pixels of the random patches; 2 or more.")
-    bias: Finite = Field(0.0, description="Subtracted from both halves of the response of a filter.")
-    whitening: Positive = Field(1e-3, description="Added to the eigenvalues of the patches' covariance.")
-    seed: Seed = Field(0, description="Seed of the draw of patches.")
-
-
-class ImageStatsSpec(Block):
-    """Means, spreads, quantiles and texture of each band: the floor any encoder should beat."""
-
-    name: Literal["image_stats"] = Field(description="Plain statistics of each band.")
-    quantiles: Shares = Field((0.1, 0.5, 0.9), description="Quantiles of each band, as shares.")
-
-
-class PixelMeanSpec(Block):
-    """The mean of each band: for embedding products that hold a vector in every pixel."""
-
-    name: Literal["pixel_mean"] = Field(description="Mean of each band over valid pixels.")
-
-
-EncoderSpec = Annotated[RcfSpec | ImageStatsSpec | PixelMeanSpec, Field(discriminator="name")]
 
 
 class DesignSpec(Block):

@@ -58,19 +58,42 @@ def _rows(block: dict[str, Any], schema: dict[str, Any], prefix: str) -> Iterato
         # a field whose words are those of its block carries them only there
         meaning = spec.get("description") or inner_blocks[0][1].get("description", "")
         yield f"{prefix}{name}", meaning, "required" if required else _default_of(spec)
-        for label, inner in inner_blocks:
+        for label, inner in _without_repeats(inner_blocks):
             yield from _rows(inner, schema, f"{prefix}{name}{label}.")
+
+
+def _without_repeats(kinds: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """Return kinds of a block; fields that several have in the same words stand once, at the end, without label."""
+    if len(kinds) < 2:
+        return kinds
+    told = [(name, spec.get("description")) for _, kind in kinds for name, spec in kind["properties"].items()]
+    shared = {name for name, words in told if told.count((name, words)) > 1}
+    common: dict[str, Any] = {}
+    own = []
+    for label, kind in kinds:
+        fields = kind["properties"]
+        common |= {name: spec for name, spec in fields.items() if name in shared and name not in common}
+        own.append(
+            (label, {**kind, "properties": {n: spec for n, spec in fields.items() if n not in shared}})
+        )
+    return [*own, ("", {"properties": common})]
 
 
 def _inner_blocks(spec: dict[str, Any], schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Return the blocks a field may hold; where there are several kinds, each with its label."""
-    kinds = spec.get("discriminator", {}).get("mapping", {})
-    for choice in spec.get("anyOf", ()):
-        kinds = choice.get("discriminator", {}).get("mapping", kinds)
+    choices = [spec, *spec.get("anyOf", ())]
+    kinds = [one["$ref"] for choice in choices for one in choice.get("oneOf", ())]
     if kinds:
-        return [(f" ({kind})", _follow(reference, schema)) for kind, reference in sorted(kinds.items())]
-    references = [spec.get("$ref"), *(choice.get("$ref") for choice in spec.get("anyOf", ()))]
-    return [("", _follow(reference, schema)) for reference in references if reference]
+        blocks = [_follow(reference, schema) for reference in kinds]
+        # names that say which kind it is come before the kind that any other name is
+        labelled = [(_label(block), block) for block in blocks]
+        return sorted(labelled, key=lambda one: (one[0] == _label({"properties": {}}), one[0]))
+    return [("", _follow(choice["$ref"], schema)) for choice in choices if "$ref" in choice]
+
+
+def _label(kind: dict[str, Any]) -> str:
+    """Return what one of several kinds of block is called: by its name, or that its name is free."""
+    return f" ({kind['properties'].get('name', {}).get('const', 'any other name')})"
 
 
 def _follow(reference: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -138,6 +138,7 @@ def test_a_specification_is_read_whole(study: Path) -> None:
     assert spec.encoder is not None
     assert spec.encoder.model_dump() == {
         "name": "rcf", "n_features": 128, "patch_px": (3, 5), "bias": 0.0, "whitening": 1e-3, "seed": 0,
+        "sequence": None, "multi_scale": None,
     }  # fmt: skip
     assert spec.design.covariates == ("age",)
     assert spec.design.propensity == 0.5
@@ -259,7 +260,7 @@ def test_every_field_is_described_in_the_schema_and_on_the_page() -> None:
 def test_every_example_on_the_page_is_right(study: Path) -> None:
     page = (ROOT / "data_specs" / "README.md").read_text()
     examples = re.findall(r"^```yaml\n(.*?)^```", page, re.S | re.M)
-    assert len(examples) == 3
+    assert len(examples) == 6
     for example in examples:
         content = read_yaml(STUDY).content
         given = read_yaml(example).content
