@@ -1,0 +1,26 @@
+"""Where a network is trained: on the processor or on a GPU that is there."""
+
+from __future__ import annotations
+
+import re
+
+from eocausal.errors import EncoderError, explain
+
+__all__ = ["resolve_device"]
+
+
+def resolve_device(device: str) -> str:
+    """Return ``cpu``, ``cuda`` or ``cuda:1`` for what was asked; ``auto`` is a GPU where there is one."""
+    if device == "cpu":
+        return device
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if not re.fullmatch(r"cuda(:\d+)?", str(device)):
+        text = f"device={device!r} is not known."
+        raise EncoderError(explain(text, fix="device='auto', 'cpu', 'cuda' or 'cuda:1'"))
+    if int(str(device).partition(":")[2] or 0) >= torch.cuda.device_count():
+        text = f"device={device!r} is not there: PyTorch finds {torch.cuda.device_count()} GPUs."
+        raise EncoderError(explain(text, fix="device='auto' or 'cpu'"))
+    return str(device)
