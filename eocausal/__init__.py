@@ -48,6 +48,12 @@ _HOME = {
     "temporal_dropout": "eocausal.runner.temporal_dropout",
     "read_embeddings": "eocausal.embeddings",
     "embeddings_at": "eocausal.nearest_features",
+    "pretrain": "eocausal.training.pretrain",
+    "PretrainResult": "eocausal.training.pretrain_result",
+    "PretrainSettings": "eocausal.training.pretrain_settings",
+    "finetune": "eocausal.training.finetune",
+    "Finetuned": "eocausal.training.finetuned",
+    "Network": "eocausal.training.network",
     "Design": "eocausal.design",
     "Folds": "eocausal.inference.folds",
     "Learners": "eocausal.inference.nuisance",
@@ -137,5 +143,11 @@ if TYPE_CHECKING:
     from eocausal.runner.temporal_dropout import temporal_dropout as temporal_dropout
     from eocausal.simulate.catalog import simulate_catalog as simulate_catalog
     from eocausal.simulate.region import simulate_region as simulate_region
+    from eocausal.training.finetune import finetune as finetune
+    from eocausal.training.finetuned import Finetuned as Finetuned
+    from eocausal.training.network import Network as Network
+    from eocausal.training.pretrain import pretrain as pretrain
+    from eocausal.training.pretrain_result import PretrainResult as PretrainResult
+    from eocausal.training.pretrain_settings import PretrainSettings as PretrainSettings
     from eocausal.units import Units as Units
     from eocausal.units import read_units as read_units
