@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eocausal._checks import whole_number
+from eocausal.encoding._adapters import INSTALL
 from eocausal.encoding._bands import ALIASES, common_names
 from eocausal.encoding.catalogue import all_specs, why_not
 from eocausal.encoding.spec import EncoderSpec
@@ -50,7 +51,7 @@ class Suggestion:
     others : tuple of str
         Those that can be used too, better first.
     later : tuple of str
-        Those that would come before the choice, and that no loader is written for yet.
+        Those that would come before the choice, and cannot be loaded here today; ``ruled_out`` says why.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Suggestion:
         if self.others:
             lines.append(f"Also possible: {', '.join(self.others)}")
         if self.later:
-            lines.append(f"Better once its loader is written: {', '.join(self.later)}")
+            lines.append(f"Better, and not to be loaded here today: {', '.join(self.later)}")
         lines += ["Ruled out:", *(f"  {name}: {why}" for name, why in self.ruled_out)]
         return "\n".join(lines)
 
@@ -124,25 +125,30 @@ def suggest_encoder(
         whole_number(count, argument="n_units", error=EncoderError, least=1)
     ruled_out, fitting, later = [], [], []
     for spec in sorted(all_specs(), key=lambda spec: _rank(spec, there)):
-        why = _unfit(spec, there)
+        unfit = _unfit(spec, there)
+        why = unfit or _not_today(spec)
         if why:
             ruled_out.append((spec.name, why))
-        elif spec.status == "planned":
-            why = f"planned: no loader through {spec.library} yet"
-            ruled_out.append((spec.name, why if why_not(spec) == "planned" else why_not(spec)))
-            later.append((_rank(spec, there), spec.name))
-        elif why_not(spec):
-            ruled_out.append((spec.name, f"not installed: {why_not(spec)}"))
-        elif spec.library != "eocausal" and spec.revision is None:
-            ruled_out.append(
-                (spec.name, "no commit is pinned; Pretrained(..., revision=) or weights= uses it")
-            )
         else:
             fitting.append(spec)
+        if why and not unfit:
+            later.append((_rank(spec, there), spec.name))
     choice = fitting[0]
     before = tuple(name for rank, name in later if rank < _rank(choice, there))
     others = tuple(spec.name for spec in fitting[1:])
     return Suggestion(choice.name, _reasons(choice, there, count), tuple(ruled_out), others, before)
+
+
+def _not_today(spec: EncoderSpec) -> str:
+    """Return why an encoder that would fit cannot be loaded here by its name; empty where it can."""
+    why = why_not(spec)
+    if why == "planned":
+        return f"planned: no loader through {spec.library} yet"
+    if why:
+        return f"not installed: {why}" if why in INSTALL.values() else why
+    if spec.library != "eocausal" and spec.revision is None:
+        return "no commit is pinned; Pretrained(..., revision=) or weights= uses it"
+    return ""
 
 
 def _situation(chips: Any, years: int | Sequence[int] | None, commercial: bool) -> _Situation:
