@@ -52,7 +52,6 @@ _HOME = {
     "PretrainResult": "eocausal.training.pretrain_result",
     "PretrainSettings": "eocausal.training.pretrain_settings",
     "finetune": "eocausal.training.finetune",
-    "Finetuned": "eocausal.training.finetuned",
     "Network": "eocausal.training.network",
     "Design": "eocausal.design",
     "Folds": "eocausal.inference.folds",
@@ -144,7 +143,6 @@ if TYPE_CHECKING:
     from eocausal.simulate.catalog import simulate_catalog as simulate_catalog
     from eocausal.simulate.region import simulate_region as simulate_region
     from eocausal.training.finetune import finetune as finetune
-    from eocausal.training.finetuned import Finetuned as Finetuned
     from eocausal.training.network import Network as Network
     from eocausal.training.pretrain import pretrain as pretrain
     from eocausal.training.pretrain_result import PretrainResult as PretrainResult

@@ -331,7 +331,9 @@ def _refuse_leaks(design: Design, table: StudyTable) -> None:
             )
     if table.features.shape[1]:
         _refuse_leaking_features(design, table, groups)
-    _refuse_late_images(design, table)
+    if design.features is not None:
+        shown = design.features.info["last_date"].to_numpy(dtype=object)
+        refuse_late_images(design, table, shown[design.features.rows_for(table.image_keys)])
 
 
 def _column_of(name: str, design: Design) -> str:
@@ -359,13 +361,11 @@ def _refuse_leaking_features(design: Design, table: StudyTable, groups: npt.NDAr
         )
 
 
-def _refuse_late_images(design: Design, table: StudyTable) -> None:
+def refuse_late_images(design: Design, table: StudyTable, days: npt.NDArray[Any]) -> None:
+    """Raise LeakError where a unit's image, by its last day (ISO text or None, (n,)), is not from before."""
     treated_on = design.data.dates if isinstance(design.data, Units) else None
-    if design.features is None or treated_on is None:
+    if treated_on is None:
         return
-    days = design.features.info["last_date"].to_numpy(dtype=object)[
-        design.features.rows_for(table.image_keys)
-    ]
     shown = np.array([day if isinstance(day, str) else "NaT" for day in days], dtype="datetime64[D]")
     late = shown >= treated_on[table.rows]
     if late.any():

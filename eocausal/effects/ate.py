@@ -21,6 +21,7 @@ from eocausal.inference.nuisance import (
     LEADING_COMPONENTS,
     ColumnReducer,
     Learners,
+    OutOfFold,
     outcomes_out_of_fold,
     propensity_out_of_fold,
 )
@@ -158,7 +159,7 @@ def _ipw(design: Design, settings: Settings) -> Fitted:
         )
     return Fitted(
         scores.hajek(table.outcome, table.treatment, table.weights, propensity=propensity),
-        (ignorability(design, known),),
+        (ignorability(design, known, settings.learners),),
         tuple(warnings),
         {**propensity_diagnostics(propensity, table.treatment, known), "largest_smd_after_weighting": worst},
     )
@@ -167,7 +168,7 @@ def _ipw(design: Design, settings: Settings) -> Fitted:
 def _aipw(design: Design, settings: Settings) -> Fitted:
     table = design.table
     dr_scores, diagnostics, warnings = doubly_robust_scores(design, settings)
-    assumption = ignorability(design, table.propensity is not None)
+    assumption = ignorability(design, table.propensity is not None, settings.learners)
     return Fitted(
         scores.mean_of_scores(dr_scores, table.weights), (assumption,), tuple(warnings), diagnostics
     )
@@ -213,15 +214,28 @@ def doubly_robust_scores(design: Design, settings: Settings) -> tuple[FloatArray
     return dr_scores, diagnostics, warnings
 
 
-def ignorability(design: Design, known: bool) -> str:
+def ignorability(design: Design, known: bool, learners: Learners) -> str:
     """Return what must hold of the assignment for an adjusted estimate to be causal."""
     if known:
         return "treatment was assigned with the known propensity"
     used = ["covariates"] if design.table.covariate_names else []
     used += ["image features"] if design.table.features.shape[1] else []
+    made_before = [isinstance(one, OutOfFold) for one in (learners.outcome, learners.propensity)]
+    used += ["pictures"] if any(made_before) else []
     if not used:
         return "treatment was randomised with the same probability for all units"
-    return f"given the {' and '.join(used)}, treatment is as good as random, and both arms are possible"
+    return f"given the {_listed(used)}, treatment is as good as random, and both arms are possible"
+
+
+def _listed(words: list[str]) -> str:
+    """Return words as a list in a sentence.
+
+    Examples
+    --------
+    >>> _listed(["covariates", "image features", "pictures"])
+    'covariates, image features and pictures'
+    """
+    return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
 
 
 def _require_full_rank(design: Design) -> None:

@@ -279,7 +279,7 @@ def cate(
             estimand="ate",
             method="aipw (causal forest folds)",
             terms=(design.treatment,),
-            assumptions=(ignorability(design, design.table.propensity is not None),),
+            assumptions=(ignorability(design, design.table.propensity is not None, settings.learners),),
             warnings=warnings,
             diagnostics=diagnostics,
             provenance=provenance(design, settings),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -28,17 +28,32 @@ LOGIT_INVERSE_PENALTIES = np.logspace(-4, 1, 6)
 INNER_SPLITS = 4
 
 
+@runtime_checkable
+class OutOfFold(Protocol):
+    """Predictions of every unit that were made beforehand, each by a model that did not see the unit's fold.
+
+    ``target`` is ``treatment`` or ``outcome``.
+    """
+
+    target: str
+
+    def out_of_fold(self, design: Design, folds: npt.NDArray[np.intp]) -> FloatArray:
+        """Return (n, 1) propensities or (n, 2) outcomes by arm; raise where they are of other units or folds."""
+
+
 @dataclass(frozen=True)
 class Learners:
     """What predicts outcome and treatment, and how wide features are made narrow.
 
     Parameters
     ----------
-    outcome : scikit-learn regressor, optional
+    outcome : scikit-learn regressor or Finetuned, optional
         Fitted in each arm on the columns ``[covariates, features]``. Default: ridge regression, penalty chosen
-        by cross-validation with clusters and images kept whole.
-    propensity : scikit-learn classifier with ``predict_proba``, optional
-        Default: logistic regression with a ridge penalty chosen likewise.
+        by cross-validation with clusters and images kept whole. Predictions of :func:`eocausal.finetune` with
+        ``target="outcome"`` are taken as they are, for the units and folds that they were made for.
+    propensity : scikit-learn classifier with ``predict_proba`` or Finetuned, optional
+        Default: logistic regression with a ridge penalty chosen likewise. Predictions of
+        :func:`eocausal.finetune` with ``target="treatment"`` are taken as they are.
     pca : int or None
         Feature blocks wider than this become that many principal components, computed on standardised columns
         of the training folds only. ``None`` leaves features as they are. Blocks whose encoder says how many
@@ -57,15 +72,17 @@ class Learners:
     def __post_init__(self) -> None:
         if self.pca is not None:
             whole_number(self.pca, argument="pca", error=EstimationError, least=1)
-        for role, learner, method in (
-            ("outcome", self.outcome, "predict"),
-            ("propensity", self.propensity, "predict_proba"),
+        for role, learner, method, target in (
+            ("outcome", self.outcome, "predict", "outcome"),
+            ("propensity", self.propensity, "predict_proba", "treatment"),
         ):
-            if isinstance(learner, type):
+            if isinstance(learner, OutOfFold):
+                _require_target(role, learner, target)
+            elif isinstance(learner, type):
                 raise EstimationError(
                     explain(f"The {role} learner is a class.", fix=f"Learners({role}={learner.__name__}())")
                 )
-            if learner is not None and not (hasattr(learner, "fit") and hasattr(learner, method)):
+            elif learner is not None and not (hasattr(learner, "fit") and hasattr(learner, method)):
                 raise EstimationError(
                     explain(
                         f"The {role} learner {type(learner).__name__} has no {method}().",
@@ -81,6 +98,16 @@ class Learners:
             "propensity_learner": default["propensity"] if self.propensity is None else repr(self.propensity),
             "pca": self.pca,
         }
+
+
+def _require_target(role: str, learner: OutOfFold, target: str) -> None:
+    if learner.target != target:
+        raise EstimationError(
+            explain(
+                f"The {role} learner predicts {learner.target!r}, not {target!r}.",
+                fix=f"Learners({role}=ec.finetune(chips, design, target={target!r}))",
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -171,6 +198,9 @@ def outcomes_out_of_fold(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the predicted outcome under control and under treatment, each (n,), out of fold."""
     table = design.table
+    if isinstance(learners.outcome, OutOfFold):
+        made = learners.outcome.out_of_fold(design, folds)
+        return made[:, 0], made[:, 1]
     predictions = np.zeros((2, len(design)))
     for fold in range(int(folds.max()) + 1):
         train, test = folds != fold, folds == fold
@@ -200,6 +230,27 @@ def propensity_out_of_fold(
     table = design.table
     if table.propensity is not None:
         return table.propensity, True
+    if isinstance(learners.propensity, OutOfFold):
+        propensity = learners.propensity.out_of_fold(design, folds)[:, 0]
+    else:
+        propensity = _learned_propensity(design, folds, learners, seed=seed)
+    bad = ~((propensity > 0) & (propensity < 1))
+    if bad.any():
+        raise EstimationError(
+            explain(
+                "The propensity learner predicts exactly 0 or 1, so these units have no counterpart.",
+                where=table.ids[bad],
+                rule="0 < propensity < 1",
+                fix="use a smoother learner (the default logit), or leave these units out: design.take(rows)",
+            )
+        )
+    return propensity, False
+
+
+def _learned_propensity(
+    design: Design, folds: npt.NDArray[np.intp], learners: Learners, *, seed: int
+) -> FloatArray:
+    table = design.table
     propensity = np.zeros(len(design))
     without_columns = not table.covariate_names and not table.features.shape[1]
     for fold in range(int(folds.max()) + 1):
@@ -212,17 +263,7 @@ def propensity_out_of_fold(
         reducer = ColumnReducer(pca=learners.pca, seed=seed, by_block=True).fit(design, train)
         model = _fit_propensity(design, train, reducer, learners)
         propensity[test] = model.predict_proba(reducer.transform(design, test))[:, 1]
-    bad = ~((propensity > 0) & (propensity < 1))
-    if bad.any():
-        raise EstimationError(
-            explain(
-                "The propensity learner predicts exactly 0 or 1, so these units have no counterpart.",
-                where=table.ids[bad],
-                rule="0 < propensity < 1",
-                fix="use a smoother learner (the default logit), or leave these units out: design.take(rows)",
-            )
-        )
-    return propensity, False
+    return propensity
 
 
 def cross_fit(design: Design, folds: npt.NDArray[np.intp], learners: Learners, *, seed: int) -> Nuisance:

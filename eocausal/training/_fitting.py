@@ -1,0 +1,308 @@
+"""One fold: a network trained on a part of the other folds, stopped by the rest of them, asked about its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal.errors import EstimationError, explain
+from eocausal.training._fold_pixels import ChipTable
+from eocausal.training._networks import Model, build
+from eocausal.training._targets import Target
+from eocausal.training.network import Network
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FloatArray = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+_WEIGHT_DECAY = 0.01
+_LARGEST_STEP = 1.0
+_ASKED_AT_ONCE = 128
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Units in the order of their ids, and the chips that they look at (``image_of`` (n,) positions of chips)."""
+
+    ids: npt.NDArray[Any]
+    outcome: FloatArray
+    treatment: FloatArray
+    weights: FloatArray
+    covariates: FloatArray
+    groups: Rows
+    image_of: Rows
+    chips: ChipTable
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Positions of units: those that a network learns from, those that stop it, those that it predicts."""
+
+    learn: Rows
+    stop: Rows
+    predict: Rows
+
+
+@dataclass(frozen=True, eq=False)
+class FoldFit:
+    """What the network of one fold said: outputs (n, k) of its units and of those that stopped it.
+
+    ``before`` (n, k) are the outputs before training, those of a regression on the covariates of the same units.
+    ``images`` (positions) and ``of_images`` (m, k) are the outputs of pictures at the mean of the covariates;
+    ``losses`` (epochs + 1, 2) those of training and validation, from before the first epoch; ``best`` the epoch
+    whose weights were kept.
+    """
+
+    outputs: FloatArray
+    before: FloatArray
+    stopping: FloatArray
+    images: Rows
+    of_images: FloatArray
+    losses: FloatArray
+    best: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """A model with the study as the model sees it: scaled, as tensors, on the device."""
+
+    model: Model
+    study: Study
+    scale: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+    covariates: Tensor
+    outcome: Tensor
+    treatment: Tensor
+    weights: Tensor
+    device: str
+
+
+def fit_fold(
+    study: Study,
+    parts: Parts,
+    *,
+    target: Target,
+    network: Network,
+    seed: np.random.SeedSequence,
+    device: str,
+    told: Callable[[int], Any],
+) -> FoldFit:
+    """Train the network of one fold and return what it says; ``told(1)`` is called after each epoch."""
+    learn = parts.learn
+    mine = (study.outcome[learn], study.treatment[learn], study.weights[learn])
+    centre, deviation = target.spread(*mine)
+    covariates = _scaled(study.covariates, learn)
+    start = target.start((mine[0] - centre) / deviation, *mine[1:], covariates[learn])
+    with _seeded(int(seed.generate_state(1)[0]), device):
+        shape = study.chips.pixels.shape[1:]
+        model = build(network.name, shape=shape, start=start, device=device)
+        run = _as_seen(model, study, learn, covariates, (study.outcome - centre) / deviation, device)
+        losses, best = _train(run, parts, target, network, np.random.default_rng(seed.spawn(1)[0]), told)
+    model.train(False)
+    images = np.unique(study.image_of[parts.predict])
+    before = start[:, 0] + covariates[parts.predict] @ start[:, 1:].T
+    return FoldFit(
+        outputs=_ask(run, parts.predict) * deviation + centre,
+        before=before * deviation + centre,
+        stopping=_ask(run, parts.stop) * deviation + centre,
+        images=images,
+        of_images=_ask_of_images(run, images) * deviation + centre,
+        losses=losses,
+        best=best,
+    )
+
+
+@contextmanager
+def _seeded(seed: int, device: str) -> Iterator[None]:
+    """Seed torch for weights and dropout, and put its generators back as they were."""
+    import torch
+
+    devices = [torch.device(device)] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _scaled(columns: FloatArray, learn: Rows) -> FloatArray:
+    """Return columns with mean 0 and deviation 1 among the units that are learned from."""
+    spread = columns[learn].std(axis=0)
+    found: FloatArray = (columns - columns[learn].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    return found
+
+
+def _as_seen(
+    model: Model, study: Study, learn: Rows, covariates: FloatArray, outcome: FloatArray, device: str
+) -> _Run:
+    """Return what the model sees; pixels are scaled by the chips that are learned from, and by nothing else."""
+    import torch
+
+    def on_device(values: FloatArray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+
+    return _Run(
+        model=model,
+        study=study,
+        scale=study.chips.scale(np.unique(study.image_of[learn])),
+        covariates=on_device(covariates),
+        outcome=on_device(outcome),
+        treatment=on_device(study.treatment),
+        weights=on_device(study.weights / study.weights[learn].mean()),
+        device=device,
+    )
+
+
+def _train(
+    run: _Run,
+    parts: Parts,
+    target: Target,
+    network: Network,
+    rng: np.random.Generator,
+    told: Callable[[int], Any],
+) -> tuple[FloatArray, int]:
+    """Train until the validation loss has not fallen for ``patience`` epochs; the best weights stay."""
+    import torch
+
+    optimiser = torch.optim.AdamW(run.model.groups(_WEIGHT_DECAY), lr=network.learning_rate)
+    losses = [(_loss(run, parts.learn, target), _loss(run, parts.stop, target))]
+    best, kept = 0, run.model.state()
+    for epoch in range(1, network.epochs + 1):
+        training = _one_pass(run, parts.learn, target, network, rng, optimiser)
+        losses.append((training, _loss(run, parts.stop, target)))
+        told(1)
+        if not np.isfinite(losses[-1]).all():
+            raise EstimationError(
+                explain(
+                    f"Training diverged in epoch {epoch}: the loss is not finite.",
+                    fix=f"network=ec.Network({network.name!r}, learning_rate={network.learning_rate / 10:g})",
+                )
+            )
+        if losses[-1][1] < losses[best][1]:
+            best, kept = epoch, run.model.state()
+        if epoch - best >= network.patience:
+            break
+    run.model.restore(kept)
+    return np.array(losses), best
+
+
+def _one_pass(
+    run: _Run,
+    units: Rows,
+    target: Target,
+    network: Network,
+    rng: np.random.Generator,
+    optimiser: Any,
+) -> float:
+    """Take one step for each batch of pictures, each with all units that look at it; return the mean loss."""
+    import torch
+
+    run.model.train(True)
+    images = rng.permutation(np.unique(run.study.image_of[units]))
+    batches = np.array_split(images, max(1, len(images) // network.batch_size))
+    # a batch counts by its units, so that the steps of an epoch add up to the loss of all units
+    usual = float(run.weights[units].sum()) / len(images)
+    total = 0.0
+    for batch in batches:
+        pictures = run.study.chips.pictures(batch, run.scale)
+        if network.augment:
+            pictures = turned(pictures, rng)
+        rows, which = _units_of(run.study, units, batch)
+        vectors = run.model.vectors(_tensor(pictures, run.device))
+        summed = _summed_loss(run, vectors, rows, which, target)
+        optimiser.zero_grad()
+        (summed / (usual * len(batch))).backward()
+        weights = [one for group in optimiser.param_groups for one in group["params"]]
+        torch.nn.utils.clip_grad_norm_(weights, _LARGEST_STEP)
+        optimiser.step()
+        total += float(summed.detach())
+    return total / (usual * len(images))
+
+
+def _loss(run: _Run, units: Rows, target: Target) -> float:
+    """Return the mean loss of units in prediction."""
+    import torch
+
+    run.model.train(False)
+    total = 0.0
+    with torch.no_grad():
+        for images, vectors in _vectors(run, np.unique(run.study.image_of[units])):
+            rows, which = _units_of(run.study, units, images)
+            total += float(_summed_loss(run, vectors, rows, which, target))
+    return total / float(run.weights[units].sum())
+
+
+def _summed_loss(run: _Run, vectors: Tensor, rows: Rows, which: Rows, target: Target) -> Tensor:
+    outputs = _outputs(run, vectors, rows, which)
+    losses = target.loss(outputs, run.outcome[rows], run.treatment[rows])
+    summed: Tensor = (losses * run.weights[rows]).sum()
+    return summed
+
+
+def _ask(run: _Run, units: Rows) -> FloatArray:
+    """Return the outputs for units, (n, k)."""
+    import torch
+
+    found = np.zeros((len(run.study.ids), run.model.head.out_features))
+    with torch.no_grad():
+        for images, vectors in _vectors(run, np.unique(run.study.image_of[units])):
+            rows, which = _units_of(run.study, units, images)
+            found[rows] = _outputs(run, vectors, rows, which).cpu().numpy()
+    return found[units]
+
+
+def _ask_of_images(run: _Run, images: Rows) -> FloatArray:
+    """Return the outputs for pictures at the mean of the covariates, which is 0 as the model sees them."""
+    import torch
+
+    found = []
+    with torch.no_grad():
+        for some, vectors in _vectors(run, images):
+            mean = torch.zeros(len(some), run.covariates.shape[1], device=run.device)
+            found.append(run.model.outputs(vectors, mean).cpu().numpy().astype(float))
+    return np.concatenate(found)
+
+
+def _vectors(run: _Run, images: Rows) -> Iterator[tuple[Rows, Tensor]]:
+    for start in range(0, len(images), _ASKED_AT_ONCE):
+        some = images[start : start + _ASKED_AT_ONCE]
+        yield some, run.model.vectors(_tensor(run.study.chips.pictures(some, run.scale), run.device))
+
+
+def _outputs(run: _Run, vectors: Tensor, rows: Rows, which: Rows) -> Tensor:
+    import torch
+
+    # index_select: its gradient is summed in a fixed order on a CPU
+    mine = vectors.index_select(0, torch.from_numpy(which).to(run.device))
+    return run.model.outputs(mine, run.covariates[rows])
+
+
+def _units_of(study: Study, units: Rows, images: Rows) -> tuple[Rows, Rows]:
+    """Return the units that look at some pictures, and which of the pictures each looks at."""
+    place = np.full(len(study.chips.keys), -1, dtype=np.intp)
+    place[images] = np.arange(len(images))
+    which = place[study.image_of[units]]
+    return units[which >= 0], which[which >= 0]
+
+
+def _tensor(pictures: npt.NDArray[np.float32], device: str) -> Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(pictures)).to(device)
+
+
+def turned(pictures: npt.NDArray[np.float32], rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Return pictures (n, bands, height, width) flipped and turned at random, by quarters where they are square."""
+    made = np.empty_like(pictures)
+    square = pictures.shape[2] == pictures.shape[3]
+    ways = rng.integers(8, size=len(pictures))
+    for way in range(8):
+        # a picture that is not square is turned by halves
+        quarters = way % 4 if square else 2 * (way % 2)
+        some = np.rot90(pictures[ways == way], quarters, axes=(2, 3))
+        made[ways == way] = some[..., ::-1] if way >= 4 else some
+    return made

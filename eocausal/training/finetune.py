@@ -1,0 +1,336 @@
+"""`finetune`: treatment or outcome predicted from pixels by networks, out of fold."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal import __version__
+from eocausal._checks import one_of, whole_number
+from eocausal._provenance import hash_arrays
+from eocausal.design import Design, refuse_late_images
+from eocausal.errors import EstimationError, explain
+from eocausal.inference.folds import Folds, deal
+from eocausal.study_table import by_arm
+from eocausal.training._device import resolve_device
+from eocausal.training._fitting import FoldFit, Parts, Study, fit_fold
+from eocausal.training._fold_pixels import read_chips, usable
+from eocausal.training._fold_store import Arrays, FoldStore
+from eocausal.training._networks import need_transformers
+from eocausal.training._results import Made, assembled
+from eocausal.training._targets import TARGETS
+from eocausal.training.finetuned import Finetuned, learned_from
+from eocausal.training.network import Network
+from eocausal.units import Units
+
+if TYPE_CHECKING:
+    from eocausal.encoding.protocol import ChipSource
+
+__all__ = ["finetune"]
+
+Rows = npt.NDArray[np.intp]
+
+# The part of the training folds that stops training: one in so many groups.
+_VALIDATION_PARTS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A run that is checked: what is learned, from which units, in which folds."""
+
+    study: Study
+    folds: Rows
+    parts: tuple[Parts, ...]
+    target: str
+    network: Network
+    seed: int
+    device: str
+    about: dict[str, Any]
+
+
+def finetune(
+    chips: ChipSource,
+    design: Design,
+    *,
+    target: str = "treatment",
+    network: str | Network = "resnet-tiny",
+    folds: Folds | None = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = True,
+) -> Finetuned:
+    """Train networks on the pixels to predict treatment or outcome, and predict every unit out of fold.
+
+    Units that share a cluster or an image stay in one fold. For each fold a network is trained on the others, on
+    four fifths of their groups; the last fifth stops the training, and its own fold is not looked at for anything,
+    the scaling of bands included. The linear head sees the vector of the picture and the design's covariates, so
+    that the propensity is that given both; training starts from a ridge regression on the covariates. Each unit
+    counts once, or by its sampling weight.
+
+    Parameters
+    ----------
+    chips : Chips
+        Pictures of the design's units, of one date, taken before treatment.
+    design : Design
+        Its covariates enter the head; its image features do not.
+    target : {"treatment", "outcome"}
+        The probability of treatment, or the outcome in each arm: two heads on one network, each trained on the
+        units of its arm.
+    network : str or Network
+        ``"resnet-tiny"``, ``"convnext-tiny"``, ``"vit-tiny"``, or ``ec.Network("vit-tiny", epochs=100)``.
+    folds : Folds, optional
+        As in :func:`eocausal.ate`; estimators that are to use the predictions need the same folds and seed.
+    out : str or Path, optional
+        Folder in which finished folds are kept; a run that was killed goes on there.
+    seed : int
+        For folds, initial weights, batches and augmentation. On a CPU the same seed gives the same numbers.
+    device : str
+        ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+    progress : bool
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    Finetuned
+
+    Raises
+    ------
+    EstimationError
+        Fewer groups than folds, an arm that is absent in a part, units without a usable picture, units that share
+        pictures that the design does not know of, a folder of another run, training that diverges.
+    LeakError
+        Pictures of the day of treatment or later.
+    ImageryError
+        Several frames, or several sizes and none chosen.
+    EncoderError
+        An unknown network, or transformers is missing.
+
+    Notes
+    -----
+    Image propensities: Jerzak, Johansson and Daoud (2023), Integrating Earth Observation Data into Causal
+    Inference, arXiv:2301.12985. Cross-fitting: Chernozhukov et al. (2018), Econometrics Journal 21. Two heads on
+    one network: Shalit, Johansson and Sontag (2017), ICML.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, eocausal as ec
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"village": np.arange(60), "grant": np.tile([0, 1], 30)})
+    >>> table["income"] = rng.normal(size=60)
+    >>> units = ec.read_units(table, id="village", image_key="village")
+    >>> pictures = rng.normal(size=(60, 8, 8, 3)) + 2 * table["grant"].to_numpy()[:, None, None, None]
+    >>> chips = ec.chips_from_arrays(units, pictures, keys=np.arange(60))
+    >>> design = ec.Design(units, outcome="income", treatment="grant")
+    >>> quick = ec.Network(epochs=4)
+    >>> found = ec.finetune(chips, design, network=quick, folds=ec.Folds(k=2), device="cpu", progress=False)
+    >>> bool(found.metrics.loc["network", "auc"] > 0.9)
+    True
+    """
+    job = _job(chips, design, target, network, folds, seed, device)
+    kept = {**job.about, "network": {**job.about["network"], "calibrate": None}}
+    store = None if out is None else FoldStore(Path(out), kept)
+    with nullcontext() if store is None else store.writing():
+        made = Made(job.study, job.folds, job.parts, tuple(_fits(job, store, progress=progress)))
+    order = np.searchsorted(job.study.ids, design.table.ids)
+    return assembled(
+        made,
+        target=job.target,
+        calibrate=job.network.calibrate,
+        order=order,
+        about=job.about,
+        chips=chips,
+        notes=design.table.notes + _undated(chips, design, job.study),
+    )
+
+
+def _job(
+    chips: ChipSource,
+    design: Design,
+    target: str,
+    network: str | Network,
+    folds: Folds | None,
+    seed: int,
+    device: str,
+) -> _Job:
+    one_of(target, tuple(TARGETS), argument="target", error=EstimationError)
+    chosen = network if isinstance(network, Network) else Network(network)
+    folds = Folds() if folds is None else folds
+    for name, value, kind, fix in (
+        ("design", design, Design, "ec.Design(units, outcome=..., treatment=...)"),
+        ("folds", folds, Folds, "ec.Folds(k=5)"),
+    ):
+        if not isinstance(value, kind):
+            raise EstimationError(explain(f"{name} is a {type(value).__name__}.", fix=f"pass {fix}"))
+    seed = whole_number(seed, argument="seed", error=EstimationError)
+    need_transformers()
+    keys = _keys_of_units(chips, design)
+    refuse_late_images(design, design.table, chips.last_dates(keys))
+    fold_of = folds.assign(design, seed=seed)
+    study, order = _study(chips, design, keys, chosen)
+    # from here on in the order of ids, so that the order of rows moves nothing
+    fold_of = fold_of[order]
+    parts = tuple(_parts(study, fold_of, fold, seed=seed) for fold in range(folds.k))
+    where = resolve_device(device)
+    about = {
+        "target": target,
+        "network": chosen.recipe(),
+        "folds": {"kind": folds.kind, "k": folds.k, "hash": hash_arrays(fold_of)},
+        "seed": seed,
+        "device": where.partition(":")[0],
+        "units": hash_arrays(study.ids, study.image_of),
+        "learned_from": learned_from(design, target),
+        "images": {
+            "name": chips.key_name,
+            "count": len(study.chips.keys),
+            "hash": hash_arrays(study.chips.keys),
+        },
+        "pixels": hash_arrays(study.chips.hashes),
+        "chips": chips.recipe(),
+        "versions": {
+            "eocausal": __version__,
+            "numpy": np.__version__,
+            **{name: metadata.version(name) for name in ("torch", "transformers")},
+        },
+    }
+    return _Job(study, fold_of, parts, target, chosen, seed, where, about)
+
+
+def _keys_of_units(chips: ChipSource, design: Design) -> npt.NDArray[Any]:
+    """Return the image key of each unit (n,), all of them keys of the chips, and known to tie units."""
+    data, table = design.data, design.table
+    keys = table.image_keys
+    if not isinstance(data, Units) and chips.key_name in data.columns:
+        keys = data[chips.key_name].to_numpy()[table.rows]
+    absent = pd.Index(chips.keys).get_indexer(pd.Index(keys)) < 0
+    if absent.any():
+        raise EstimationError(
+            explain(
+                f"The chips do not hold the pictures of {by_arm(absent, table.treatment)} (where: image keys).",
+                where=keys[absent],
+                rule=f"keys {chips.key_name!r} of the chips look like {np.asarray(chips.keys)[:3].tolist()!r}",
+                fix="make chips and design from the same units: ec.chips(units, ...), ec.Design(units, ...)",
+            )
+        )
+    _, image = np.unique(keys, return_inverse=True)
+    parted = pd.Series(design.groups).groupby(image).nunique().gt(1).to_numpy()
+    if parted.any():
+        raise EstimationError(
+            explain(
+                f"{int(parted.sum())} pictures are shared by units that the design takes for separate.",
+                where=np.unique(keys)[parted],
+                rule="units that share a picture stay in one fold",
+                fix=f"ec.Design(units, ...) with units from ec.read_units(..., image_key={chips.key_name!r})",
+            )
+        )
+    return keys
+
+
+def _study(chips: ChipSource, design: Design, keys: npt.NDArray[Any], network: Network) -> tuple[Study, Rows]:
+    """Read the chips and return the units in the order of their ids, with that order."""
+    table = design.table
+    order = np.argsort(table.ids, kind="stable")
+    images, image_of = np.unique(keys, return_inverse=True)
+    read = read_chips(chips, images, network.block)
+    blank = ~usable(read)[image_of]
+    if blank.any():
+        raise EstimationError(
+            explain(
+                f"{by_arm(blank, table.treatment)} have no usable picture "
+                f"({', '.join(sorted(set(read.info['status'].to_numpy()[image_of][blank])))}).",
+                where=table.ids[blank],
+                rule="every unit has a picture with valid pixels",
+                fix="leave them out and say so: design.take(~np.isin(design.table.ids, [...]))",
+            )
+        )
+    study = Study(
+        ids=table.ids[order],
+        outcome=table.outcome[order],
+        treatment=table.treatment[order],
+        weights=table.weights[order],
+        covariates=table.covariates[order],
+        groups=design.groups[order],
+        image_of=image_of[order].astype(np.intp),
+        chips=read,
+    )
+    return study, order
+
+
+def _parts(study: Study, folds: Rows, fold: int, *, seed: int) -> Parts:
+    """Divide the units outside a fold, by groups, into those that a network learns from and those that stop it."""
+    others = np.flatnonzero(folds != fold)
+    codes = np.unique(study.groups[others], return_inverse=True)[1]
+    arms = study.treatment[others]
+    n_parts = min(_VALIDATION_PARTS, int(codes.max()) + 1)
+    dealt = deal(codes, arms, k=n_parts, seed=seed)[codes]
+    for part in range(n_parts):
+        stop, learn = arms[dealt == part], arms[dealt != part]
+        if all((stop == arm).any() and (learn == arm).sum() >= 2 for arm in (0, 1)):
+            rows = np.flatnonzero(folds == fold)
+            return Parts(others[dealt != part], others[dealt == part], rows)
+    counts = ", ".join(f"{int((arms == arm).sum())} {name}" for arm, name in ((1, "treated"), (0, "control")))
+    raise EstimationError(
+        explain(
+            f"Outside fold {fold} there are {counts} units in {int(codes.max()) + 1} groups, which cannot be "
+            "parted into one to learn from and one to stop training with both arms in each.",
+            rule="2 units of each arm to learn from, 1 of each to stop training, no group in both",
+            fix="fewer folds: folds=ec.Folds(k=2), or more clusters of each arm",
+        )
+    )
+
+
+def _fits(job: _Job, store: FoldStore | None, *, progress: bool) -> list[FoldFit]:
+    """Return what the network of each fold says, from the store where it is finished."""
+    from tqdm import tqdm
+
+    fits = []
+    epochs = job.network.epochs
+    with tqdm(total=epochs * len(job.parts), desc="finetune", unit="epoch", disable=not progress) as bar:
+        for fold, parts in enumerate(job.parts):
+            bar.set_postfix_str(f"fold {fold + 1} of {len(job.parts)}")
+            stored = None if store is None else store.load(fold)
+            if stored is None:
+                fit = fit_fold(
+                    job.study,
+                    parts,
+                    target=TARGETS[job.target],
+                    network=job.network,
+                    seed=np.random.SeedSequence([job.seed, fold]),
+                    device=job.device,
+                    told=bar.update,
+                )
+                if store is not None:
+                    store.save(fold, _as_arrays(fit))
+            else:
+                fit = _as_fit(stored)
+            fits.append(fit)
+            bar.update(epochs * (fold + 1) - bar.n)
+    return fits
+
+
+def _as_arrays(fit: FoldFit) -> Arrays:
+    return {**vars(fit), "best": np.array([fit.best])}
+
+
+def _as_fit(arrays: Arrays) -> FoldFit:
+    fit = FoldFit(**arrays)  # type: ignore[arg-type]
+    return replace(fit, best=int(arrays["best"][0]))
+
+
+def _undated(chips: ChipSource, design: Design, study: Study) -> tuple[str, ...]:
+    """Return a warning when treatment has dates and pictures have none."""
+    dates = design.data.dates if isinstance(design.data, Units) else None
+    unknown = study.chips.info["last_date"].isna().to_numpy()
+    if dates is None or not unknown.any():
+        return ()
+    return (
+        f"{int(unknown.sum())} pictures do not say when they were taken, so nothing shows that they are from "
+        "before treatment",
+    )
