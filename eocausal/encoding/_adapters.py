@@ -85,12 +85,14 @@ class Adapter:
     """One library: the name it is imported by, the packages that determine vectors, how it checks and loads.
 
     ``check`` raises EncoderError for families and poolings that there are not, without importing the library.
+    ``dated`` networks are told the day of each frame.
     """
 
     module: str
     packages: tuple[str, ...]
     check: Callable[[EncoderSpec], None]
     load: Callable[[Loading], Vectors]
+    dated: bool = False
 
 
 LIBRARIES: Mapping[str, str] = MappingProxyType(

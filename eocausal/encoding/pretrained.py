@@ -15,6 +15,7 @@ import numpy.typing as npt
 from eocausal._checks import one_of
 from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, adapter_of, need
 from eocausal.encoding._chip_units import check_told_units
+from eocausal.encoding._days import days_of
 from eocausal.encoding._moments import learn_moments, moments_from
 from eocausal.encoding._prepare import Preparation, pixel_sizes, prepare
 from eocausal.encoding._weights import find_weights, hash_weights
@@ -178,6 +179,9 @@ class Pretrained:
         return FittedPretrained(self, prepared, self._adapter().load(asked), device)
 
     def _prepared(self, chips: ChipSource) -> Preparation:
+        if adapter_of(self.spec).dated:
+            # refused before anything is fetched
+            days_of(getattr(chips, "frames", ("",)), chips.date, encoder=self.name)
         return prepare(
             self.spec,
             chips,

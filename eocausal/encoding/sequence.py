@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import one_of, whole_number
+from eocausal.encoding._adapters import adapter_of
 from eocausal.encoding.protocol import (
     ChipSource,
     Encoder,
@@ -21,6 +22,7 @@ from eocausal.encoding.protocol import (
     check_input,
 )
 from eocausal.encoding.registry import get_encoder
+from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 
 __all__ = ["FittedSequence", "Sequence"]
@@ -166,7 +168,11 @@ def _of_single_pictures(inner: Encoder) -> Encoder:
                 fix='MultiScale(Sequence("rcf", pool="trend"), size_m=[480, 7680])',
             )
         )
-    fewest = getattr(getattr(inner, "spec", None), "frames_min", 1)
+    spec = getattr(inner, "spec", None)
+    if isinstance(spec, EncoderSpec) and adapter_of(spec).dated:
+        what = f"Encoder {inner.name!r} is told the day of each frame; frames of a sequence are encoded one by one."
+        raise EncoderError(explain(what, fix="ec.embed(chips, encoder=...) with this encoder itself"))
+    fewest = getattr(spec, "frames_min", 1)
     if fewest > 1:
         what = f"Encoder {inner.name!r} reads {fewest} or more dates together; frames are encoded one by one."
         raise EncoderError(explain(what, fix="ec.embed(chips, encoder=...) with this encoder itself"))
