@@ -82,7 +82,14 @@ def _tensors_of(content: Any, path: Path, spec: EncoderSpec) -> dict[str, Tensor
             content = content[inner]
     if not isinstance(content, dict) or not content:
         raise _unreadable(path, spec, ValueError("it is no table of tensors"))
-    return {str(name): one for name, one in content.items() if isinstance(one, torch.Tensor)}
+    # some checkpoints hold one table for each part of the network
+    parts = {f"{part}.": inner for part, inner in content.items() if isinstance(inner, dict)}
+    return {
+        f"{part}{name}": one
+        for part, table in {"": content, **parts}.items()
+        for name, one in table.items()
+        if isinstance(one, torch.Tensor)
+    }
 
 
 def _unreadable(path: Path, spec: EncoderSpec, cause: Exception) -> EncoderError:

@@ -131,7 +131,7 @@ def refuse_planned(spec: EncoderSpec) -> None:
         raise EncoderError(explain(text, rule=rule, fix=elsewhere))
     if lacks_python(spec):
         here = ".".join(map(str, sys.version_info[:2]))
-        text = f"Encoder {spec.name!r} {lacks_python(spec)}, and this is {here}: {spec.library} holds it since."
+        text = f"Encoder {spec.name!r} {lacks_python(spec)}, and this is {here}."
         raise EncoderError(explain(text, rule=listed, fix=elsewhere))
     if spec.status == "planned":
         through = (
