@@ -151,12 +151,16 @@ def _fill_in_mae(
 
 def _encoder_mae(network: Any) -> Any:
     """Return a ViT with the weights of the encoder: the library's ViTMAE hides patches whenever it is asked."""
+    import torch
     from transformers import ViTConfig, ViTModel
 
     about = network.config
     same = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
             "layer_norm_eps", "image_size", "patch_size", "num_channels", "qkv_bias")  # fmt: skip
-    encoder = ViTModel(ViTConfig(**{name: getattr(about, name) for name in same}), add_pooling_layer=False)
+    config = ViTConfig(**{name: getattr(about, name) for name in same})
+    # it draws weights of its own first, from the one generator that a process has
+    with torch.random.fork_rng(devices=[]):
+        encoder = ViTModel(config, add_pooling_layer=False)
     encoder.load_state_dict(network.vit.state_dict(), strict=True)
     return encoder
 
