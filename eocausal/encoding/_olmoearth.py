@@ -94,7 +94,11 @@ def _metres(spec: EncoderSpec) -> float:
 
 
 def _sample(pictures: Tensor, look: Look, stamps: Tensor) -> Any:
-    """Return pictures as the library's sample: each at the position of its frame, the other positions missing."""
+    """Return pictures as the library's sample: each at the position of its frame, the other positions missing.
+
+    The library takes what is missing out of each picture, and pads pictures of a batch that have less left with
+    zeros that it does not mask; pictures that come here together lack the same frames.
+    """
     import torch
 
     types = import_library(f"{_CODE}.utils.datatypes", "olmoearth")
