@@ -8,8 +8,14 @@ import numpy as np
 import pandas as pd
 
 import eocausal as ec
+from eocausal.training._fitting import FoldFit, Parts, Study, fit_fold
+from eocausal.training._fold_pixels import read_chips
+from eocausal.training._targets import TARGETS
+from eocausal.training.finetuned import Finetuned
 
 TRUE_ATE = 1.0
+TWO = ec.Folds(k=2)
+QUICK = ec.Network(epochs=3)
 
 
 @dataclass(frozen=True)
@@ -57,3 +63,39 @@ def world(
     chips = ec.chips_from_arrays(units, pixels, keys=np.arange(n_images))
     asked = ec.Design(units, outcome="income", treatment="grant", **design)
     return World(chips, asked, latent, table, pixels)
+
+
+def small_world() -> World:
+    return world(0, n=60, per_image=2, covariates=["age"])
+
+
+def finetune(chips: object, design: ec.Design, **options: object) -> Finetuned:
+    asked = {"network": QUICK, "folds": TWO, "device": "cpu", "progress": False, **options}
+    return ec.finetune(chips, design, **asked)
+
+
+def of(found: World, **options: object) -> Finetuned:
+    return finetune(found.chips, found.design, **options)
+
+
+def same(one: Finetuned, two: Finetuned) -> bool:
+    return (
+        one.predictions.tobytes() == two.predictions.tobytes()
+        and one.embeddings.values.tobytes() == two.embeddings.values.tobytes()
+        and one.history.equals(two.history)
+    )
+
+
+def study_of(found: World) -> Study:
+    table = found.design.table
+    return Study(
+        table.ids, table.outcome, table.treatment, table.weights, table.covariates, found.design.groups,
+        table.image_keys.astype(np.intp), read_chips(found.chips, found.chips.keys, None),
+    )  # fmt: skip
+
+
+def fit(study: Study, parts: Parts, network: ec.Network, target: str = "treatment") -> FoldFit:
+    return fit_fold(
+        study, parts, target=TARGETS[target], network=network, seed=np.random.SeedSequence(0), device="cpu",
+        told=lambda epochs: None,
+    )  # fmt: skip

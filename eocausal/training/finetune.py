@@ -206,16 +206,26 @@ def _job(
 def _keys_of_units(chips: ChipSource, design: Design) -> npt.NDArray[Any]:
     """Return the image key of each unit (n,), all of them keys of the chips, and known to tie units."""
     data, table = design.data, design.table
+    name = chips.key_name
+    known = data.image_key == name if isinstance(data, Units) else name in [*data.columns, data.index.name]
+    if not known:
+        raise EstimationError(
+            explain(
+                f"The chips are known by {name!r}, and the units of the design are not.",
+                rule=f"units find their pictures by the column {name!r}",
+                fix=f"ec.Design(units, ...) with units from ec.read_units(..., image_key={name!r})",
+            )
+        )
     keys = table.image_keys
-    if not isinstance(data, Units) and chips.key_name in data.columns:
-        keys = data[chips.key_name].to_numpy()[table.rows]
+    if not isinstance(data, Units):
+        keys = (data[name] if name in data.columns else data.index).to_numpy()[table.rows]
     absent = pd.Index(chips.keys).get_indexer(pd.Index(keys)) < 0
     if absent.any():
         raise EstimationError(
             explain(
                 f"The chips do not hold the pictures of {by_arm(absent, table.treatment)} (where: image keys).",
                 where=keys[absent],
-                rule=f"keys {chips.key_name!r} of the chips look like {np.asarray(chips.keys)[:3].tolist()!r}",
+                rule=f"keys {name!r} of the chips look like {np.asarray(chips.keys)[:3].tolist()!r}",
                 fix="make chips and design from the same units: ec.chips(units, ...), ec.Design(units, ...)",
             )
         )
@@ -227,7 +237,7 @@ def _keys_of_units(chips: ChipSource, design: Design) -> npt.NDArray[Any]:
                 f"{int(parted.sum())} pictures are shared by units that the design takes for separate.",
                 where=np.unique(keys)[parted],
                 rule="units that share a picture stay in one fold",
-                fix=f"ec.Design(units, ...) with units from ec.read_units(..., image_key={chips.key_name!r})",
+                fix=f"ec.Design(units, ...) with units from ec.read_units(..., image_key={name!r})",
             )
         )
     return keys
