@@ -8,7 +8,7 @@ from typing import Any
 
 from eocausal._checks import whole_number
 from eocausal.encoding._adapters import INSTALL
-from eocausal.encoding._bands import ALIASES, common_names
+from eocausal.encoding._bands import common_names, meanings
 from eocausal.encoding.catalogue import all_specs, why_not
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
@@ -148,6 +148,8 @@ def _not_today(spec: EncoderSpec) -> str:
         return f"not installed: {why}" if why in INSTALL.values() else why
     if spec.library != "eocausal" and spec.revision is None:
         return "no commit is pinned; Pretrained(..., revision=) or weights= uses it"
+    if spec.gated:
+        return "is gated: the hub asks for a login and consent; with them it is used by its name"
     return ""
 
 
@@ -156,7 +158,7 @@ def _situation(chips: Any, years: int | Sequence[int] | None, commercial: bool) 
     bands = common_names(given) if isinstance(given, str) else frozenset()
     if not isinstance(given, str):
         # a name that is another band with another sensor counts for none
-        found = [ALIASES.get(str(band).lower(), frozenset({str(band).lower()})) for band in given]
+        found = [commons or {band.lower()} for band, commons in meanings(map(str, given)).items()]
         bands = frozenset(name for names in found if len(names) == 1 for name in names)
     if not len(tuple(given)):
         raise EncoderError(

@@ -94,7 +94,13 @@ def test_series_put_encoders_of_series_first():
     assert dict(ec.suggest_encoder(chips).ruled_out)["videomae-base"] == "needs 2 dates, and there are 1"
 
 
-def test_what_is_not_installed_or_not_pinned_says_so(monkeypatch):
+def test_what_is_not_installed_not_pinned_or_gated_says_so(monkeypatch):
+    gated = ec.suggest_encoder("rgb")
+    assert "a login and consent" in dict(gated.ruled_out)["dinov3-sat-vitl16"]
+    assert "dinov3-sat-vitl16" in gated.later
+    specs = {spec.name: spec for spec in all_specs()}
+    specs["clip-rsicd-v2"] = specs["clip-rsicd-v2"].model_copy(update={"revision": None})
+    monkeypatch.setattr("eocausal.encoding.suggest.all_specs", lambda: tuple(specs.values()))
     assert "no commit is pinned" in dict(ec.suggest_encoder("rgb").ruled_out)["clip-rsicd-v2"]
     monkeypatch.setattr(catalogue.importlib.util, "find_spec", lambda *a: None)
     found = ec.suggest_encoder("rgb")
