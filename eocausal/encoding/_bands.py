@@ -2,7 +2,7 @@
 
 An encoder wants bands by common name (``red``); chips call them what their files do (``B04``, ``SR_B4``). A name
 that is another band with another sensor (``B4`` is red with Landsat 8 and near infrared with Landsat 5) is never
-guessed.
+guessed: only where no other sensor has all the names that the chips have is it known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import MappingProxyType
 from eocausal._checks import one_of
 from eocausal.errors import EncoderError, explain
 
-__all__ = ["ALIASES", "SENSORS", "check_sensor", "common_names", "match_bands"]
+__all__ = ["ALIASES", "SENSORS", "check_sensor", "common_names", "match_bands", "meanings"]
 
 
 def _landsat(numbers: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
@@ -61,6 +61,35 @@ def _aliases() -> dict[str, frozenset[str]]:
 
 ALIASES: Mapping[str, frozenset[str]] = MappingProxyType(_aliases())
 """Name of a band, in small letters, to the common names that it may stand for."""
+
+
+_OWN: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        sensor: {name.lower(): common for common, names in bands.items() for name in names}
+        for sensor, bands in SENSORS.items()
+    }
+)
+# radar is stacked on bands of light without any doubt about either
+_BESIDE = frozenset(_OWN["sentinel-1"])
+
+
+def meanings(given: Iterable[str]) -> dict[str, frozenset[str]]:
+    """Return the common names that each band of chips may stand for, in view of all of them; none where not known.
+
+    Examples
+    --------
+    >>> sorted(meanings(["B11"])["B11"]), sorted(meanings(["B08", "B11"])["B11"])
+    (['lwir12', 'swir16'], ['swir16'])
+    """
+    bands = list(given)
+    own = {band.lower() for band in bands if any(band.lower() in names for names in _OWN.values())} - _BESIDE
+    sensors = [names for names in _OWN.values() if own <= set(names)]
+    found = {}
+    for band in bands:
+        name = band.lower()
+        together = frozenset(names[name] for names in sensors if name in names)
+        found[band] = together or ALIASES.get(name, frozenset())
+    return found
 
 
 def check_sensor(name: str) -> str:
@@ -130,10 +159,11 @@ def match_bands(
         raise EncoderError(
             explain(what, where=[*strangers, *absent], rule=_both_sides(encoder, wanted, given))
         )
-    found = [_position(name, common, given, named) for name, common in wanted]
+    meant = {band.lower(): commons for band, commons in meanings(given).items()}
+    found = [_position(name, common, given, named, meant) for name, common in wanted]
     lacking = [common for (_, common), place in zip(wanted, found) if place is None]
     if lacking:
-        doubtful = [band for band in given if len(ALIASES.get(band.lower(), ())) > 1]
+        doubtful = [band for band in given if len(meant[band.lower()]) > 1]
         why = f" {', '.join(doubtful)} are other bands with other sensors." if doubtful else ""
         raise EncoderError(
             explain(
@@ -152,7 +182,13 @@ def match_bands(
     return places
 
 
-def _position(name: str, common: str, given: Sequence[str], named: Mapping[str, str]) -> int | None:
+def _position(
+    name: str,
+    common: str,
+    given: Sequence[str],
+    named: Mapping[str, str],
+    meant: Mapping[str, frozenset[str]],
+) -> int | None:
     """Return where a band stands among those given: as told, by common name, or by a name of only one band."""
     told = named.get(name, named.get(common))
     if told is not None:
@@ -160,11 +196,9 @@ def _position(name: str, common: str, given: Sequence[str], named: Mapping[str, 
     lower = [band.lower() for band in given]
     for word in (common, name):
         # the encoder's own name counts only where it is no other band with another sensor
-        if word.lower() in lower and ALIASES.get(word.lower(), {common}) <= {common}:
+        if word.lower() in lower and meant[word.lower()] <= {common}:
             return lower.index(word.lower())
-    same = [
-        place for place, band in enumerate(lower) if ALIASES.get(band, frozenset()) == frozenset({common})
-    ]
+    same = [place for place, band in enumerate(lower) if meant[band] == frozenset({common})]
     return same[0] if len(same) == 1 else None
 
 

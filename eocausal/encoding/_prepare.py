@@ -14,7 +14,7 @@ import numpy.typing as npt
 from eocausal.encoding._bands import match_bands
 from eocausal.encoding._chip_units import Picked, picked_units
 from eocausal.encoding._moments import Moments
-from eocausal.encoding._wavelengths import ReadBand, bands_of_chips, contradiction, stands_for
+from eocausal.encoding._wavelengths import ReadBand, bands_of_chips, check_named
 from eocausal.encoding.protocol import ChipSource, Mask, Pixels
 from eocausal.encoding.spec import EncoderSpec, Step
 from eocausal.errors import EncoderError, explain
@@ -119,9 +119,9 @@ def _bands(
             explain(text, where=list(wavelengths), rule=rule, fix="bands= says which bands these are")
         )
     common = {band.name: band.common_name for band in spec.bands}
-    for word, band in (named or {}).items():
-        if band in given and not stands_for(band, common.get(word, word)):
-            raise contradiction(band, common.get(word, word), spec.name)
+    check_named(
+        {common.get(word, word): band for word, band in (named or {}).items()}, given, encoder=spec.name
+    )
     pairs = [(band.name, band.common_name) for band in spec.bands]
     places = match_bands(pairs, given, encoder=spec.name, named=named)
     return places, tuple(ReadBand(band.common_name, band.wavelength_um) for band in spec.bands)

@@ -80,9 +80,11 @@ def _load(asked: Loading) -> Vectors:
 def _build(spec: EncoderSpec, timm: Any) -> Any:
     name = spec.loader.partition(".")[0]
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name.split('_')[0]}*")[:5]
+        near = timm.list_models(f"{name.split('_')[0]}*")[:5]
         text = f"timm has no network {spec.loader!r}, which encoder {spec.name!r} names as its loader."
-        raise EncoderError(explain(text, fix=f"timm.list_models() names them, such as {', '.join(near)}"))
+        raise EncoderError(
+            explain(text, fix=f"timm.list_models() names them{', such as ' if near else ''}{', '.join(near)}")
+        )
     about = timm.get_pretrained_cfg(spec.loader)
     made: dict[str, Any] = {"pretrained": False, "num_classes": 0, "in_chans": len(spec.bands or ())}
     # position codes stay at the size of the checkpoint, and are brought to that of the pictures as they come

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from eocausal.encoding._bands import ALIASES, SENSORS
+from eocausal.encoding._bands import SENSORS, meanings
 from eocausal.errors import EncoderError, explain
 
-__all__ = ["CENTRES", "RADAR", "RANGES", "Range", "ReadBand", "agrees", "bands_of_chips", "stands_for"]
+__all__ = ["CENTRES", "RADAR", "RANGES", "Range", "ReadBand", "agrees", "bands_of_chips", "check_named"]
 
 RADAR = frozenset({"vv", "vh", "hh", "hv"})
 """Polarisations of radar, which have no wavelength here."""
@@ -107,16 +107,30 @@ def agrees(common: str, wavelength_um: float) -> bool:
     return found is None or found.low <= wavelength_um <= found.high
 
 
-def stands_for(band: str, common: str) -> bool:
-    """Whether a band of chips, by its own name, can be taken for a band of an encoder when a user says so.
+def check_named(named: Mapping[str, str], given: Sequence[str], *, encoder: str) -> None:
+    """Refuse ``bands=`` (common name to band of the chips) that says of a band what its own name denies.
+
+    Raises
+    ------
+    EncoderError
+        With both sides.
 
     Examples
     --------
-    >>> stands_for("SR_B3", "red"), stands_for("B8A", "red"), stands_for("B08", "nir08"), stands_for("x", "red")
-    (True, False, True, True)
+    >>> check_named({"red": "SR_B3", "nir08": "B08", "blue": "x"}, ["SR_B3", "B08", "x"], encoder="mine")
     """
-    candidates = _candidates(band)
-    return not candidates or any(one == common or _near(one, common) for one in candidates)
+    candidates = _candidates(given)
+    for common, band in named.items():
+        meant = candidates.get(band)
+        if not meant or any(one == common or _near(one, common) for one in meant):
+            continue
+        raise EncoderError(
+            explain(
+                f"bands= says that {band!r} is the {common} of {encoder!r}, and its name says {_in_words(meant)}.",
+                rule=f"{common} is {_range_in_words(common)}",
+                fix="name the band that it is, or give the band of the chips the name of what it is",
+            )
+        )
 
 
 def bands_of_chips(
@@ -156,9 +170,15 @@ def bands_of_chips(
     """
     told = {} if wavelengths is None else dict(wavelengths)
     chosen = {band: common for common, band in (named or {}).items()}
+    if len(chosen) < len(named or {}):
+        text = f"bands= gives one band of the chips two names for {encoder!r}."
+        raise EncoderError(explain(text, where=(named or {}).values(), rule="each band once"))
+    meant = {**_candidates(given), **{band: frozenset({common}) for band, common in chosen.items()}}
     _check_told(told, chosen, given, encoder)
+    check_named(named or {}, given, encoder=encoder)
+    _check_wavelengths(told, meant)
     places = [list(given).index(band) for band in chosen] or list(range(len(given)))
-    found = {place: _read(given[place], chosen.get(given[place]), told.get(given[place])) for place in places}
+    found = {place: _read(given[place], meant[given[place]], told.get(given[place])) for place in places}
     lacking = [given[place] for place, band in found.items() if band is None]
     if lacking:
         raise EncoderError(
@@ -173,11 +193,13 @@ def bands_of_chips(
     return tuple((place, band) for place, band in found.items() if band is not None)
 
 
-def _candidates(band: str) -> frozenset[str]:
-    """Return the common names that a band may be by its own name; none where the name is not known."""
-    name = band.lower()
-    known = frozenset({name}) if name in RANGES or name in RADAR else frozenset()
-    return ALIASES.get(name, known)
+def _candidates(given: Sequence[str]) -> dict[str, frozenset[str]]:
+    """Return the common names that each band may be by its name; none where the name is not known."""
+    found = meanings(given)
+    known = {band: band.lower() for band in given if band.lower() in RANGES or band.lower() in RADAR}
+    return {
+        band: commons or frozenset({known[band]} if band in known else ()) for band, commons in found.items()
+    }
 
 
 def _near(one: str, other: str) -> bool:
@@ -188,9 +210,8 @@ def _near(one: str, other: str) -> bool:
     return one not in RANGES or (centre is not None and agrees(other, centre))
 
 
-def _read(band: str, common: str | None, wavelength_um: float | None) -> ReadBand | None:
+def _read(band: str, candidates: frozenset[str], wavelength_um: float | None) -> ReadBand | None:
     """Return what a band of the chips is: as the user says, else by its name; None where that does not tell."""
-    candidates = frozenset({common}) if common is not None else _candidates(band)
     if wavelength_um is not None:
         fitting = sorted(one for one in candidates if agrees(one, wavelength_um))
         return ReadBand(fitting[0] if fitting else band.lower(), float(wavelength_um))
@@ -223,9 +244,9 @@ def _check_told(
     if strangers:
         text = f"bands= and wavelengths= of {encoder!r} name bands that the chips do not have."
         raise EncoderError(explain(text, where=strangers, rule=f"the chips have {', '.join(given)}"))
-    for band, common in chosen.items():
-        if not stands_for(band, common):
-            raise contradiction(band, common, encoder)
+
+
+def _check_wavelengths(told: Mapping[str, float], meant: Mapping[str, frozenset[str]]) -> None:
     for band, wavelength in told.items():
         if (
             isinstance(wavelength, bool)
@@ -236,28 +257,15 @@ def _check_told(
             raise EncoderError(
                 explain(f"wavelengths={{{band!r}: {wavelength!r}}} cannot be used.", rule=rule)
             )
-        candidates = frozenset({chosen[band]}) if band in chosen else _candidates(band)
-        if candidates and not any(agrees(one, wavelength) for one in candidates):
+        if meant[band] and not any(agrees(one, wavelength) for one in meant[band]):
             raise EncoderError(
                 explain(
                     f"wavelengths= says that band {band!r} lies at {wavelength:g} micrometres, "
-                    f"and its name says {_in_words(candidates)}.",
+                    f"and its name says {_in_words(meant[band])}.",
                     rule="one of the two is wrong, and the wrong one would go unseen",
                     fix="give the band the name of what it is, or the wavelength that it has",
                 )
             )
-
-
-def contradiction(band: str, common: str, encoder: str) -> EncoderError:
-    """Return the error for a band that is told to be another one than its name says."""
-    return EncoderError(
-        explain(
-            f"bands= says that {band!r} is the {common} of {encoder!r}, and its name says "
-            f"{_in_words(_candidates(band))}.",
-            rule=f"{common} is {_range_in_words(common)}",
-            fix="name the band that it is, or give the band of the chips the name of what it is",
-        )
-    )
 
 
 def _in_words(candidates: frozenset[str]) -> str:

@@ -1,4 +1,4 @@
-"""What tests of all libraries share: chips of an encoder's bands, weights that differ everywhere, vectors of chips."""
+"""What tests of all libraries share: chips of an encoder, weights that differ everywhere, vectors of chips."""
 
 from __future__ import annotations
 
