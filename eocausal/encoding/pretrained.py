@@ -179,6 +179,9 @@ class Pretrained:
         return FittedPretrained(self, prepared, self._adapter().load(asked), device)
 
     def _prepared(self, chips: ChipSource) -> Preparation:
+        # refused before anything is fetched; what reads one date too may be given them one by one, by Sequence
+        if self.spec.frames_min > 1 and hasattr(chips, "frames"):
+            _check_frames(self.spec, len(chips.frames), "The chips")
         if adapter_of(self.spec).dated:
             # refused before anything is fetched
             days_of(getattr(chips, "frames", ("",)), chips.date, encoder=self.name)
@@ -228,7 +231,7 @@ class FittedPretrained:
     def encode(self, pixels: Pixels, mask: Mask, block: str) -> npt.NDArray[np.float32]:
         """Return the vector of each chip, shape (n, dim); NaN where too few dates show anything."""
         check_input(pixels, mask, bands=self.prepared.bands, encoder=self.config.name)
-        self._check_frames(mask.shape[1], block)
+        _check_frames(self.config.spec, mask.shape[1], f"Chips of block {block!r}")
         step = self._at_once()
         rows: list[npt.NDArray[np.float64]] = []
         for start in range(0, len(pixels), step):
@@ -276,15 +279,15 @@ class FittedPretrained:
     def _at_once(self) -> int:
         return _AT_ONCE[self.device.split(":")[0]]
 
-    def _check_frames(self, frames: int, block: str) -> None:
-        spec = self.config.spec
-        if spec.frames_min <= frames and (frames <= spec.frames_max or spec.frames_max == 1):
-            return
-        by = f", {spec.frames_step} at a time" if spec.frames_step > 1 else ""
-        raise EncoderError(
-            explain(
-                f"Chips of block {block!r} have {frames} frames.",
-                rule=f"{spec.name!r} reads {spec.frames_min} to {spec.frames_max} frames together{by}",
-                fix="cut chips with that many: ec.chips(..., frames=ec.Frames([...]))",
-            )
+
+def _check_frames(spec: EncoderSpec, frames: int, what: str) -> None:
+    if spec.frames_min <= frames and (frames <= spec.frames_max or spec.frames_max == 1):
+        return
+    by = f", {spec.frames_step} at a time" if spec.frames_step > 1 else ""
+    raise EncoderError(
+        explain(
+            f"{what} have {frames} frames.",
+            rule=f"{spec.name!r} reads {spec.frames_min} to {spec.frames_max} frames together{by}",
+            fix="cut chips with that many: ec.chips(..., frames=ec.Frames([...]))",
         )
+    )

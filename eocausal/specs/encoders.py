@@ -34,6 +34,7 @@ from eocausal.specs._fields import (
     mistake,
     resolved,
 )
+from eocausal.specs.imagery import PixelUnitName
 
 __all__ = [
     "BySizeSpec", "EncoderSpec", "ImageStatsSpec", "MultiScaleSpec", "PixelMeanSpec", "PretrainedSpec", "RcfSpec",
@@ -176,6 +177,13 @@ class PretrainedSpec(Block):
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Precision of the network.")
     bands: dict[Text, Text] | None = Field(
         None, description="Bands of the encoder to those of the chips, where names do not tell: {red: SR_B3}."
+    )
+    wavelengths: dict[Text, Positive] | None = Field(
+        None,
+        description="Bands of the chips to their centre in micrometres, for encoders of any bands: {B1: 0.485}.",
+    )
+    units: dict[Text, PixelUnitName] | None = Field(
+        None, description="Bands of the chips to their unit, where not all are in one: {B6: kelvin}."
     )
     white: float | None = Field(
         None, gt=0, le=2, description="Reflectance that is white, for encoders of pictures of 0 to 255."

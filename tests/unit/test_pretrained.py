@@ -522,8 +522,8 @@ def test_settings_that_cannot_be(settings, words):
 
 
 def test_only_networks_of_transformers_that_are_ready():
-    with pytest.raises(EncoderError, match="is of torchgeo and cannot be loaded by Pretrained"):
-        Pretrained("dofa-base")
+    with pytest.raises(EncoderError, match="'galileo-base' is planned"):
+        Pretrained("galileo-base")
     with pytest.raises(EncoderError, match="'vits' of encoder 'tiny-vits' is not known"):
         Pretrained(parse_spec(SPEC.format(family="vits", pooling="mean", dim=16), "tiny.yaml"))
     with pytest.raises(EncoderError, match="cannot be pooled so"):

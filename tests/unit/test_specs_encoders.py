@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from eocausal.encoding._hub_names import HUB
 from eocausal.encoding.catalogue import GROUP, catalogue_names, find_spec
 from eocausal.encoding.image_stats import ImageStats
 from eocausal.encoding.multi_scale import MultiScale
@@ -79,6 +80,7 @@ TREND = Sequence(RandomFeatures(n_features=64), pool="trend", min_frames=2, min_
     ("{name: image_stats, quantiles: 0.5}", ImageStats(quantiles=(0.5,))),
     ("{name: dinov2-base, white: 0.3, pool: mean, precision: bf16}", Pretrained("dinov2-base", white=0.3, pool="mean", precision="bf16")),
     ("{name: vit-base-in21k, bands: {red: SR_B3}, download: false}", Pretrained("vit-base-in21k", bands={"red": "SR_B3"}, download=False)),
+    ("{name: dofa-base, wavelengths: {B1: 0.485}, units: {B6: kelvin}}", Pretrained("dofa-base", wavelengths={"B1": 0.485}, units={"B6": "kelvin"})),
     ("{name: rcf, n_features: 64, sequence: {pool: trend, min_frames: 2, min_valid: 0.5}}", TREND),
     ("{name: rcf, sequence: {}}", Sequence(RandomFeatures())),
     ("{name: rcf, multi_scale: {reduce: 32}}", MultiScale(RandomFeatures(), reduce=32)),
@@ -125,7 +127,7 @@ def test_a_file_and_weights_are_found_from_the_folder_of_the_study(written, tmp_
 def test_names_and_defaults_are_those_of_the_encoders() -> None:
     assert set(_encoder_names._packaged()) == set(catalogue_names())
     assert set(_encoder_names.BUILT_IN) == set(built_in_names())
-    assert _encoder_names._GROUP == GROUP
+    assert (_encoder_names._GROUP, _encoder_names.HUB) == (GROUP, HUB)
     assert set(get_args(SequenceSpec.model_fields["pool"].annotation)) == set(_POOLS)
     assert get_args(PretrainedSpec.model_fields["precision"].annotation) == PRECISIONS
     asked, call = RcfSpec(name="rcf"), RandomFeatures()
@@ -163,6 +165,8 @@ WRONG = {
     "a branch for a commit": ("{name: dinov2-base, revision: main}", ":5:30 encoder.revision: 'main' is not a commit. Write its 40 digits"),
     "bands as a list": ("{name: dinov2-base, bands: [a]}", ":5:30 encoder.bands: must be a block of fields"),
     "bands that are numbers": ("{name: dinov2-base, bands: {red: 3}}", ":5:38 encoder.bands.red: must be text. Put it in quotes: '3'"),
+    "a wavelength in words": ("{name: dofa-base, wavelengths: {B1: blue}}", ":5:42 encoder.wavelengths.B1: must be a number, not 'blue'"),
+    "a unit of a band": ("{name: dofa-base, units: {B1: kelvins}}", ":5:36 encoder.units.B1: 'kelvins' is not known. Did you mean 'kelvin'?"),
     "pooling over time": ("{name: rcf, sequence: {pool: slope}}", ":5:33 encoder.sequence.pool: 'slope' is not known. Choose from: mean, last-first, mean+sd, trend"),
     "a share": ("{name: rcf, sequence: {min_valid: 2}}", ":5:33 encoder.sequence.min_valid: '2' is out of bounds"),
     "no components": ("{name: rcf, multi_scale: {reduce: 0}}", ":5:36 encoder.multi_scale.reduce: '0' is out of bounds"),

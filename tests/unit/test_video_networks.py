@@ -186,6 +186,21 @@ def test_chips_with_too_few_or_too_many_frames_are_refused(published, dates, wor
         _encoded(Pretrained(_spec(), weights=published[0]), _chips(dates=dates))
 
 
+def test_chips_that_say_their_frames_are_refused_before_anything_is_loaded():
+    chips = _chips(dates=8)
+    chips.frames = tuple(str(2000 + turn) for turn in range(8))
+    with pytest.raises(EncoderError, match=r"The chips have 8 frames[\s\S]*reads 2 to 6 frames together"):
+        Pretrained(_spec(), weights="nowhere").fit(chips)
+
+
+def test_bfloat16_is_near(published):
+    chips = _chips(dates=4)
+    exact = _encoded(Pretrained(_spec(), weights=published[0]), chips)
+    quick = _encoded(Pretrained(_spec(), weights=published[0], precision="bf16"), chips)
+    assert quick.dtype == np.float32
+    assert 0 < np.abs(exact - quick).max() < 0.1
+
+
 @pytest.mark.parametrize(("change", "words"), [
     (("frames_max: 6", "frames_max: 8"), "frames_max is 8, and the network reads 6"),
     (("frames_step: 2", "frames_step: 1"), "frames_step is 1, and the network reads 2 at a time"),
