@@ -116,10 +116,14 @@ def main() -> None:
         return
     apart, dense = crops(SIDE_PX), crops(SIDE_PX // 2)
     with tempfile.TemporaryDirectory() as folder:
+        # at a rate of nothing the weights stay those that the training of the same seed begins with
+        random = trained(dense.chips, f"{folder}/random", 1, 1e-30)
+        mae = trained(dense.chips, f"{folder}/mae", 6 if quick else None)
         encoders: dict[str, object] = {
-            # at a rate of nothing the weights stay those that the training of the same seed begins with
-            "random": trained(dense.chips, f"{folder}/random", 1, 1e-30),
-            "mae": trained(dense.chips, f"{folder}/mae", 6 if quick else None),
+            "random": random,
+            "random_cls": ec.Pretrained(random, pool="cls"),
+            "mae": mae,
+            "mae_cls": ec.Pretrained(mae, pool="cls"),
             "rcf": "rcf",
             "image_stats": "image_stats",
         }
