@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,3 +25,28 @@ def one_blas_thread() -> Iterator[None]:
 
     with threadpool_limits(1, user_api="blas"):
         yield
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Run the block with one thread of BLAS and of PyTorch, where it is loaded; both settings come back afterwards.
+
+    A sum that several threads share is added in another order, so that features would depend on the machine.
+
+    Examples
+    --------
+    >>> import torch
+    >>> with one_torch_thread():
+    ...     torch.get_num_threads()
+    1
+    """
+    torch = sys.modules.get("torch")
+    before = 1 if torch is None else torch.get_num_threads()
+    with one_blas_thread():
+        if torch is not None and before != 1:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch is not None and before != 1:
+                torch.set_num_threads(before)

@@ -145,14 +145,14 @@ class MultiScale:
 
     def fit(self, chips: ChipSource, *, keys: Keys | None = None, device: str = "cpu") -> FittedMultiScale:
         """Fit each encoder to the chips of its sizes."""
-        groups = self._groups(chips)
+        groups = self.groups_of(chips.blocks)
         fitted = [inner.fit(_SomeSizes(chips, blocks), keys=keys, device=device) for inner, blocks in groups]
         return FittedMultiScale(tuple((one, blocks) for one, (_, blocks) in zip(fitted, groups)))
 
     def restore(self, state: State, *, chips: ChipSource, device: str = "cpu") -> FittedMultiScale:
         """Rebuild the fitted encoders of which ``state`` was saved, to the same bits."""
         restored = []
-        for number, (inner, blocks) in enumerate(self._groups(chips)):
+        for number, (inner, blocks) in enumerate(self.groups_of(chips.blocks)):
             start = f"{number}:"
             part = {
                 name.removeprefix(start): value for name, value in state.items() if name.startswith(start)
@@ -161,9 +161,9 @@ class MultiScale:
             restored.append((found, blocks))
         return FittedMultiScale(tuple(restored))
 
-    def _groups(self, chips: ChipSource) -> list[tuple[Encoder, tuple[str, ...]]]:
-        """Return each encoder once with its sizes, so that large models are loaded once."""
-        used = tuple(block for block in chips.blocks if self.blocks is None or block in self.blocks)
+    def groups_of(self, blocks: Sequence[str]) -> list[tuple[Encoder, tuple[str, ...]]]:
+        """Return each encoder once with those of the blocks that it encodes, so that large models are loaded once."""
+        used = tuple(block for block in blocks if self.blocks is None or block in self.blocks)
         if not isinstance(self.scales, Mapping):
             return [(self.scales, used)]
         groups: list[tuple[Encoder, tuple[str, ...]]] = []

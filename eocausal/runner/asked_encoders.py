@@ -53,8 +53,10 @@ def check_encoder(loaded: LoadedSpec) -> None:
     SpecError
         With the place in the specification, or with the lines of an encoder's own file that are wrong.
     """
+    if loaded.spec.encoder is None:
+        return
     try:
-        asked_encoder(loaded.spec.encoder) if loaded.spec.encoder is not None else None
+        asked_encoder(loaded.spec.encoder)
     except _MisplacedError as cause:
         raise spec_error(loaded.path, loaded.document, mistakes=[(cause.place, str(cause))]) from cause
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,23 +20,34 @@ from eocausal import __version__
 from eocausal._feature_tables import as_keys
 from eocausal._image_info import STATUSES
 from eocausal._provenance import hash_arrays
+from eocausal._threads import one_torch_thread
 from eocausal.embeddings import Embeddings
 from eocausal.encoding.multi_scale import MultiScale
 from eocausal.encoding.protocol import ChipSource, Encoder, FittedEncoder, Keys, known_keys
 from eocausal.encoding.registry import get_encoder
+from eocausal.encoding.within import at_precision, check_chips
 from eocausal.errors import EmbeddingsError, explain
-from eocausal.runner.ahead import read_ahead
-from eocausal.runner.encoding import Encoding
+from eocausal.runner.engines import check_workers, engine_for
+from eocausal.runner.shards import Shard, Work, cut_shards, shard_size
 from eocausal.runner.store import Store
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    from distributed import Client
 
-CHIPS_PER_SHARD = 512
-"""Keys in one file of a store. It is part of the run key: other ranges would be other files."""
 SHARD_ORDER = "reading_order"
 """Shards follow the order in which chips are read best, so that the chips of a shard lie near each other."""
+_BATCH_BYTES, _MOST_IN_BATCH = 32 * 2**20, 64
 _LAYOUT = ("chips_per_shard", "shard_order")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """How a run is done; nothing here changes a feature but the device."""
+
+    device: str
+    batch: int | str
+    workers: Any
+    progress: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +58,12 @@ class _Job:
     keys: npt.NDArray[Any]
     encoder: Encoder
     fit_keys: npt.NDArray[Any]
-    device: str
-    batch_size: int
-    progress: bool
+    settings: _Settings
     run: dict[str, Any]
 
-    def shards(self) -> list[npt.NDArray[Any]]:
-        size = int(self.run["chips_per_shard"])
-        keys = as_keys(self.chips.reading_order(), self.chips.key_name)
-        return [keys[start : start + size] for start in range(0, len(keys), size)]
+    def shards(self) -> list[Shard]:
+        order = as_keys(self.chips.reading_order(), self.chips.key_name)
+        return cut_shards(order, int(self.run["chips_per_shard"]))
 
 
 def embed(
@@ -63,8 +72,10 @@ def embed(
     encoder: str | Encoder = "rcf",
     out: str | Path | None = None,
     fit_keys: Keys | None = None,
-    batch_size: int = 64,
+    precision: str | None = None,
+    batch: int | str = "auto",
     device: str = "auto",
+    workers: int | str | Client = "auto",
     progress: bool = True,
 ) -> Embeddings:
     """Turn chips into a table of features, one row per image key.
@@ -83,10 +94,19 @@ def embed(
         it everything stays in memory.
     fit_keys : sequence, optional
         Image keys the encoder may learn from; all by default.
-    batch_size : int
-        Chips read and encoded at a time; features do not depend on it.
+    precision : {"fp32", "bf16"}, optional
+        Precision of networks; default as the encoder is configured, which is ``"fp32"`` unless it was asked for
+        otherwise. On processors and GPUs with units for it, ``"bf16"`` is several times as fast, and its features
+        differ in the third digit. It is part of the recipe, so the two are never mixed in one table.
+    batch : int or "auto"
+        Chips read and handed to the encoder at a time; features do not depend on it. ``"auto"`` takes as many as
+        fill 32 MB, at most 64. Where memory runs out all the same, it goes on with half as many and says so.
     device : str
         ``"auto"`` (a GPU where there is one), ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+    workers : int, "auto" or dask.distributed.Client
+        Processes that encode, with one thread each. ``"auto"`` starts one for each core where a run takes longer
+        than half a minute, and none on a GPU. A client of Dask encodes on its cluster. The features are the same
+        to the last bit, and a run may be continued with another number of workers.
     progress : bool
         Whether to show a progress bar on standard error.
 
@@ -113,7 +133,8 @@ def embed(
     >>> ec.embed(ec.chips_from_arrays(units, pictures), encoder="image_stats", progress=False)
     Embeddings(2 images by 'village', 24 features in 1 block (image_stats_16px), 0 without features)
     """
-    job = _job(chips, encoder, fit_keys, batch_size, device, progress)
+    settings = _Settings(device, batch, workers, bool(progress))
+    job = _job(chips, get_encoder(encoder), fit_keys, precision, settings)
     store = None if out is None else Store(Path(out), job.run)
     finished = None if store is None else store.finished()
     if finished is not None:
@@ -128,23 +149,22 @@ def embed(
 
 def _job(
     chips: ChipSource,
-    encoder: str | Encoder,
+    config: Encoder,
     fit_keys: Keys | None,
-    batch_size: int,
-    device: str,
-    progress: bool,
+    precision: str | None,
+    settings: _Settings,
 ) -> _Job:
-    config = get_encoder(encoder)
+    if precision is not None:
+        config = at_precision(config, precision)
     if isinstance(config, MultiScale):
         chips = config.select(chips)
     if not len(chips):
         raise EmbeddingsError(explain("There are no chips to embed.", fix="check the table of units"))
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise EmbeddingsError(
-            explain(f"batch_size={batch_size!r} cannot be used.", rule="a whole number, 1 or more")
-        )
+    check_chips(config, chips)
+    _check_batch(settings.batch)
+    check_workers(settings.workers)
     fitted_on = np.unique(as_keys(known_keys(chips, fit_keys), chips.key_name))
-    chosen = _resolve(device)
+    chosen = _resolve(settings.device)
     keys = as_keys(chips.keys, chips.key_name)
     run = {
         "chips": chips.recipe(),
@@ -156,10 +176,28 @@ def _job(
         "fit_keys": {"count": len(fitted_on), "hash": hash_arrays(fitted_on)},
         "device": chosen.split(":")[0],
         "versions": {"eocausal": __version__, "torch": metadata.version("torch"), "numpy": np.__version__},
-        "chips_per_shard": CHIPS_PER_SHARD,
+        "chips_per_shard": shard_size(len(keys)),
         "shard_order": SHARD_ORDER,
     }
-    return _Job(chips, keys, config, fitted_on, chosen, int(batch_size), progress, run)
+    return _Job(chips, keys, config, fitted_on, replace(settings, device=chosen), run)
+
+
+def _check_batch(batch: int | str) -> None:
+    if batch == "auto":
+        return
+    if isinstance(batch, bool) or not isinstance(batch, int | np.integer) or batch < 1:
+        raise EmbeddingsError(
+            explain(f"batch={batch!r} cannot be used.", rule='a whole number, 1 or more, or "auto"')
+        )
+
+
+def _batch(job: _Job) -> int:
+    """Return how many chips fill the memory that a batch may take, told from one chip."""
+    if job.settings.batch != "auto":
+        return int(job.settings.batch)
+    first = next(iter(job.chips.batches(size=1, keys=job.chips.reading_order()[:1])))
+    size = sum(pixels.nbytes for pixels in first.pixels.values())
+    return max(1, min(_MOST_IN_BATCH, _BATCH_BYTES // max(size, 1)))
 
 
 def _resolve(device: str) -> str:
@@ -185,105 +223,70 @@ def _resolve(device: str) -> str:
 
 
 def _parts(job: _Job, store: Store | None) -> Iterator[Embeddings]:
-    """Yield all shards in order: those that are finished from the store, the others encoded now."""
+    """Yield all shards in any order: those that are finished from the store, the others as they are encoded."""
     from tqdm import tqdm
 
     shards = job.shards()
-    done = {}
-    if store is not None:
-        found = {number: store.load_part(number, keys) for number, keys in enumerate(shards)}
-        done = {number: part for number, part in found.items() if part is not None}
-    fitted = _fit(job, store) if len(done) < len(shards) else None
-    before = sum(len(part) for part in done.values())
+    found = [] if store is None else [store.load_part(shard.number, shard.keys) for shard in shards]
+    done = [part for part in found if part is not None]
+    todo = shards if store is None else [shard for shard, part in zip(shards, found) if part is None]
+    yield from done
     with tqdm(
         total=len(job.chips),
-        initial=before,
+        initial=sum(len(part) for part in done),
         desc=f"embed {job.encoder.name}",
         unit="chip",
-        disable=not job.progress,
+        disable=not job.settings.progress,
     ) as bar:
-        if store is not None and job.progress:
+
+        def told(text: str) -> None:
+            bar.write(text, file=sys.stderr)
+
+        if store is not None and job.settings.progress:
             for note in store.notes:
-                bar.write(f"{store.folder}: {note}", file=sys.stderr)
-        todo = [keys for number, keys in enumerate(shards) if number not in done]
-        encoded = iter(()) if fitted is None else _encoded(job, fitted, todo, bar)
-        for number in range(len(shards)):
-            if number in done:
-                yield done.pop(number)
-                continue
-            part = next(encoded)
+                told(f"{store.folder}: {note}")
+        for number, part in _encoded(job, store, todo, told, bar.update):
             if store is not None:
                 store.save_part(number, part)
             yield part
 
 
+def _encoded(
+    job: _Job,
+    store: Store | None,
+    todo: list[Shard],
+    told: Callable[[str], None],
+    advance: Callable[[int], object],
+) -> Iterator[tuple[int, Embeddings]]:
+    """Encode the shards that are not finished, wherever the run was asked to."""
+    if not todo:
+        return
+    fitted = _fit(job, store)
+    recipe = {name: part for name, part in job.run.items() if name not in _LAYOUT}
+    work = Work(
+        chips=job.chips,
+        encoder=job.encoder,
+        state=fitted.state(),
+        device=job.settings.device,
+        batch=_batch(job),
+        recipe=recipe,
+        token=uuid.uuid4().hex,
+    )
+    engine = engine_for(job.settings.workers, device=job.settings.device)
+    yield from engine(work, fitted, todo, told, advance)
+
+
 def _fit(job: _Job, store: Store | None) -> FittedEncoder:
-    state = None if store is None else store.load_state()
-    if state is not None:
-        return job.encoder.restore(state, chips=job.chips, device=job.device)
-    fitted = job.encoder.fit(job.chips, keys=job.fit_keys, device=job.device)
+    """Fit the encoder, or restore what it learned before, with one thread as it encodes."""
+    device = job.settings.device
+    with one_torch_thread():
+        state = None if store is None else store.load_state()
+        if state is not None:
+            return job.encoder.restore(state, chips=job.chips, device=device)
+        fitted = job.encoder.fit(job.chips, keys=job.fit_keys, device=device)
     if store is not None:
         store.save_state(fitted.state())
     return fitted
-
-
-def _encoded(
-    job: _Job, fitted: FittedEncoder, todo: list[npt.NDArray[Any]], bar: tqdm[Any]
-) -> Iterator[Embeddings]:
-    """Yield the shards of these keys one after the other, all from one reading of the chips."""
-    blocks, columns = _layout(job, fitted)
-    encoding = Encoding(
-        fitted,
-        job.encoder.name,
-        dict(zip(job.chips.blocks, blocks.values())),
-        lambda text: bar.write(text, file=sys.stderr),
-    )
-    waiting = list(reversed(todo))
-    values, info = [], []
-    batches = job.chips.batches(size=job.batch_size, keys=np.concatenate(todo))
-    for batch in read_ahead(batches):
-        found = encoding.encode(batch)
-        values.append(found[0])
-        info.append(found[1])
-        bar.update(len(batch.keys))
-        # a batch may end one shard and begin the next
-        while waiting and sum(map(len, values)) >= len(waiting[-1]):
-            keys = waiting.pop()
-            rows, told = np.concatenate(values), pd.concat(info, ignore_index=True)
-            size = len(keys)
-            values, info = [rows[size:]], [told[size:]]
-            yield _shard(job, keys, rows[:size], told[:size], blocks, columns)
-
-
-def _shard(
-    job: _Job,
-    keys: npt.NDArray[Any],
-    values: npt.NDArray[np.float32],
-    info: pd.DataFrame,
-    blocks: dict[str, tuple[int, int]],
-    columns: tuple[str, ...],
-) -> Embeddings:
-    recipe = {name: part for name, part in job.run.items() if name not in _LAYOUT}
-    return Embeddings(
-        keys=keys,
-        key_name=job.chips.key_name,
-        values=values,
-        columns=columns,
-        blocks=blocks,
-        info=info.astype({"valid_fraction": float}).assign(last_date=job.chips.last_dates(keys)),
-        date=job.chips.date,
-        recipe=recipe,
-    )
-
-
-def _layout(job: _Job, fitted: FittedEncoder) -> tuple[dict[str, tuple[int, int]], tuple[str, ...]]:
-    """Return where each block's columns lie, and the names of all columns."""
-    names = {block: fitted.columns(block) for block in job.chips.blocks}
-    ends = np.cumsum([0, *(len(columns) for columns in names.values())]).tolist()
-    blocks = {
-        f"{job.encoder.name}_{block}": (start, stop) for block, start, stop in zip(names, ends[:-1], ends[1:])
-    }
-    return blocks, tuple(name for columns in names.values() for name in columns)
 
 
 def _stack(parts: list[Embeddings], keys: npt.NDArray[Any]) -> Embeddings:

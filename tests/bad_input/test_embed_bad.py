@@ -225,8 +225,8 @@ def test_arguments_of_embed(tmp_path: Path):
     with pytest.raises(EmbeddingsError, match=r"(?s)device='cuda:99' is not there.*'cpu'"):
         run(chips, device="cuda:99")
     for size in (0, 2.5, True):
-        with pytest.raises(EmbeddingsError, match=r"(?s)batch_size=.*1 or more"):
-            run(chips, batch_size=size)
+        with pytest.raises(EmbeddingsError, match=r"(?s)batch=.*1 or more"):
+            run(chips, batch=size)
     (tmp_path / "taken.parquet").write_text("")
     with pytest.raises(EmbeddingsError, match=r"(?s)taken\.parquet' is a file.*out='.*taken_store'"):
         run(chips, out=tmp_path / "taken.parquet")

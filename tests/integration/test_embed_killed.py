@@ -21,7 +21,7 @@ COUNT, PER_SHARD = 60, 5
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(runner, "CHIPS_PER_SHARD", PER_SHARD)
+    monkeypatch.setattr(runner, "shard_size", lambda count: PER_SHARD)
 
 
 def chips() -> FakeChips:
@@ -30,7 +30,7 @@ def chips() -> FakeChips:
 
 def embed(folder: Path) -> None:
     # three in a batch: batches end within shards of five
-    runner.embed(chips(), encoder=ImageStats(), out=folder, batch_size=3, device="cpu", progress=False)
+    runner.embed(chips(), encoder=ImageStats(), out=folder, batch=3, device="cpu", progress=False)
 
 
 def start(folder: Path) -> int:

@@ -24,9 +24,9 @@ sys.path.insert(0, {root!r})
 from tests.fake_chips import fake_chips
 from eocausal.encoding.random_features import RandomFeatures
 from eocausal.runner import embed as runner
-runner.CHIPS_PER_SHARD = 6
+runner.shard_size = lambda count: 6
 print("ready", flush=True)
-runner.embed(fake_chips(60, holes=(3,), pause_s=0.05), encoder=RandomFeatures(16), out={out!r}, batch_size=2,
+runner.embed(fake_chips(60, holes=(3,), pause_s=0.05), encoder=RandomFeatures(16), out={out!r}, batch=2,
              device="cpu", progress=False)
 """
 
@@ -56,9 +56,9 @@ def test_a_run_killed_twice_ends_with_the_bytes_of_an_undisturbed_one(tmp_path, 
         assert not (folder / "embeddings.parquet").exists()
     finished = {path.name: path.stat().st_mtime_ns for path in folder.glob("part-*.parquet")}
 
-    monkeypatch.setattr(runner, "CHIPS_PER_SHARD", 6)
+    monkeypatch.setattr(runner, "shard_size", lambda count: 6)
     chips = fake_chips(60, holes=(3,))
-    settings = {"encoder": RandomFeatures(16), "device": "cpu", "progress": False}
+    settings = {"encoder": RandomFeatures(16), "device": "cpu", "batch": 64, "progress": False}
     resumed = runner.embed(chips, out=folder, **settings)
     assert 0 < sum(len(keys) for keys in chips.read) <= 60 - 4 * 6
     whole = runner.embed(fake_chips(60, holes=(3,)), out=tmp_path / "whole", **settings)
@@ -84,7 +84,7 @@ def test_a_second_writer_is_refused_while_the_first_is_alive(tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.02)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(runner, "CHIPS_PER_SHARD", 6)
+            patch.setattr(runner, "shard_size", lambda count: 6)
             with pytest.raises(EmbeddingsError, match=f"Process {process.pid} on .* is writing in .*busy"):
                 runner.embed(
                     fake_chips(60, holes=(3,)),

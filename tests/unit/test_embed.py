@@ -25,11 +25,11 @@ RCF = RandomFeatures(n_features=16)
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(runner, "CHIPS_PER_SHARD", 4)
+    monkeypatch.setattr(runner, "shard_size", lambda count: 4)
 
 
 def run(chips, **more):
-    return embed(chips, **{"encoder": RCF, "device": "cpu", "progress": False, **more})
+    return embed(chips, **{"encoder": RCF, "device": "cpu", "progress": False, "batch": 64, **more})
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ def test_features_do_not_depend_on_batch_size_shards_or_folder(tmp_path, encoder
     chips = fake_chips(9, holes=(2,))
     base = run(chips, encoder=encoder)
     for size in (1, 7, 64):
-        np.testing.assert_array_equal(run(chips, encoder=encoder, batch_size=size).values, base.values)
+        np.testing.assert_array_equal(run(chips, encoder=encoder, batch=size).values, base.values)
     stored = run(chips, encoder=encoder, out=tmp_path / "a")
     assert stored.fingerprint == base.fingerprint
-    monkeypatch.setattr(runner, "CHIPS_PER_SHARD", 100)
+    monkeypatch.setattr(runner, "shard_size", lambda count: 100)
     assert run(chips, encoder=encoder).fingerprint == base.fingerprint
 
 
@@ -130,7 +130,7 @@ def test_a_finished_folder_is_read_back_without_reading_chips(tmp_path):
     first = run(chips, out=tmp_path / "s")
     before = {path.name: (path.read_bytes(), path.stat().st_mtime_ns) for path in (tmp_path / "s").iterdir()}
     chips.read.clear()
-    second = run(chips, out=tmp_path / "s", batch_size=3)
+    second = run(chips, out=tmp_path / "s", batch=3)
     assert chips.read == []
     assert second.fingerprint == first.fingerprint
     assert {
@@ -160,7 +160,7 @@ def interrupt(chips, folder, after):
 
     chips.batches = failing
     with pytest.raises(KeyboardInterrupt):
-        run(chips, encoder=MeanPixel(), out=folder, batch_size=4)
+        run(chips, encoder=MeanPixel(), out=folder, batch=4)
     chips.batches = real
     chips.read.clear()
 
@@ -345,7 +345,7 @@ class Greedy:
 
 def test_out_of_memory_halves_the_batch_once_and_says_so(capsys):
     chips, greedy = fake_chips(10), Greedy(room=3)
-    found = run(chips, encoder=greedy, batch_size=10, progress=True)
+    found = run(chips, encoder=greedy, batch=10, progress=True)
     np.testing.assert_array_equal(found.values, run(chips, encoder=MeanPixel()).values)
     # 10, then 5, then 2 at a time: what is known by then is not tried again
     assert greedy.tried == [10, 5, 2, 2, 2, 2, 2]
@@ -364,6 +364,6 @@ def test_a_chip_that_never_fits_is_an_error_and_other_errors_are_not_swallowed()
 def test_batches_that_end_within_shards_give_the_same_files(tmp_path):
     chips = fake_chips(11)
     for name, size in (("a", 4), ("b", 3), ("c", 64)):
-        run(chips, out=tmp_path / name, batch_size=size)
+        run(chips, out=tmp_path / name, batch=size)
     files = [{path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in "abc"]
     assert files[0] == files[1] == files[2]

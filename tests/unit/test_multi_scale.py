@@ -95,7 +95,7 @@ def test_sides_are_those_of_chips_that_were_resampled():
 
 
 def test_a_run_is_read_back_restored_and_never_mixed(chips, tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "CHIPS_PER_SHARD", 3)
+    monkeypatch.setattr(runner, "shard_size", lambda count: 3)
     encoder = ec.MultiScale({480: RCF, 960: ec.RandomFeatures(4, seed=1), 7680: RCF}, reduce=3)
     whole, again = tmp_path / "whole", tmp_path / "again"
     run(chips, encoder, out=whole)

@@ -114,7 +114,7 @@ def test_embed_says_nodata_of_chips_with_too_few_frames():
 
 
 def test_a_run_continues_to_identical_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(runner, "CHIPS_PER_SHARD", 3)
+    monkeypatch.setattr(runner, "shard_size", lambda count: 3)
     chips = fake_chips(8, dates=3, holes=(2,))
     encoder = ec.Sequence(ec.RandomFeatures(8), pool="trend")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
@@ -132,7 +132,7 @@ def test_a_run_continues_to_identical_bytes(tmp_path, monkeypatch):
         ec.embed(chips, encoder=encoder, out=broken, device="cpu", progress=False)
     monkeypatch.setattr(runner.Store, "save_part", save)
     chips.read.clear()
-    ec.embed(chips, encoder=encoder, out=broken, device="cpu", progress=False)
+    ec.embed(chips, encoder=encoder, out=broken, device="cpu", batch=64, progress=False)
     assert saved == [0, 1]
     assert chips.read == [chips.keys[6:].tolist()]
     assert (broken / "embeddings.parquet").read_bytes() == (whole / "embeddings.parquet").read_bytes()
