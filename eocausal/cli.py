@@ -50,12 +50,14 @@ def main() -> None:
 @app.command()
 def validate(spec: SpecPath) -> None:
     """Check a specification; tell each mistake at its line."""
-    from eocausal.runner.asked_encoders import check_encoder
     from eocausal.specs.inputs import check_inputs
     from eocausal.specs.load import load_spec
 
     loaded = load_spec(spec)
     check_inputs(loaded)
+    # not before: it brings along what encodes
+    from eocausal.runner.asked_encoders import check_encoder
+
     check_encoder(loaded)
     typer.echo(_describe(loaded))
 
@@ -123,12 +125,20 @@ def list_encoders(
 @encoders.command("show")
 def show_encoder(
     name: Annotated[
-        str, typer.Argument(help="A name of the list, or the path of a YAML file.", show_default=False)
+        str,
+        typer.Argument(
+            help="A name of the list, the path of a YAML file, or hf:<owner>/<model> for a file to fill in.",
+            show_default=False,
+        ),
     ],
 ) -> None:
-    """Show all that is known of an encoder."""
-    from eocausal.encoding.catalogue import find_spec, why_not
+    """Show all that is known of an encoder; for a network on the hub, the file that would describe it."""
+    from eocausal.encoding._hub_names import HUB, hub_file
+    from eocausal.encoding.catalogue import all_specs, find_spec, why_not
 
+    if name.startswith(HUB):
+        typer.echo(hub_file(name, all_specs()), nl=False)
+        return
     spec = find_spec(name)
     for field, value in spec.model_dump(mode="json", exclude_none=True).items():
         if value not in ([], None):

@@ -1,4 +1,4 @@
-"""Names such as ``hf:facebook/dinov2-small``: a network without what it reads, and the lines that say it.
+"""Names such as ``hf:facebook/dinov2-large``: a network without what it reads, and the lines that say it.
 
 Bands, their unit and scaling cannot be told from the name of a network, and wrong ones give vectors without
 meaning. So such a name is answered with the YAML file to write, filled in as far as files of the network that lie
@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from eocausal.encoding._transformers import FAMILIES, VIDEO, family_of
 from eocausal.errors import EncoderError, explain
@@ -20,7 +20,7 @@ from eocausal.errors import EncoderError, explain
 if TYPE_CHECKING:
     from eocausal.encoding.spec import EncoderSpec
 
-__all__ = ["HUB", "hub_lines", "hub_name_error"]
+__all__ = ["HUB", "hub_file", "refuse_hub_name"]
 
 HUB = "hf:"
 _WORD = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
@@ -28,38 +28,54 @@ _NAME = re.compile(rf"(?P<id>{_WORD}(/{_WORD})?)(@(?P<commit>[0-9a-f]{{40}}))?")
 _CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
 
 
-def hub_name_error(name: str, known: Iterable[EncoderSpec]) -> EncoderError:
-    """Return the error for a name that begins with ``hf:``: an encoder there is already, or the file to write.
+def hub_file(name: str, known: Iterable[EncoderSpec]) -> str:
+    """Return the YAML file to write for a name on the hub, with empty fields for what is not known.
 
     Parameters
     ----------
     name : str
-        Such as ``hf:facebook/dinov2-small``, or with a commit, ``hf:facebook/dinov2-small@<40 digits>``.
+        Such as ``hf:facebook/dinov2-large``, or with a commit, ``hf:facebook/dinov2-large@<40 digits>``.
     known : iterable of EncoderSpec
         Encoders that have a name already.
+
+    Raises
+    ------
+    EncoderError
+        When it is no name on the hub, or an encoder has it already.
     """
-    found = _NAME.fullmatch(name.removeprefix(HUB))
-    if found is None:
-        rule = "hf:<owner>/<model>, or hf:<owner>/<model>@<commit, 40 digits>"
-        return EncoderError(
-            explain(f"encoder={name[:80]!r} is not the name of a network on the hub.", rule=rule)
-        )
-    hub_id, commit = str(found["id"]), found["commit"]
+    hub_id, commit = _parts(name)
     same = [spec.name for spec in known if spec.hub_id == hub_id]
     if same:
         revision = f", revision={commit!r}" if commit else ""
         fix = f"ec.Pretrained({same[0]!r}{revision})"
-        return EncoderError(explain(f"{hub_id!r} is an encoder of the catalogue, {same[0]!r}.", fix=fix))
+        raise EncoderError(explain(f"{hub_id!r} is an encoder of the catalogue, {same[0]!r}.", fix=fix))
+    return _lines(hub_id, commit)
+
+
+def refuse_hub_name(name: str, known: Iterable[EncoderSpec]) -> NoReturn:
+    """Raise EncoderError for a name on the hub, with the file to write."""
+    lines = hub_file(name, known)
+    hub_id, _ = _parts(name)
     file = f"{_short(hub_id)}.yaml"
     text = explain(
         f"{hub_id!r} is the name of a network, which does not say what the network reads.",
         rule="bands, unit and scaling are written down: wrong ones give vectors without meaning",
         fix=f'put these lines into {file}, fill in what is empty, and use it: ec.Pretrained("{file}")',
     )
-    return EncoderError(f"{text}\n\n{hub_lines(hub_id, commit)}")
+    raise EncoderError(f"{text}\n\n{lines}")
 
 
-def hub_lines(hub_id: str, commit: str | None = None) -> str:
+def _parts(name: str) -> tuple[str, str | None]:
+    found = _NAME.fullmatch(name.removeprefix(HUB))
+    if found is None:
+        rule = "hf:<owner>/<model>, or hf:<owner>/<model>@<commit, 40 digits>"
+        raise EncoderError(
+            explain(f"encoder={name[:80]!r} is not the name of a network on the hub.", rule=rule)
+        )
+    return str(found["id"]), found["commit"]
+
+
+def _lines(hub_id: str, commit: str | None) -> str:
     """Return the YAML file of a network on the hub: what its cached files tell, and empty fields for the rest."""
     folder = _cached(hub_id, commit)
     about, processor = _read(folder, _CONFIG), _read(folder, _PROCESSOR)

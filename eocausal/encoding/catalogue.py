@@ -15,7 +15,7 @@ import pandas as pd
 from eocausal._checks import nearest, whole_number
 from eocausal.encoding._adapters import INSTALL, adapter_of, lacks_python
 from eocausal.encoding._bands import check_sensor, common_names
-from eocausal.encoding._hub_names import HUB, hub_name_error
+from eocausal.encoding._hub_names import HUB, refuse_hub_name
 from eocausal.encoding.spec import EncoderSpec, parse_spec, read_spec
 from eocausal.errors import EncoderError, explain
 
@@ -46,7 +46,7 @@ def find_spec(name: str) -> EncoderSpec:
     ------
     EncoderError
         When the name is not known, with the nearest one; for a name on the hub, such as
-        ``hf:facebook/dinov2-small``, with the file to write.
+        ``hf:facebook/dinov2-large``, with the file to write.
     SpecError
         When the file has mistakes.
 
@@ -56,7 +56,7 @@ def find_spec(name: str) -> EncoderSpec:
     'Apache-2.0'
     """
     if name.startswith(HUB):
-        raise hub_name_error(name, all_specs())
+        refuse_hub_name(name, all_specs())
     if is_path(name):
         return read_spec(name)
     if name in catalogue_names():

@@ -55,7 +55,7 @@ class Pretrained:
     ----------
     encoder : str or EncoderSpec
         A name of :func:`encoders`, such as ``"clip-rsicd-v2"``, or the path of a YAML file. A name on the hub,
-        such as ``"hf:facebook/dinov2-small"``, is answered with the file to write.
+        such as ``"hf:facebook/dinov2-large"``, is answered with the file to write.
     pool : str, optional
         ``"cls"`` (the class token), ``"mean"`` (of the tokens of the picture) or ``"projected"`` (CLIP: where
         pictures meet text); default the encoder's own.

@@ -229,8 +229,8 @@ def _known(value: Any) -> Any:
         return value
     if name.startswith(HUB):
         raise mistake(
-            f"name {name!r} is that of a network, which does not say what it reads. Write its YAML file, which "
-            f"ec.Pretrained({name!r}) prints for a start, and name the file here"
+            f"name {name!r} is that of a network, which does not say what it reads. Write its YAML file, for which "
+            f"eocausal encoders show {name} prints a start, and name the file here"
         )
     if name not in encoder_names():
         raise mistake(f"name {name!r} is not known. {did_you_mean(name, encoder_names())}")

@@ -169,6 +169,27 @@ def test_validate_looks_at_the_files_too(
     )
 
 
+@pytest.mark.parametrize(
+    ("encoder", "told"),
+    [
+        ("{name: galileo-tiny}", "encoder.name: Encoder 'galileo-tiny' is planned"),
+        ("{name: dinov2-base, pool: max}", "encoder.pool: pool='max' is not known"),
+    ],
+)
+def test_validate_looks_at_the_encoder_too(
+    study: Path, encoder: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert STUDY.count("{name: rcf}") == 1
+    study.write_text(STUDY.replace("{name: rcf}", encoder))
+    monkeypatch.setattr(sys, "argv", ["eocausal", "validate", str(study)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 1
+    shown = capsys.readouterr().err
+    assert shown.startswith(f"{study}:")
+    assert told in shown
+
+
 def test_run_passes_on_what_was_asked(calls: list[tuple[Any, ...]], study: Path) -> None:
     shown = _run("run", str(study))
     assert shown.exit_code == 0, shown.output

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 from eocausal import cli
 from eocausal.encoding.catalogue import encoders
-from eocausal.errors import EncoderError
+from eocausal.encoding.spec import read_spec
+from eocausal.errors import EncoderError, SpecError
 
 
 def _run(*words: str) -> str:
@@ -29,9 +30,9 @@ def test_the_list_filters_as_the_table_does():
     assert found == encoders("landsat", commercial_ok=True)["name"].tolist()
     assert "prithvi-eo-2-300m-tl" in found
     assert "clip-vit-b32" not in found
-    assert _names(_run("list", "--bands", "B04,B03,B02", "--max-dim", "600", "--sensor", "rgb")) == [
-        "clip-rsicd-v2", "clip-vit-b32", "remoteclip-vitb32",
-    ]  # fmt: skip
+    short = set(_names(_run("list", "--bands", "B04,B03,B02", "--max-dim", "600", "--sensor", "rgb")))
+    assert {"clip-rsicd-v2", "clip-vit-b32", "remoteclip-vitb32"} <= short
+    assert not {"dinov2-base", "rcf"} & short
     assert set(_names(_run("list", "--loadable"))) >= {"image_stats", "pixel_mean", "rcf"}
     assert _run("list", "--sensor", "hls", "--max-dim", "5") == "None fits.\n"
 
@@ -42,7 +43,18 @@ def test_one_is_shown_whole():
     assert "gated: True\n" in shown
     assert "'common_name': 'red'" in shown
     assert "status: planned" in _run("show", "galileo-tiny")
-    assert _run("show", "galileo-tiny").splitlines()[-1] == "today: planned"
+    assert _run("show", "galileo-tiny").splitlines()[-1] == "today: no library"
+
+
+def test_a_network_on_the_hub_is_shown_as_a_file_to_fill_in(tmp_path):
+    shown = _run("show", "hf:someone/some-network")
+    assert shown.startswith("spec_version: 1\nname: some-network\n")
+    path = tmp_path / "some-network.yaml"
+    path.write_text(shown)
+    with pytest.raises(SpecError, match=r"some-network\.yaml:8:1 licence: is empty and must be text"):
+        read_spec(path)
+    with pytest.raises(EncoderError, match=r"ec\.Pretrained\('dinov2-base'\)"):
+        _run("show", "hf:facebook/dinov2-base")
 
 
 def test_mistakes_are_errors_of_ours():

@@ -60,22 +60,22 @@ def _lines(text):
 @pytest.mark.parametrize("ask", [ec.Pretrained, get_encoder, lambda name: ec.Sequence(name)])
 def test_a_name_of_the_hub_alone_is_refused_with_the_file_to_write(cache, ask):
     with pytest.raises(
-        EncoderError, match=r"does not say what the network reads[\s\S]*dinov2-small\.yaml[\s\S]*bands:"
+        EncoderError, match=r"does not say what the network reads[\s\S]*dinov2-large\.yaml[\s\S]*bands:"
     ):
-        ask("hf:facebook/dinov2-small")
+        ask("hf:facebook/dinov2-large")
 
 
 def test_what_is_not_known_is_empty_and_each_is_told_at_its_line(cache, tmp_path):
-    text = _told("hf:facebook/dinov2-small")
+    text = _told("hf:facebook/dinov2-large")
     found = _lines(text)
-    assert found["hub_id"] == " facebook/dinov2-small"
-    assert found["name"] == " dinov2-small"
+    assert found["hub_id"] == " facebook/dinov2-large"
+    assert found["name"] == " dinov2-large"
     empty = {name for name, value in found.items() if not value.split("#")[0].strip()}
     assert empty == {
         "loader", "revision", "licence", "commercial_ok", "bands", "pixel_unit", "scaling", "native_px", "pooling",
         "dim", "citation",
     }  # fmt: skip
-    path = tmp_path / "dinov2-small.yaml"
+    path = tmp_path / "dinov2-large.yaml"
     path.write_text(text.split("\n\n")[1])
     with pytest.raises(SpecError) as caught:
         read_spec(path)
