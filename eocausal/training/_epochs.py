@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EncoderError, explain
+from eocausal.runner.ahead import read_ahead
 from eocausal.training._objectives import Objective, Shape, masked_loss
 from eocausal.training._pictures import Moments, Pictures, Rows
 from eocausal.training.pretrain_settings import PretrainSettings
@@ -60,13 +61,13 @@ class Learner:
         plan, done, numbers = self.plan, 0.0, 0.0
         rng = np.random.default_rng([plan.seed, _ORDER, number])
         generator = _generator(plan.seed, _MASKS, number)
-        size = plan.settings.chips_an_update()
-        updates = math.ceil(len(plan.train) / size)
+        updates = math.ceil(len(plan.train) / plan.settings.chips_an_update())
         self.network.train()
-        for update, rows in enumerate(_batches(rng.permutation(plan.train), size)):
+        ready = self._ready(rng.permutation(plan.train), rng)
+        for update, (pictures, valid) in enumerate(read_ahead(ready)):
             for group in self.optimiser.param_groups:
                 group["lr"] = _rate(plan, (number - 1) * updates + update, plan.epochs * updates)
-            loss, count = self._loss(rows, generator, turns=rng.integers(8, size=len(rows)))
+            loss, count = self._loss(pictures, valid, generator)
             if not bool(torch.isfinite(loss)):
                 raise EncoderError(
                     explain(
@@ -89,8 +90,8 @@ class Learner:
         generator = _generator(plan.seed, _HELD_OUT, 0)
         self.network.eval()
         with torch.no_grad():
-            for rows in _batches(plan.held_out, plan.settings.chips_an_update()):
-                loss, count = self._loss(rows, generator)
+            for pictures, valid in read_ahead(self._ready(plan.held_out)):
+                loss, count = self._loss(pictures, valid, generator)
                 done, numbers = done + float(loss) * float(count), numbers + float(count)
         return done / max(numbers, 1.0)
 
@@ -114,16 +115,22 @@ class Learner:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": kept, "param_groups": groups})
 
-    def _loss(
-        self, rows: Rows, generator: Generator, turns: npt.NDArray[Any] | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def _ready(self, rows: Rows, rng: np.random.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield batches of scaled pictures with what is valid in them, turned at random where there is ``rng``."""
         import torch
 
+        size = self.plan.settings.chips_an_update()
+        for first in range(0, len(rows), size):
+            some = rows[first : first + size]
+            scaled, seen = self.plan.pictures.scaled(some, self.plan.scale)
+            pictures, valid = torch.from_numpy(scaled), torch.from_numpy(seen)
+            if rng is not None:
+                turns = rng.integers(8, size=len(some))
+                pictures, valid = _turned(pictures, turns), _turned(valid, turns)
+            yield pictures, valid
+
+    def _loss(self, pictures: Tensor, valid: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         plan = self.plan
-        scaled, seen = plan.pictures.scaled(rows, plan.scale)
-        pictures, valid = torch.from_numpy(scaled), torch.from_numpy(seen)
-        if turns is not None:
-            pictures, valid = _turned(pictures, turns), _turned(valid, turns)
         pictures, valid = pictures.to(plan.device), valid.to(plan.device)
         ratio = plan.settings.mask_ratio
         with _precision(plan.device):
@@ -178,11 +185,6 @@ def _precision(device: str) -> AbstractContextManager[Any]:
     on_gpu: Callable[..., AbstractContextManager[Any]] = torch.autocast
     kind = device.partition(":")[0]
     return on_gpu(kind, dtype=torch.bfloat16, enabled=kind == "cuda")
-
-
-def _batches(rows: Rows, size: int) -> Iterator[Rows]:
-    for first in range(0, len(rows), size):
-        yield rows[first : first + size]
 
 
 def _generator(seed: int, purpose: int, number: int) -> Generator:

@@ -165,10 +165,10 @@ def test_weights_do_not_depend_on_what_stands_where_nothing_is_valid(tmp_path) -
 
 
 def test_the_held_out_loss_falls_far_below_that_of_random_weights(tmp_path) -> None:
-    settings = ec.PretrainSettings("tiny", epochs=20, patch_px=4, batch_size=8, held_out=0.2)
-    found = _pretrain(_sloping(), tmp_path / "ours", preset=settings)
+    settings = ec.PretrainSettings("tiny", epochs=15, patch_px=4, batch_size=8, held_out=0.2)
+    found = _pretrain(_sloping(80), tmp_path / "ours", preset=settings)
     losses = found.history["held_out_loss"]
-    assert len(losses) == 21
+    assert len(losses) == 16
     assert losses.iloc[0] > 0.9  # about 1: each band has variance 1
     assert losses.iloc[-1] < 0.6 * losses.iloc[0]
     assert found.warnings == ()
@@ -426,6 +426,25 @@ def test_nothing_is_learned_at_a_rate_of_nothing_and_the_result_says_so(tmp_path
     still = ec.PretrainSettings("tiny", epochs=1, patch_px=4, learning_rate=1e-30)
     found = _pretrain(_chips(), tmp_path / "ours", preset=still)
     assert any("nothing was learned" in warning for warning in found.warnings)
+
+
+def test_a_loss_that_rises_again_is_told_of(tmp_path, monkeypatch) -> None:
+    losses = iter([1.0, 0.5, 0.8])
+    monkeypatch.setattr(_epochs.Learner, "held_out_loss", lambda self: next(losses))
+    found = _pretrain(_chips(), tmp_path / "ours")
+    (warning,) = found.warnings
+    assert "lowest after epoch 1" in warning
+    assert "PretrainSettings(epochs=1)" in warning
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="NO GPU HERE: training on one is not tested")
+def test_a_network_is_trained_on_a_gpu(tmp_path) -> None:
+    settings = ec.PretrainSettings("tiny", epochs=15, patch_px=4, batch_size=8, held_out=0.2)
+    found = _pretrain(_sloping(80), tmp_path / "ours", preset=settings, device="cuda")
+    losses = found.history["held_out_loss"]
+    assert losses.iloc[-1] < 0.6 * losses.iloc[0]
+    on_cpu = ec.embed(_sloping(80), encoder=str(found.spec), device="cpu", progress=False)
+    assert np.isfinite(on_cpu.values).all()
 
 
 def test_the_result_tells_where_it_is_and_draws_its_losses(tmp_path) -> None:
