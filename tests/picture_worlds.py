@@ -90,7 +90,7 @@ def study_of(found: World) -> Study:
     table = found.design.table
     return Study(
         table.ids, table.outcome, table.treatment, table.weights, table.covariates, found.design.groups,
-        table.image_keys.astype(np.intp), read_chips(found.chips, found.chips.keys, None),
+        table.image_keys.astype(np.intp), read_chips(found.chips, found.chips.keys, None), found.chips,
     )  # fmt: skip
 
 

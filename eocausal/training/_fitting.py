@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +12,16 @@ import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
 from eocausal.training._fold_pixels import ChipTable
-from eocausal.training._networks import Model, build
+from eocausal.training._networks import Model, with_head
+from eocausal.training._start import start_of
 from eocausal.training._targets import Target
 from eocausal.training.network import Network
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from eocausal.encoding.pretrained import Pretrained
+    from eocausal.encoding.protocol import ChipSource
 
 FloatArray = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -39,6 +43,7 @@ class Study:
     groups: Rows
     image_of: Rows
     chips: ChipTable
+    source: ChipSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +80,7 @@ class _Run:
 
     model: Model
     study: Study
-    scale: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+    pictures: Callable[[Rows], npt.NDArray[np.float32]]
     covariates: Tensor
     outcome: Tensor
     treatment: Tensor
@@ -100,11 +105,10 @@ def fit_fold(
     covariates = _scaled(study.covariates, learn)
     start = target.start((mine[0] - centre) / deviation, *mine[1:], covariates[learn])
     with _seeded(int(seed.generate_state(1)[0]), device):
-        shape = study.chips.pixels.shape[1:]
-        model = build(network.name, shape=shape, start=start, device=device)
-        run = _as_seen(model, study, learn, covariates, (study.outcome - centre) / deviation, device)
+        scaled = replace(study, covariates=covariates, outcome=(study.outcome - centre) / deviation)
+        run = _begun(scaled, learn, network.start, start, device)
         losses, best = _train(run, parts, target, network, np.random.default_rng(seed.spawn(1)[0]), told)
-    model.train(False)
+    run.model.train(False)
     images = np.unique(study.image_of[parts.predict])
     before = start[:, 0] + covariates[parts.predict] @ start[:, 1:].T
     return FoldFit(
@@ -136,21 +140,22 @@ def _scaled(columns: FloatArray, learn: Rows) -> FloatArray:
     return found
 
 
-def _as_seen(
-    model: Model, study: Study, learn: Rows, covariates: FloatArray, outcome: FloatArray, device: str
-) -> _Run:
-    """Return what the model sees; pixels are scaled by the chips that are learned from, and by nothing else."""
+def _begun(study: Study, learn: Rows, network: str | Pretrained, start: FloatArray, device: str) -> _Run:
+    """Return a network to train and what it sees of a scaled study."""
     import torch
+
+    images = np.unique(study.image_of[learn])
+    begun = start_of(network, study.chips, study.source, learn=images, device=device)
 
     def on_device(values: FloatArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
 
     return _Run(
-        model=model,
+        model=with_head(begun.body, start, device),
         study=study,
-        scale=study.chips.scale(np.unique(study.image_of[learn])),
-        covariates=on_device(covariates),
-        outcome=on_device(outcome),
+        pictures=begun.pictures,
+        covariates=on_device(study.covariates),
+        outcome=on_device(study.outcome),
         treatment=on_device(study.treatment),
         weights=on_device(study.weights / study.weights[learn].mean()),
         device=device,
@@ -168,7 +173,7 @@ def _train(
     """Train until the validation loss has not fallen for ``patience`` epochs; the best weights stay."""
     import torch
 
-    optimiser = torch.optim.AdamW(run.model.groups(_WEIGHT_DECAY), lr=network.learning_rate)
+    optimiser = torch.optim.AdamW(run.model.groups(_WEIGHT_DECAY), lr=network.rate)
     losses = [(_loss(run, parts.learn, target), _loss(run, parts.stop, target))]
     best, kept = 0, run.model.state()
     for epoch in range(1, network.epochs + 1):
@@ -179,7 +184,7 @@ def _train(
             raise EstimationError(
                 explain(
                     f"Training diverged in epoch {epoch}: the loss is not finite.",
-                    fix=f"network=ec.Network({network.name!r}, learning_rate={network.learning_rate / 10:g})",
+                    fix=f"network=ec.Network({network.label!r}, learning_rate={network.rate / 10:g})",
                 )
             )
         if losses[-1][1] < losses[best][1]:
@@ -208,7 +213,7 @@ def _one_pass(
     usual = float(run.weights[units].sum()) / len(images)
     total = 0.0
     for batch in batches:
-        pictures = run.study.chips.pictures(batch, run.scale)
+        pictures = run.pictures(batch)
         if network.augment:
             pictures = turned(pictures, rng)
         rows, which = _units_of(run.study, units, batch)
@@ -270,7 +275,7 @@ def _ask_of_images(run: _Run, images: Rows) -> FloatArray:
 def _vectors(run: _Run, images: Rows) -> Iterator[tuple[Rows, Tensor]]:
     for start in range(0, len(images), _ASKED_AT_ONCE):
         some = images[start : start + _ASKED_AT_ONCE]
-        yield some, run.model.vectors(_tensor(run.study.chips.pictures(some, run.scale), run.device))
+        yield some, run.model.vectors(_tensor(run.pictures(some), run.device))
 
 
 def _outputs(run: _Run, vectors: Tensor, rows: Rows, which: Rows) -> Tensor:

@@ -35,6 +35,7 @@ class ChipTable:
     """
 
     keys: npt.NDArray[Any]
+    block: str
     pixels: Pictures
     info: pd.DataFrame
     hashes: npt.NDArray[np.str_]
@@ -84,7 +85,7 @@ def read_chips(chips: ChipSource, keys: npt.NDArray[Any], block: str | None) -> 
         raise ImageryError(explain("There are no chips to learn from.", fix="check the table of units"))
     info = pd.DataFrame({"status": parts["status"], "valid_fraction": parts["valid_fraction"]})
     numbers = {name: parts[name] for name in ("pixels", "hashes", "counts", "sums", "squares")}
-    return ChipTable(keys=keys, info=info.assign(last_date=chips.last_dates(keys)), **numbers)
+    return ChipTable(keys=keys, block=chosen, info=info.assign(last_date=chips.last_dates(keys)), **numbers)
 
 
 def usable(table: ChipTable) -> npt.NDArray[np.bool_]:

@@ -16,7 +16,7 @@ from eocausal.errors import EncoderError, explain
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["PRESETS", "Body", "Model", "build", "need_transformers"]
+__all__ = ["PRESETS", "Body", "Model", "need_transformers", "with_head"]
 
 INSTALL = 'pip install "eocausal[encoders]"'
 
@@ -26,7 +26,7 @@ class Body:
     """A network without head; pictures are padded with zeros (not valid) to sides that are multiples."""
 
     module: Any
-    vector: Callable[[Any], Tensor]
+    vectors: Callable[[Tensor], Tensor]
     width: int
     multiple: int = 1
 
@@ -36,7 +36,7 @@ class Body:
 
         down, right = (-side % self.multiple for side in pictures.shape[2:])
         padded = pad(pictures, (0, right, 0, down)) if down or right else pictures
-        return self.vector(self.module(pixel_values=padded))
+        return self.vectors(padded)
 
 
 @dataclass(frozen=True)
@@ -89,21 +89,13 @@ def need_transformers() -> None:
         raise EncoderError(explain(text, fix=INSTALL))
 
 
-def build(
-    name: str,
-    *,
-    shape: tuple[int, int, int],
-    start: npt.NDArray[np.float64],
-    device: str,
-) -> Model:
-    """Return a network with random weights, whose outputs do not depend on pictures until it is trained.
+def with_head(body: Body, start: npt.NDArray[np.float64], device: str) -> Model:
+    """Return a network whose outputs do not depend on pictures until it is trained.
 
-    Until then they are the regressions ``start`` (outputs, 1 + covariates): intercepts and coefficients. Weights
-    are drawn from torch's generator, which the caller seeds and restores. ``shape`` is bands, height and width.
+    Until then they are the regressions ``start`` (outputs, 1 + covariates): intercepts and coefficients.
     """
     import torch
 
-    body = PRESETS[name](*shape)
     head = torch.nn.Linear(body.width + start.shape[1] - 1, len(start))
     with torch.no_grad():
         head.weight.zero_()
@@ -111,6 +103,10 @@ def build(
         head.bias.copy_(torch.from_numpy(start[:, 0]))
     body.module.to(device)
     return Model(body, head.to(device))
+
+
+def _body(module: Any, vector: Callable[[Any], Tensor], width: int, multiple: int = 1) -> Body:
+    return Body(module, lambda pictures: vector(module(pixel_values=pictures)), width, multiple)
 
 
 def _flat(output: Any) -> Tensor:
@@ -130,7 +126,7 @@ def _resnet(bands: int, height: int, width: int) -> Body:
     config = ResNetConfig(
         num_channels=bands, embedding_size=16, hidden_sizes=sizes, depths=[1, 1, 1], layer_type="basic"
     )
-    return Body(ResNetModel(config), _flat, sizes[-1])
+    return _body(ResNetModel(config), _flat, sizes[-1])
 
 
 def _convnext(bands: int, height: int, width: int) -> Body:
@@ -142,7 +138,7 @@ def _convnext(bands: int, height: int, width: int) -> Body:
         num_channels=bands, patch_size=first, num_stages=3, hidden_sizes=sizes, depths=[1, 1, 1],
         layer_scale_init_value=1.0,
     )  # fmt: skip
-    return Body(ConvNextModel(config), _flat, sizes[-1], multiple=4 * first)
+    return _body(ConvNextModel(config), _flat, sizes[-1], multiple=4 * first)
 
 
 def _vit(bands: int, height: int, width: int) -> Body:
@@ -155,10 +151,11 @@ def _vit(bands: int, height: int, width: int) -> Body:
         num_channels=bands, image_size=padded, patch_size=patch, hidden_size=64, num_hidden_layers=3,
         num_attention_heads=4, intermediate_size=128,
     )  # fmt: skip
-    return Body(ViTModel(config, add_pooling_layer=False), _mean_of_patches, 64, multiple=patch)
+    return _body(ViTModel(config, add_pooling_layer=False), _mean_of_patches, 64, multiple=patch)
 
 
 PRESETS: Mapping[str, Callable[[int, int, int], Body]] = MappingProxyType(
     {"resnet-tiny": _resnet, "convnext-tiny": _convnext, "vit-tiny": _vit}
 )
-"""Networks by name. A new one is one function and one row."""
+"""Networks by name, with random weights from torch's generator, which the caller seeds and restores. A new one is
+one function of bands, height and width, and one row."""

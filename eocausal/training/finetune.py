@@ -16,6 +16,7 @@ from eocausal import __version__
 from eocausal._checks import one_of, whole_number
 from eocausal._provenance import hash_arrays
 from eocausal.design import Design, refuse_late_images
+from eocausal.encoding.pretrained import Pretrained
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.folds import Folds, deal
 from eocausal.study_table import by_arm
@@ -60,7 +61,7 @@ def finetune(
     design: Design,
     *,
     target: str = "treatment",
-    network: str | Network = "resnet-tiny",
+    network: str | Path | Pretrained | Network = "resnet-tiny",
     folds: Folds | None = None,
     out: str | Path | None = None,
     seed: int = 0,
@@ -84,8 +85,9 @@ def finetune(
     target : {"treatment", "outcome"}
         The probability of treatment, or the outcome in each arm: two heads on one network, each trained on the
         units of its arm.
-    network : str or Network
-        ``"resnet-tiny"``, ``"convnext-tiny"``, ``"vit-tiny"``, or ``ec.Network("vit-tiny", epochs=100)``.
+    network : str, Path, Pretrained or Network
+        ``"resnet-tiny"``, ``"convnext-tiny"``, ``"vit-tiny"``, weights to start from such as those of
+        :func:`eocausal.pretrain`, or any of them with settings: ``ec.Network("vit-tiny", epochs=100)``.
     folds : Folds, optional
         As in :func:`eocausal.ate`; estimators that are to use the predictions need the same folds and seed.
     out : str or Path, optional
@@ -155,7 +157,7 @@ def _job(
     chips: ChipSource,
     design: Design,
     target: str,
-    network: str | Network,
+    network: str | Path | Pretrained | Network,
     folds: Folds | None,
     seed: int,
     device: str,
@@ -171,6 +173,8 @@ def _job(
             raise EstimationError(explain(f"{name} is a {type(value).__name__}.", fix=f"pass {fix}"))
     seed = whole_number(seed, argument="seed", error=EstimationError)
     need_transformers()
+    if isinstance(chosen.start, Pretrained):
+        chosen.start.check(chips)
     keys = _keys_of_units(chips, design)
     refuse_late_images(design, design.table, chips.last_dates(keys))
     fold_of = folds.assign(design, seed=seed)
@@ -269,6 +273,7 @@ def _study(chips: ChipSource, design: Design, keys: npt.NDArray[Any], network: N
         groups=design.groups[order],
         image_of=image_of[order].astype(np.intp),
         chips=read,
+        source=chips,
     )
     return study, order
 

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from eocausal._checks import one_of, whole_number
+from eocausal.encoding.pretrained import Pretrained
 from eocausal.errors import EncoderError, explain
 from eocausal.training._networks import PRESETS
+from eocausal.training._start import refuse_untrainable
 
 __all__ = ["Network"]
+
+# Steps of AdamW from random weights, and from weights that know something already.
+_RATE, _RATE_FROM_WEIGHTS = 1e-3, 1e-4
 
 
 @dataclass(frozen=True)
 class Network:
     """A network that :func:`eocausal.finetune` trains, and how it trains it.
 
-    The networks are those of the library transformers, with random weights drawn from the seed, for any number of
-    bands and any size of chips. They are small, because studies have hundreds or thousands of pictures.
+    The networks by name are small ones of the library transformers, with random weights drawn from the seed, for
+    any number of bands and any size of chips: studies have hundreds or thousands of pictures.
 
     Parameters
     ----------
-    name : {"resnet-tiny", "convnext-tiny", "vit-tiny"}
-        A convolutional network with batch normalisation (79 thousand weights), one with layer normalisation (60
-        thousand), a vision transformer (105 thousand and more); for three bands.
+    name : str, Path or Pretrained
+        ``"resnet-tiny"`` (convolutions with batch normalisation, 79 thousand weights for three bands),
+        ``"convnext-tiny"`` (with layer normalisation, 60 thousand) or ``"vit-tiny"`` (a vision transformer, 105
+        thousand and more). Or weights to start from: ``ec.Pretrained("dinov2-base", white=0.3)``, or the path of
+        the ``encoder.yaml`` that :func:`eocausal.pretrain` wrote; networks of transformers for one date.
     epochs : int
         Passes over the training pictures at most.
     patience : int
         Passes without a smaller validation loss after which training stops. The weights of the best pass count.
     batch_size : int
         Pictures in one step, at least 2.
-    learning_rate : float
-        Of AdamW.
+    learning_rate : float, optional
+        Of AdamW; by default 0.001, and 0.0001 where training starts from weights.
     augment : bool
         Whether pictures are flipped and turned by quarters at random while training. What lies north or south of a
         place can then not be learned.
@@ -45,7 +53,7 @@ class Network:
     Raises
     ------
     EncoderError
-        When the network is not known or a setting is out of range.
+        When the network is not known, cannot be trained here, or a setting is out of range.
 
     Examples
     --------
@@ -53,28 +61,59 @@ class Network:
     10
     """
 
-    name: str = "resnet-tiny"
+    name: str | Path | Pretrained = "resnet-tiny"
     _: KW_ONLY
     epochs: int = 60
     patience: int = 10
     batch_size: int = 32
-    learning_rate: float = 1e-3
+    learning_rate: float | None = None
     augment: bool = True
     calibrate: bool = False
     block: str | None = None
+    start: str | Pretrained = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        one_of(self.name, tuple(PRESETS), argument="network", error=EncoderError)
+        object.__setattr__(self, "start", _start(self.name))
         for argument, least in (("epochs", 1), ("patience", 1), ("batch_size", 2)):
             value = whole_number(getattr(self, argument), argument=argument, error=EncoderError, least=least)
             object.__setattr__(self, argument, value)
         rate = self.learning_rate
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        wrong = isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf
+        if rate is not None and wrong:
             raise EncoderError(explain(f"learning_rate={rate!r}.", rule="a number above 0, such as 0.001"))
         for switch in ("augment", "calibrate"):
             if not isinstance(getattr(self, switch), bool):
                 raise EncoderError(explain(f"{switch}={getattr(self, switch)!r}.", rule="True or False"))
 
+    @property
+    def label(self) -> str:
+        """What the network is called."""
+        return self.start if isinstance(self.start, str) else self.start.name
+
+    @property
+    def rate(self) -> float:
+        """The learning rate that is used."""
+        usual = _RATE if isinstance(self.start, str) else _RATE_FROM_WEIGHTS
+        return usual if self.learning_rate is None else float(self.learning_rate)
+
     def recipe(self) -> dict[str, Any]:
-        """Return the settings, JSON-like."""
-        return asdict(self)
+        """Return the settings and the hashes of weights, JSON-like."""
+        settings = ("epochs", "patience", "batch_size", "augment", "calibrate", "block")
+        return {
+            "name": self.label,
+            "weights": None if isinstance(self.start, str) else self.start.recipe(),
+            "learning_rate": self.rate,
+            **{name: getattr(self, name) for name in settings},
+        }
+
+
+def _start(name: object) -> str | Pretrained:
+    if isinstance(name, str) and not name.endswith((".yaml", ".yml")):
+        return one_of(name, tuple(PRESETS), argument="network", error=EncoderError)
+    if isinstance(name, str | Path):
+        name = Pretrained(str(name))
+    if not isinstance(name, Pretrained):
+        text = f"network is a {type(name).__name__}."
+        raise EncoderError(explain(text, fix=f"one of {', '.join(PRESETS)}, or ec.Pretrained(...)"))
+    refuse_untrainable(name)
+    return name

@@ -1,0 +1,84 @@
+"""What training starts from: a small network with random weights, or a published one with its own preprocessing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal.encoding._adapters import Look
+from eocausal.encoding.pretrained import Pretrained
+from eocausal.errors import EncoderError, explain
+from eocausal.training._fold_pixels import ChipTable, Pictures
+from eocausal.training._networks import PRESETS, Body
+
+if TYPE_CHECKING:
+    from eocausal.encoding.protocol import ChipSource
+
+__all__ = ["Start", "refuse_untrainable", "start_of"]
+
+Rows = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A network without head, and how chips (by position) become the pictures that it reads."""
+
+    body: Body
+    pictures: Callable[[Rows], Pictures]
+
+
+def start_of(
+    network: str | Pretrained, table: ChipTable, source: ChipSource, *, learn: Rows, device: str
+) -> Start:
+    """Return what the training of one fold starts from; scales are learned from the chips ``learn`` alone."""
+    if isinstance(network, Pretrained):
+        return _published(network, table, source, learn=learn, device=device)
+    scale = table.scale(learn)
+    body = PRESETS[network](*table.pixels.shape[1:])
+    return Start(body, lambda rows: table.pictures(rows, scale))
+
+
+def refuse_untrainable(encoder: Pretrained) -> None:
+    """Raise EncoderError for encoders that cannot be trained further here."""
+    spec = encoder.spec
+    reasons = {
+        f"it is of {spec.library}, and networks of transformers are trained": spec.library != "transformers",
+        "it reads several dates, and networks are trained on one": spec.frames_max > 1,
+        f"precision={encoder.precision!r}, and training is in fp32": encoder.precision != "fp32",
+    }
+    found = [reason for reason, holds in reasons.items() if holds]
+    if found:
+        raise EncoderError(explain(f"Encoder {spec.name!r} cannot be fine-tuned: {'; '.join(found)}."))
+
+
+def _published(
+    encoder: Pretrained, table: ChipTable, source: ChipSource, *, learn: Rows, device: str
+) -> Start:
+    fitted = encoder.fit(source, keys=table.keys[learn], device=device)
+    look = Look(table.block, (0,))
+
+    def pictures(rows: Rows) -> Pictures:
+        pixels = table.pixels[rows][:, None]
+        valid = np.asarray(np.isfinite(pixels).all(axis=2))
+        made, _ = fitted.prepared.frames(pixels, valid, table.block)
+        return made[:, 0]
+
+    module = _network_inside(fitted.vectors)
+    module.requires_grad_(True)
+    return Start(
+        Body(module, lambda given: fitted.vectors(given, look), int(encoder.spec.dim or 0)), pictures
+    )
+
+
+def _network_inside(vectors: Callable[..., Any]) -> Any:
+    """Return the network that the function of an adapter runs pictures through."""
+    import torch
+
+    inside = inspect.getclosurevars(vectors).nonlocals.values()
+    (network,) = [one for one in inside if isinstance(one, torch.nn.Module)]
+    return network
