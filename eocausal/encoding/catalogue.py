@@ -221,10 +221,19 @@ def encoder_markdown() -> str:
         cells = [
             f"`{name}`", spec.title, spec.library, _bands_in_words(spec),
             "by settings" if spec.dim is None else f"{spec.dim:,}", str(spec.native_px or "any"),
-            f"{spec.licence}{limits}{', gated' if spec.gated else ''}", spec.status,
+            f"{spec.licence}{limits}{', gated' if spec.gated else ''}", _in_general(spec),
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
+
+
+def _in_general(spec: EncoderSpec) -> str:
+    """Return whether an encoder can be loaded where its library is installed, or why not."""
+    if _sees_coordinates(spec):
+        return "not for pictures"
+    if spec.status == "planned":
+        return "no library" if spec.library == "other" else f"planned, Python {spec.python or 'any'}"
+    return "ready"
 
 
 @lru_cache(maxsize=256)
