@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from eocausal.encoding._bands import common_names, match_bands
-from eocausal.encoding._wavelengths import bands_of_chips
+from eocausal.encoding._bands import match_bands, meanings
+from eocausal.encoding._wavelengths import RANGES, bands_of_chips
 from eocausal.encoding.spec import BandSpec, EncoderSpec, Step, Zscore, parse_spec
 from eocausal.errors import EncoderError
 from eocausal.training._objectives import Objective, Shape
@@ -19,8 +19,10 @@ __all__ = ["bands_to_name", "own_bands", "own_spec", "spec_text", "with_scale"]
 
 def own_bands(names: tuple[str, ...]) -> tuple[BandSpec, ...]:
     """Return the bands of chips as an encoder names them: common name and centre where their own tell these."""
+    commons = _commons(names)
     return tuple(
-        BandSpec(name=name, common_name=_common(name), wavelength_um=_wavelength(name)) for name in names
+        BandSpec(name=name, common_name=common, wavelength_um=_wavelength(name, common, names))
+        for name, common in commons.items()
     )
 
 
@@ -80,14 +82,16 @@ def _text(about: dict[str, Any]) -> str:
     return yaml.safe_dump(about, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
 
 
-def _common(name: str) -> str:
-    found = common_names([name])
-    return next(iter(found)) if len(found) == 1 else name
+def _commons(names: tuple[str, ...]) -> dict[str, str]:
+    """Return the common name of each band, and its own where that is not known or could be two."""
+    return {name: next(iter(found)) if len(found) == 1 else name for name, found in meanings(names).items()}
 
 
-def _wavelength(name: str) -> float | None:
+def _wavelength(name: str, common: str, names: tuple[str, ...]) -> float | None:
+    if common not in RANGES:
+        return None
     try:
-        ((_, band),) = bands_of_chips([name], encoder="")
+        ((_, band),) = bands_of_chips(names, encoder="", named={common: name})
     except EncoderError:
         return None
     return band.wavelength_um
