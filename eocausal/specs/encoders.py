@@ -198,9 +198,10 @@ class PretrainedSpec(Block):
 class BySizeSpec(Block):
     """An encoder of its own for each size of chips."""
 
-    multi_scale: Annotated[
-        MultiScaleSpec, Field(description="Which sizes of chips are used, and what each becomes.")
-    ]
+    multi_scale: MultiScaleSpec = Field(
+        description="Which sizes of chips are used, and what each becomes.",
+        json_schema_extra={"required": ["encoders"]},
+    )
 
     @property
     def name(self) -> str:

@@ -26,6 +26,7 @@ from eocausal.specs.inputs import check_inputs
 from eocausal.specs.load import load_spec
 from eocausal.specs.models import AnalysisSpec
 from eocausal.specs.schema import analysis_schema, field_table
+from eocausal.specs.yaml_text import read_yaml
 
 STUDY = """\
 spec_version: 1
@@ -282,6 +283,28 @@ def test_the_schema_tells_the_kinds_apart_by_name() -> None:
     assert set(free["not"]["enum"]) == set(built_in_names())
     by_size = schema["$defs"]["MultiScaleSpec"]["properties"]["encoders"]["anyOf"][0]["additionalProperties"]
     assert by_size["oneOf"] == kinds
+
+
+@pytest.mark.parametrize(("block", "right"), [
+    ("{name: rcf, n_features: 64, sequence: {pool: trend}, multi_scale: {reduce: 32, side_px: {480: 8}}}", True),
+    ("{name: dinov2-base, white: 0.3, bands: {red: B4}}", True),
+    ("{multi_scale: {reduce: 4, encoders: {960: {name: rcf}, 480: {name: dinov2-base, white: 0.2}}}}", True),
+    ("{multi_scale: {reduce: 4}}", False),
+    ("{name: rcf, white: 0.3}", False),
+    ("{name: dinov2-base, n_features: 64}", False),
+    ("{name: dinov2-base, revision: main}", False),
+    ("{multi_scale: {encoders: {960: {name: rcf, white: 0.3}}}}", False),
+    ("{white: 0.3}", False),
+])  # fmt: skip
+def test_an_editor_that_reads_the_schema_judges_as_the_models_do(written, block, right) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    content = {**read_yaml(STUDY).content, "encoder": read_yaml(f"encoder: {block}").content["encoder"]}
+    assert jsonschema.Draft202012Validator(analysis_schema()).is_valid(content) is right
+    if right:
+        written(block)
+    else:
+        with pytest.raises(SpecError):
+            written(block)
 
 
 def test_fields_of_all_kinds_stand_once_in_the_table() -> None:
