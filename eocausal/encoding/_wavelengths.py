@@ -11,10 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from eocausal._io import hash_content
 from eocausal.encoding._bands import SENSORS, meanings
 from eocausal.errors import EncoderError, explain
 
-__all__ = ["CENTRES", "RADAR", "RANGES", "Range", "ReadBand", "agrees", "bands_of_chips", "check_named"]
+__all__ = [
+    "CENTRES", "RADAR", "RANGES", "Range", "ReadBand", "agrees", "bands_of_chips", "check_named",
+    "silent_bands", "tables_hash",
+]  # fmt: skip
 
 RADAR = frozenset({"vv", "vh", "hh", "hv"})
 """Polarisations of radar, which have no wavelength here."""
@@ -191,6 +195,23 @@ def bands_of_chips(
             )
         )
     return tuple((place, band) for place, band in found.items() if band is not None)
+
+
+def silent_bands(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the bands whose names do not tell their wavelength.
+
+    Examples
+    --------
+    >>> silent_bands(["red", "B4", "VV", "slope"])
+    ('B4', 'slope')
+    """
+    return tuple(band for band, commons in _candidates(given).items() if _read(band, commons, None) is None)
+
+
+def tables_hash() -> str:
+    """Return a short hash of the centres that names stand for, which vectors depend on."""
+    generic = {common: one.centre for common, one in RANGES.items()}
+    return hash_content({"by_sensor": {name: dict(one) for name, one in CENTRES.items()}, "generic": generic})
 
 
 def _candidates(given: Sequence[str]) -> dict[str, frozenset[str]]:

@@ -18,6 +18,7 @@ from eocausal.encoding._chip_units import check_told_units
 from eocausal.encoding._days import days_of
 from eocausal.encoding._moments import learn_moments, moments_from
 from eocausal.encoding._prepare import Preparation, pixel_sizes, prepare
+from eocausal.encoding._wavelengths import tables_hash
 from eocausal.encoding._weights import find_weights, hash_weights
 from eocausal.encoding._windows import mean_over_dates
 from eocausal.encoding.catalogue import find_spec, refuse_planned
@@ -142,6 +143,7 @@ class Pretrained:
             "pool": self.pool or self.spec.pool,
             "precision": self.precision,
             **{name: getattr(self, name) and dict(getattr(self, name)) for name in _OF_BANDS},
+            "centres": tables_hash() if self.spec.bands is None else None,
             "white": None if self.white is None else float(self.white),
             "versions": {one: metadata.version(one) for one in adapter.packages},
         }

@@ -9,6 +9,7 @@ from typing import Any
 from eocausal._checks import whole_number
 from eocausal.encoding._adapters import INSTALL
 from eocausal.encoding._bands import common_names, meanings
+from eocausal.encoding._wavelengths import silent_bands
 from eocausal.encoding.catalogue import all_specs, why_not
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
@@ -22,7 +23,8 @@ __all__ = ["Suggestion", "suggest_encoder"]
 _ORDER = (
     "ssl4eo-l", "terramind-base", "terramind-large", "olmoearth-base", "panopticon", "dofa", "prithvi-eo-2-300m",
     "olmoearth-tiny", "prithvi", "terramind", "olmoearth", "softcon", "ssl4eo-s12", "croma", "dinov3-sat",
-    "dinov2-base", "rcf", "clip-rsicd", "vit-base", "swin", "clip-vit", "image_stats",
+    "dinov2", "rcf", "clip-rsicd", "remoteclip", "scalemae", "vit-base", "swin", "resnet", "clip-vit",
+    "image_stats",
 )  # fmt: skip
 _SERIES = ("prithvi", "olmoearth", "presto", "galileo")
 _FIRST_YEAR = {
@@ -74,6 +76,7 @@ class Suggestion:
 @dataclass(frozen=True)
 class _Situation:
     bands: frozenset[str]
+    silent: tuple[str, ...]
     unit: str | None
     last_year: int | None
     frames: int
@@ -170,7 +173,10 @@ def _situation(chips: Any, years: int | Sequence[int] | None, commercial: bool) 
     if years is not None:
         last = max([years] if isinstance(years, int) else list(years))
     frames = len(getattr(chips, "frames", ("",)))
-    return _Situation(bands, None if unit is None else find_unit(unit).name, last, frames, bool(commercial))
+    silent = silent_bands(sorted(bands) if isinstance(given, str) else [str(band) for band in given])
+    return _Situation(
+        bands, silent, None if unit is None else find_unit(unit).name, last, frames, bool(commercial)
+    )
 
 
 def _rank(spec: EncoderSpec, there: _Situation) -> tuple[int, int, str]:
@@ -196,6 +202,8 @@ def _unfit(spec: EncoderSpec, there: _Situation) -> str:
     lacking = [name for name in spec.common_names or () if name not in there.bands]
     if lacking:
         return f"needs bands that there are not: {', '.join(lacking)}"
+    if spec.bands is None and spec.library != "eocausal" and there.silent:
+        return f"knows bands by wavelength, which these do not tell: {', '.join(there.silent)}; wavelengths= does"
     if there.commercial and not spec.commercial_ok:
         return f"its licence does not clearly allow commercial use: {spec.licence}"
     since = [_FIRST_YEAR.get(sensor, 0) for sensor in spec.sensors]
@@ -207,6 +215,9 @@ def _unfit(spec: EncoderSpec, there: _Situation) -> str:
 
 
 def _unfit_unit(spec: EncoderSpec, unit: str | None) -> str:
+    own = {band.pixel_unit for band in spec.bands or ()} - {None, unit}
+    if unit is not None and own:
+        return f"reads bands in {' and '.join(sorted(map(str, own)))}, and all of the chips are in {unit}"
     if unit is None or spec.pixel_unit is None or unit == spec.pixel_unit:
         return ""
     ours, theirs = PIXEL_UNITS[unit], PIXEL_UNITS[spec.pixel_unit]

@@ -117,3 +117,20 @@ def test_nothing_to_choose_for():
         ec.suggest_encoder("landsat", n_units=0)
     with pytest.raises(dataclasses.FrozenInstanceError):
         ec.suggest_encoder("landsat").name = "other"
+
+
+def test_encoders_of_any_bands_are_ruled_out_where_names_do_not_tell_wavelengths(monkeypatch):
+    monkeypatch.setattr(catalogue.importlib.util, "find_spec", lambda name, *a: True)
+    known, unknown = ec.suggest_encoder(["red", "B8A", "VV"]), ec.suggest_encoder(["red", "slope", "B4"])
+    assert "panopticon-vitb14" in (known.name, *known.others)
+    why = dict(unknown.ruled_out)["panopticon-vitb14"]
+    assert why == "knows bands by wavelength, which these do not tell: slope, B4; wavelengths= does"
+    assert "rcf" in (unknown.name, *unknown.others)
+
+
+def test_thermal_bands_are_not_read_from_chips_that_are_all_reflectance():
+    spec = next(one for one in all_specs() if one.name == "ssl4eo-l-vits16-tm-toa")
+    chips = fake_chips(3, bands=7, pixel_unit="reflectance")
+    chips.bands = spec.common_names
+    why = dict(ec.suggest_encoder(chips).ruled_out)[spec.name]
+    assert why == "reads bands in kelvin, and all of the chips are in reflectance"
