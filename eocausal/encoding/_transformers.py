@@ -210,8 +210,10 @@ def _load(asked: Loading) -> Vectors:
 
 
 def _check_sizes(spec: EncoderSpec, config: Any) -> None:
-    """Refuse sizes and dates of a specification that the network was not made for, or cannot take."""
+    """Refuse bands, sizes and dates of a specification that the network was not made for."""
     wrong = []
+    if spec.bands is not None and config.num_channels != len(spec.bands):
+        wrong.append(f"it names {len(spec.bands)} bands, and the network reads {config.num_channels}")
     if spec.loader in _ONE_SIZE and config.image_size != spec.native_px:
         wrong.append(f"native_px is {spec.native_px}, and the network reads {config.image_size}")
     if spec.loader in VIDEO and spec.frames_max > config.num_frames:

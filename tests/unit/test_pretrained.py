@@ -457,6 +457,21 @@ def test_weights_of_another_network_are_refused(published, tmp_path):
         _encoded(Pretrained(_spec("vit", dim=12), weights=published["vit"][0]), _chips())
 
 
+@pytest.mark.parametrize("family", PICTURES)
+def test_bands_and_sizes_that_the_network_was_not_made_for_are_refused(published, family):
+    pool = next(iter(FAMILIES[family]))
+    spec = _spec(family, pool)
+    two = spec.model_copy(update={"bands": spec.bands[:2], "scaling": ()})
+    with pytest.raises(EncoderError, match="it names 2 bands, and the network reads 3"):
+        Pretrained(two, weights=published[family][0]).fit(_chips())
+    wider = Pretrained(_spec(family, pool, native_px=64), weights=published[family][0])
+    if family in ("clip", "vit"):
+        with pytest.raises(EncoderError, match="native_px is 64, and the network reads 32"):
+            wider.fit(_chips())
+    else:
+        assert np.isfinite(_encoded(wider, _chips(1))).all()
+
+
 def test_weights_that_lack_a_part_are_refused(published, tmp_path):
     from safetensors.torch import load_file, save_file
 

@@ -205,10 +205,12 @@ def test_bfloat16_is_near(published):
     (("frames_max: 6", "frames_max: 8"), "frames_max is 8, and the network reads 6"),
     (("frames_step: 2", "frames_step: 1"), "frames_step is 1, and the network reads 2 at a time"),
     (("native_px: 16", "native_px: 32"), "native_px is 32, and the network reads 16"),
+    (("  - {name: nir, common_name: nir}\n", ""), "it names 1 bands, and the network reads 2"),
 ])  # fmt: skip
 def test_a_specification_that_does_not_fit_its_weights_is_refused(published, change, words):
+    change = (change, ("mean: [0.2, 0.3], std: [0.1, 0.2]", "mean: 0.2, std: 0.1"))
     with pytest.raises(EncoderError, match=words):
-        Pretrained(_spec(change), weights=published[0]).fit(_chips())
+        Pretrained(_spec(*change), weights=published[0]).fit(_chips())
 
 
 def test_dates_and_family_go_together():
