@@ -31,6 +31,12 @@ class PretrainResult:
         hidden patches, in variances of a band. Row 0 is the network before training, without ``train_loss``.
     warnings : tuple of str
         What a reader must know.
+
+    Examples
+    --------
+    >>> losses = {"epoch": [0, 1], "train_loss": [float("nan"), 0.61], "held_out_loss": [1.05, 0.58]}
+    >>> PretrainResult(Path("ours/encoder.yaml"), "ours", "mae", pd.DataFrame(losses))
+    PretrainResult('ours' by mae, 1 epochs, held-out loss 1.050 -> 0.580, ours/encoder.yaml)
     """
 
     spec: Path
