@@ -63,6 +63,7 @@ _HOME = {
     "Forest": "eocausal.effects.forest",
     "cate": "eocausal.effects.cate",
     "balance": "eocausal.evaluate.balance",
+    "neighbours": "eocausal.evaluate.neighbours",
     "overlap": "eocausal.evaluate.overlap",
     "rate": "eocausal.evaluate.rate",
     "rate_from_scores": "eocausal.evaluate.rate",
@@ -110,6 +111,7 @@ if TYPE_CHECKING:
     from eocausal.encoding.spec import EncoderSpec as EncoderSpec
     from eocausal.encoding.suggest import suggest_encoder as suggest_encoder
     from eocausal.evaluate.balance import balance as balance
+    from eocausal.evaluate.neighbours import neighbours as neighbours
     from eocausal.evaluate.overlap import overlap as overlap
     from eocausal.evaluate.rate import rate as rate
     from eocausal.evaluate.rate import rate_from_scores as rate_from_scores
