@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import shutil
 import sys
@@ -40,6 +41,9 @@ def models():
     ]:  # fmt: skip
         holder = importlib.import_module(f"torchgeo.models.{module}")
         change.setattr(holder, kind, shallow(getattr(holder, kind), **few))
+    # the same table of distances each time, and slow to make
+    croma = importlib.import_module("torchgeo.models.croma")
+    change.setattr(croma, "get_2dalibi", functools.lru_cache(croma.get_2dalibi))
     yield found
     change.undo()
 
@@ -252,6 +256,27 @@ def test_scales_are_learned_from_the_chips_that_may_be_learned_from_and_restored
     np.testing.assert_array_equal(again.encode(batch.pixels["960m"], batch.mask["960m"], "960m"), vectors)
     whole = encoder.fit(chips).encode(batch.pixels["960m"], batch.mask["960m"], "960m")
     assert not np.allclose(whole, vectors, atol=1e-5)
+
+
+def test_embed_keeps_what_was_learned_in_the_folder_of_the_run(published, tmp_path):
+    chips = _chips(find_spec("dofa-base"), n=3)
+    encoder = Pretrained("dofa-base", weights=published("dofa-base")[0], units={"VV": "sigma0_db"})
+    settings = {"fit_keys": chips.keys[:2], "device": "cpu", "workers": 1, "progress": False}
+    made = ec.embed(chips, encoder=encoder, out=tmp_path / "run", **settings)
+    assert made.columns[0] == "dofa-base_960m_000"
+    fitted = encoder.fit(chips, keys=chips.keys[:2])
+    np.testing.assert_array_equal(
+        made.values, fitted.encode(chips.pixels["960m"], chips.mask["960m"], "960m")
+    )
+    for path in (tmp_path / "run").glob("*.parquet"):
+        path.unlink()
+    chips.read.clear()
+    again = ec.embed(chips, encoder=encoder, out=tmp_path / "run", **settings)
+    np.testing.assert_array_equal(again.values, made.values)
+    assert chips.keys[:2].tolist() not in chips.read  # nothing was learned again
+    assert made.recipe["encoder"]["centres"]
+    other = ec.embed(chips, encoder=encoder, **{**settings, "fit_keys": None})
+    assert other.recipe_hash != made.recipe_hash
 
 
 def test_standardised_bands_may_come_in_any_scale(published):
