@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from eocausal._threads import one_torch_thread
 from eocausal.errors import EstimationError, explain
 from eocausal.training._fold_pixels import ChipTable
 from eocausal.training._networks import Model, with_head
@@ -104,22 +105,27 @@ def fit_fold(
     centre, deviation = target.spread(*mine)
     covariates = _scaled(study.covariates, learn)
     start = target.start((mine[0] - centre) / deviation, *mine[1:], covariates[learn])
-    with _seeded(int(seed.generate_state(1)[0]), device):
+    with _seeded(int(seed.generate_state(1)[0]), device), _threads(network):
         scaled = replace(study, covariates=covariates, outcome=(study.outcome - centre) / deviation)
         run = _begun(scaled, learn, network.start, start, device)
         losses, best = _train(run, parts, target, network, np.random.default_rng(seed.spawn(1)[0]), told)
-    run.model.train(False)
-    images = np.unique(study.image_of[parts.predict])
-    before = start[:, 0] + covariates[parts.predict] @ start[:, 1:].T
-    return FoldFit(
-        outputs=_ask(run, parts.predict) * deviation + centre,
-        before=before * deviation + centre,
-        stopping=_ask(run, parts.stop) * deviation + centre,
-        images=images,
-        of_images=_ask_of_images(run, images) * deviation + centre,
-        losses=losses,
-        best=best,
-    )
+        run.model.train(False)
+        images = np.unique(study.image_of[parts.predict])
+        before = start[:, 0] + covariates[parts.predict] @ start[:, 1:].T
+        return FoldFit(
+            outputs=_ask(run, parts.predict) * deviation + centre,
+            before=before * deviation + centre,
+            stopping=_ask(run, parts.stop) * deviation + centre,
+            images=images,
+            of_images=_ask_of_images(run, images) * deviation + centre,
+            losses=losses,
+            best=best,
+        )
+
+
+def _threads(network: Network) -> AbstractContextManager[None]:
+    """Return one thread for small networks, so that numbers do not depend on the machine's cores."""
+    return one_torch_thread() if isinstance(network.start, str) else nullcontext()
 
 
 @contextmanager

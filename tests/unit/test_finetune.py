@@ -180,7 +180,13 @@ def test_the_same_seed_gives_the_same_bytes_and_moves_no_global_generator(
     small: World, plain: Finetuned
 ) -> None:
     torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-    assert same(of(small), plain)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        assert same(of(small), plain)
+        assert torch.get_num_threads() == threads + 1
+    finally:
+        torch.set_num_threads(threads)
     assert torch.equal(torch.get_rng_state(), torch_before)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
     assert not same(of(small, seed=1), plain)
