@@ -124,11 +124,6 @@ def _optical(network: Any, given: _Given, part: str) -> Tensor:
     return found
 
 
-def _croma_state(state: State, network: Any) -> State:
-    # distances between patches, computed and not learned
-    return {**state, "attn_bias": network.attn_bias}
-
-
 _CROMA = _Family(
     build=lambda spec: {"modalities": ["optical"], "image_size": spec.native_px},
     pools={
@@ -136,7 +131,8 @@ _CROMA = _Family(
         "projected": lambda network, given: _optical(network, given, "optical_GAP"),
     },
     patch_px=8,
-    fitted=_croma_state,
+    # distances between patches, which are computed and not learned
+    absent=("attn_bias",),
     aside=("s1_encoder.", "s1_GAP_FFN.", "joint_encoder."),
     bands=_SENTINEL_2,
 )
