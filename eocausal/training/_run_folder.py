@@ -32,6 +32,7 @@ __all__ = ["SPEC", "WEIGHTS", "RunFolder"]
 FORMAT_VERSION = 1
 SPEC, WEIGHTS = "encoder.yaml", "weights"
 _MANIFEST = "run.json"
+_LIBRARY = ".library"
 _MADE = (SPEC, f"{WEIGHTS}/config.json", f"{WEIGHTS}/model.safetensors")
 
 
@@ -73,11 +74,11 @@ class RunFolder:
         with one_writer(self.folder, error=EncoderError):
             if self._manifest() is None:
                 write_json(self.folder / _MANIFEST, {"format": FORMAT_VERSION, "run": dict(self.run)})
+            self._clear()  # what a killed run was about to write
             try:
                 yield
             finally:
-                for leftover in self.folder.glob(".*.partial"):
-                    leftover.unlink(missing_ok=True)
+                self._clear()
 
     def load(self) -> tuple[dict[str, Tensor], list[dict[str, Any]]] | None:
         """Return the state after the last finished epoch and the losses so far, or None at the beginning."""
@@ -104,19 +105,26 @@ class RunFolder:
 
     def seal(self, encoder: Any, spec: str, told: Mapping[str, Any]) -> None:
         """Write the encoder and its specification, mark the training as finished, and delete its states."""
-        import tempfile
-
-        with tempfile.TemporaryDirectory() as made:
-            # the library writes the names that its versions agree on
-            with _no_bars():
-                encoder.save_pretrained(made)
-            for name in _MADE[1:]:
-                write_atomically(self.folder / name, _copy(Path(made) / Path(name).name))
+        made = self.folder / _LIBRARY
+        with _no_bars():
+            # the library writes the names of parts that its versions agree on
+            encoder.save_pretrained(made)
+        for name in _MADE[1:]:
+            write_atomically(self.folder / name, _copy(made / Path(name).name))
         write_text(self.folder / SPEC, spec)
         hashes = {name: self._hash(name) for name in _MADE}
         manifest = {"format": FORMAT_VERSION, "run": dict(self.run), "sha256": hashes, "told": dict(told)}
         write_json(self.folder / _MANIFEST, manifest)
         self._forget(None)
+
+    def _clear(self) -> None:
+        """Delete what is there only while a run is at work: pictures, and what the library writes."""
+        import shutil
+
+        for leftover in self.folder.glob(".*.partial"):
+            leftover.unlink(missing_ok=True)
+        if (self.folder / _LIBRARY).is_dir():
+            shutil.rmtree(self.folder / _LIBRARY)
 
     def _forget(self, kept: Path | None) -> None:
         """Delete the states of epochs but one; first the record, without which a state does not count."""

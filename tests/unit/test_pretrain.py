@@ -517,6 +517,18 @@ def _kill_at(patched, moment):
     patched.setattr(_run_folder, name, watched)
 
 
+def test_what_the_library_had_begun_to_write_is_cleared_away(tmp_path, monkeypatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("eocausal.training._run_folder._copy", _raise)
+        patched.setattr(RunFolder, "_clear", lambda self: None)
+        with pytest.raises(Killed):
+            _pretrain(_chips(), tmp_path / "killed")
+    assert (tmp_path / "killed" / ".library" / "model.safetensors").is_file()
+    whole = _bytes(_pretrain(_chips(), tmp_path / "whole").spec.parent)
+    assert _bytes(_pretrain(_chips(), tmp_path / "killed").spec.parent) == whole
+    assert not (tmp_path / "killed" / ".library").exists()
+
+
 def _raise(*args):
     raise Killed
 
