@@ -61,8 +61,22 @@ def _check_chips(text: str, folder: Path) -> None:
     assert 0.0 < np.nanmedian(batch.pixels["1280m"]) < 0.5
 
 
+def _check_encoders(text: str, folder: Path) -> None:
+    """Bands and units are told and refused by name, four encoders give features, and they agree beyond chance."""
+    assert re.search(r"\d+ encoders, \d+ for these bands, \d+ of them free to use", text)
+    assert "Encoder: rcf" in text
+    assert "Encoder 'dinov2-base' reads pictures of 0 to 255, and the chips hold reflectance_x10000." in text
+    losses = re.search(r"held-out loss (\S+) -> (\S+)", text)
+    assert losses is not None
+    assert float(losses[2]) < float(losses[1])
+    assert (folder / "cache" / "ours" / "encoder.yaml").is_file()
+    chance = re.search(r"by chance (\S+)", text)
+    assert chance is not None
+    assert float(chance[1]) == pytest.approx(5 / 299, abs=1e-3)
+
+
 # What must hold after a notebook has run: a check of its printed text and of the folder it ran in.
-CHECKS = {"01_rct_heterogeneity": _check_rct, "02_chips": _check_chips}
+CHECKS = {"01_rct_heterogeneity": _check_rct, "02_chips": _check_chips, "03_encoders": _check_encoders}
 
 
 @pytest.fixture
