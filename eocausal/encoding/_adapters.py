@@ -166,8 +166,8 @@ def _why_no_import(module: str, library: str, cause: Exception) -> str:
         return explain(
             f"torchvision was built for {theirs}, torch for {ours}: encoders of {library} cannot be imported.",
             rule="torch and torchvision are built in pairs",
-            fix="install the pair that belongs together, both from the same index: "
-            "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu",
+            fix="install the pair that belongs together, both from one index: pip install --force-reinstall "
+            f"torch torchvision --index-url https://download.pytorch.org/whl/{torch.__version__.partition('+')[2]}",
         )
     told = f"{type(cause).__name__}: {str(cause)[:300]}"
     fix = f"install it anew: {INSTALL.get(library, library)}"

@@ -47,8 +47,8 @@ MISSING = RuntimeError("operator torchvision::nms does not exist")
 
 @pytest.mark.parametrize(("theirs", "ours", "words"), [
     ("0.28.0+cu130", "2.13.0+cpu", r"torchvision was built for CUDA, torch for the CPU: encoders of torchgeo[\s\S]*"
-                                   r"install the pair that belongs together"),
-    ("0.28.0+cpu", "2.13.0+cu130", "torchvision was built for the CPU, torch for CUDA"),
+                                   r"install the pair that belongs together[\s\S]*whl/cpu$"),
+    ("0.28.0+cpu", "2.13.0+cu130", r"torchvision was built for the CPU, torch for CUDA[\s\S]*whl/cu130$"),
     ("0.28.0+cu130", "2.13.0+cu130", r"torchgeo.models is installed and cannot be imported \(RuntimeError: oper"),
     ("0.28.0", "2.13.0", r"cannot be imported \(RuntimeError: operator torchvision::nms[\s\S]*\[torchgeo\]"),
 ])  # fmt: skip
