@@ -1,4 +1,4 @@
-"""The command line: ``eocausal validate``, ``run``, ``chips``, ``encoders``, ``demo``, ``schema``, ``version``.
+"""The command line: ``validate``, ``run``, ``chips``, ``embed``, ``encoders``, ``demo``, ``schema``, ``version``.
 
 Each command imports what it needs when it runs, so that help comes at once.
 """
@@ -96,6 +96,25 @@ def chips(
     typer.echo(f"Account: {made.account}")
     for figure in made.figures:
         typer.echo(f"Figure:  {figure}")
+
+
+@app.command()
+def embed(
+    spec: SpecPath,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results, instead of the one in the file.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that encode; by default as many as pay.", min=1)
+    ] = None,
+    no_progress: Quiet = False,
+) -> None:
+    """Make the features of a specification, as one table that any other study can read."""
+    from eocausal.runner import features_job
+
+    made = features_job.store_features(spec, out=out, workers=workers or "auto", progress=not no_progress)
+    typer.echo(repr(made.features))
+    typer.echo(f"Table: {made.table}")
 
 
 @encoders.command("list")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,7 +45,9 @@ class AskedFeatures:
     displacement: DrawAverage | None = None
 
 
-def asked_features(spec: AnalysisSpec, units: Units, *, folder: Path, progress: bool) -> AskedFeatures:
+def asked_features(
+    spec: AnalysisSpec, units: Units, *, folder: Path, progress: bool, workers: Any = "auto"
+) -> AskedFeatures:
     """Return the features of a specification; those of pictures are kept in a folder and continue there."""
     elsewhere = [] if spec.embeddings is None else [_read(spec.embeddings)]
     places = asked_places(spec.units, units)
@@ -53,7 +55,8 @@ def asked_features(spec: AnalysisSpec, units: Units, *, folder: Path, progress: 
     if cut is None:
         return AskedFeatures(units, None, _side_by_side(elsewhere))
     _refuse_late(spec, places, cut)
-    made = embed(cut, encoder=asked_encoder(spec.encoder), out=folder, progress=progress)
+    encoder = asked_encoder(spec.encoder)
+    made = embed(cut, encoder=encoder, out=folder, workers=workers, progress=progress)
     if places is units:
         return AskedFeatures(units, cut, _side_by_side([made, *elsewhere]))
     averaged = average_draws(made, units=places)
