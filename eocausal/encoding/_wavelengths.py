@@ -7,16 +7,19 @@ it comes from a name that tells it or from the user, never from a default.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from eocausal._io import hash_content
 from eocausal.encoding._bands import SENSORS, meanings
 from eocausal.errors import EncoderError, explain
 
 __all__ = [
-    "CENTRES", "RADAR", "RANGES", "Range", "ReadBand", "agrees", "bands_of_chips", "check_named",
+    "CENTRES", "RADAR", "RANGES", "Range", "ReadBand", "agrees", "bands_of_chips", "check_centres",
+    "check_named",
     "silent_bands", "tables_hash",
 ]  # fmt: skip
 
@@ -267,17 +270,25 @@ def _check_told(
         raise EncoderError(explain(text, where=strangers, rule=f"the chips have {', '.join(given)}"))
 
 
-def _check_wavelengths(told: Mapping[str, float], meant: Mapping[str, frozenset[str]]) -> None:
+def check_centres(told: Mapping[str, Any]) -> None:
+    """Refuse wavelengths that are no numbers in micrometres.
+
+    Examples
+    --------
+    >>> check_centres({"B4": 0.665})
+    """
     for band, wavelength in told.items():
-        if (
-            isinstance(wavelength, bool)
-            or not isinstance(wavelength, int | float)
-            or not 0.2 <= wavelength <= 20
-        ):
+        number = isinstance(wavelength, numbers.Real) and not isinstance(wavelength, bool)
+        if not number or not 0.2 <= wavelength <= 20:
             rule = "the centre of the band in micrometres, 0.2 to 20 (0.665, not 665)"
             raise EncoderError(
                 explain(f"wavelengths={{{band!r}: {wavelength!r}}} cannot be used.", rule=rule)
             )
+
+
+def _check_wavelengths(told: Mapping[str, float], meant: Mapping[str, frozenset[str]]) -> None:
+    check_centres(told)
+    for band, wavelength in told.items():
         if meant[band] and not any(agrees(one, wavelength) for one in meant[band]):
             raise EncoderError(
                 explain(

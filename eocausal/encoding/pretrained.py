@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -18,13 +18,14 @@ from eocausal.encoding._chip_units import check_told_units
 from eocausal.encoding._days import days_of
 from eocausal.encoding._moments import learn_moments, moments_from
 from eocausal.encoding._prepare import Preparation, pixel_sizes, prepare
-from eocausal.encoding._wavelengths import tables_hash
+from eocausal.encoding._wavelengths import check_centres, tables_hash
 from eocausal.encoding._weights import find_weights, hash_weights
 from eocausal.encoding._windows import mean_over_dates
 from eocausal.encoding.catalogue import find_spec, refuse_planned
 from eocausal.encoding.protocol import ChipSource, Keys, Mask, Pixels, State, check_input, known_keys
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
+from eocausal.imagery.radiometry import find_unit
 
 __all__ = ["PRECISIONS", "FittedPretrained", "Pretrained"]
 
@@ -112,12 +113,25 @@ class Pretrained:
         adapter_of(spec).check(spec)
         one_of(self.pool or spec.pool, spec.pooling, argument="pool", error=EncoderError)
         one_of(self.precision, PRECISIONS, argument="precision", error=EncoderError)
+        if self.wavelengths is not None:
+            check_centres(self.wavelengths)
+            plain = {band: float(centre) for band, centre in self.wavelengths.items()}
+            object.__setattr__(self, "wavelengths", plain)
+        for unit in (self.units or {}).values():
+            find_unit(unit, argument="units")
         for name in _OF_BANDS:
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
         if self.white is not None and (isinstance(self.white, bool) or not 0 < float(self.white) <= 2):
             rule = "a reflectance above 0 and at most 2, such as 0.3"
             raise EncoderError(explain(f"white={self.white!r} cannot be used.", rule=rule))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # for processes that encode: what freezes a mapping cannot be sent to them
+        return _made, (
+            self.encoder,
+            {one.name: self._plain(one.name) for one in fields(self)[1:] if one.init},
+        )
 
     @property
     def name(self) -> str:
@@ -142,7 +156,7 @@ class Pretrained:
             "weights": hash_weights(self.spec, self._folder()),
             "pool": self.pool or self.spec.pool,
             "precision": self.precision,
-            **{name: getattr(self, name) and dict(getattr(self, name)) for name in _OF_BANDS},
+            **{name: self._plain(name) for name in _OF_BANDS},
             "centres": tables_hash() if self.spec.bands is None else None,
             "white": None if self.white is None else float(self.white),
             "versions": {one: metadata.version(one) for one in adapter.packages},
@@ -196,6 +210,11 @@ class Pretrained:
             units=self.units,
         )
 
+    def _plain(self, name: str) -> Any:
+        """Return a setting, a mapping as a dict."""
+        value = getattr(self, name)
+        return dict(value) if isinstance(value, MappingProxyType) else value
+
     def _adapter(self) -> Adapter:
         adapter = adapter_of(self.spec)
         need(adapter.module, self.spec.library)
@@ -205,6 +224,10 @@ class Pretrained:
         return find_weights(
             self.spec, weights=self.weights, revision=self.revision, download=bool(self.download)
         )
+
+
+def _made(encoder: str | EncoderSpec, settings: dict[str, Any]) -> Pretrained:
+    return Pretrained(encoder, **settings)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import pickle
+
 import numpy as np
 import pytest
 
@@ -11,7 +14,7 @@ from eocausal.encoding._wavelengths import CENTRES, RANGES, ReadBand, agrees, ba
 from eocausal.encoding.catalogue import all_specs, find_spec
 from eocausal.encoding.pretrained import Pretrained
 from eocausal.encoding.spec import parse_spec
-from eocausal.errors import EncoderError, SpecError
+from eocausal.errors import EncoderError, ImageryError, SpecError
 from tests.fake_chips import fake_chips
 
 S2 = [f"B{n:02d}" for n in range(1, 13)]
@@ -124,6 +127,21 @@ def test_encoders_of_named_bands_refuse_the_same_contradictions():
         Pretrained("resnet50-in1k", wavelengths={"B04": 0.66}).check(chips)
     prepared = prepare(find_spec("resnet50-in1k"), _chips(["x", "B03", "B04"], "uint8"), bands={"blue": "x"})
     assert [one.place for one in prepared.picked] == [2, 1, 0]
+
+
+def test_settings_of_bands_are_checked_at_once_and_travel_to_other_processes():
+    told = {"bands": {"red": "x"}, "wavelengths": {"x": np.float32(0.66)}, "units": {"x": "reflectance"}}
+    encoder = Pretrained("dofa-base", pool="mean", **told)
+    sent = pickle.loads(pickle.dumps(encoder))
+    assert sent == encoder
+    assert (sent.spec, dict(sent.units)) == (encoder.spec, told["units"])
+    assert json.dumps(encoder._plain("wavelengths")) == json.dumps({"x": float(np.float32(0.66))})
+    with pytest.raises(TypeError):
+        encoder.units["x"] = "dn"
+    with pytest.raises(EncoderError, match=r"wavelengths=\{'x': 665\} cannot be used[\s\S]*in micrometres"):
+        Pretrained("dofa-base", wavelengths={"x": 665})
+    with pytest.raises(ImageryError, match="units='kelvins' is not known"):
+        Pretrained("dofa-base", units={"x": "kelvins"})
 
 
 def test_an_encoder_of_any_bands_is_told_what_it_reads_and_remembers_it():
