@@ -57,6 +57,23 @@ def _trend(values: Floats, used: Bools) -> Floats:
     return np.asarray((away[..., None] * moved).sum(axis=1) / np.square(away).sum(axis=1)[:, None])
 
 
+def _attention(values: Floats, used: Bools) -> Floats:
+    """Return the mean weighted by the attention that frames pay one another, with nothing trained.
+
+    Frames are brought to length sqrt(d); their mean is the query, each frame a key, and weights are the softmax of
+    ``query . key / sqrt(d)``, as in scaled dot-product attention. Values are the features as they are.
+    """
+    width = values.shape[2]
+    length = np.sqrt(np.square(values).sum(axis=2, keepdims=True))
+    keys = np.where(used[..., None] & (length > 0), values / np.where(length > 0, length, 1.0), 0.0)
+    query = keys.sum(axis=1) / used.sum(axis=1)[:, None]
+    score = np.sqrt(width) * (keys * query[:, None]).sum(axis=2)
+    score = np.where(used, score, -np.inf)
+    weight = np.exp(score - score.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    return np.asarray((weight[..., None] * np.where(used[..., None], values, 0.0)).sum(axis=1))
+
+
 class _Pool(NamedTuple):
     """What a way of pooling computes, by the word that ends its columns, and the frames it needs at least."""
 
@@ -69,6 +86,7 @@ _POOLS = {
     "last-first": _Pool({"last_first": _last_first}, 2),
     "mean+sd": _Pool({"mean": _mean, "sd": _sd}, 2),
     "trend": _Pool({"trend": _trend}, 2),
+    "attention": _Pool({"attention": _attention}, 1),
 }
 
 
@@ -83,14 +101,16 @@ class Sequence:
     ----------
     encoder : str or Encoder
         What encodes each frame.
-    pool : {"mean", "last-first", "mean+sd", "trend"}
+    pool : {"mean", "last-first", "mean+sd", "trend", "attention"}
         The mean of the frames; the last valid frame minus the first; the mean and, beside it, the standard
-        deviation (``n - 1``); or the least-squares slope per step from one frame to the next. Steps are counted
-        along the frames of the chips, missing ones included, and not in days: for yearly frames a slope is per
-        year, and for frames that are not evenly spaced (``Frames("each")``) ``trend`` is not the pool to use.
+        deviation (``n - 1``); the least-squares slope per step from one frame to the next; or a mean in which
+        frames that are unlike the others weigh less (dot-product attention of each frame to their mean [1]_;
+        nothing is trained, since training on outcomes would have to stay within folds). Steps are counted along
+        the frames of the chips, missing ones included, and not in days: for yearly frames a slope is per year,
+        and for frames that are not evenly spaced (``Frames("each")``) ``trend`` is not the pool to use.
     min_frames : int, optional
-        Valid frames that a chip needs; default what the pooling needs: 1 for ``mean``, else 2. Slopes and standard
-        deviations of two frames are noisy: where frames are often missing, ask for more.
+        Valid frames that a chip needs; default what the pooling needs: 1 for ``mean`` and ``attention``, else 2.
+        Slopes and standard deviations of two frames are noisy: where frames are often missing, ask for more.
     min_valid : float
         Share of its pixels that must be valid for a frame to be used, between 0 and 1. Default: what the encoder
         itself needs.
@@ -100,6 +120,10 @@ class Sequence:
     EncoderError
         When the encoder or pooling is not known, a number is out of range, or an encoder of several sizes or of
         sequences is put inside.
+
+    References
+    ----------
+    .. [1] Vaswani, A. et al. (2017). Attention is all you need. NeurIPS. Equation 1, without trained projections.
 
     Examples
     --------
@@ -117,10 +141,6 @@ class Sequence:
     inner: Encoder = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.pool == "attention":
-            rule = "weights of attention are trained, and training on outcomes must stay within folds"
-            fix = f"choose from {', '.join(map(repr, _POOLS))}"
-            raise EncoderError(explain("pool='attention' would have to be trained.", rule=rule, fix=fix))
         least = _POOLS[one_of(self.pool, tuple(_POOLS), argument="pool", error=EncoderError)].least
         if self.min_frames is not None:
             whole_number(self.min_frames, argument="min_frames", error=EncoderError, least=least)

@@ -11,7 +11,6 @@ from eocausal.errors import EncoderError
 from tests.fake_chips import fake_chips
 
 SEQUENCES = {
-    "attention": ({"pool": "attention"}, "'attention' would have to be trained.*within folds.*'trend'"),
     "pool misspelt": ({"pool": "trends"}, "pool='trends' is not known.*'trend'"),
     "too few frames": ({"pool": "trend", "min_frames": 1}, "min_frames=1.*at least 2"),
     "half a frame": ({"min_frames": 1.5}, "min_frames=1.5.*whole number of at least 1"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import eocausal as ec
 from tests.fake_chips import fake_chips
 
-POOLS = ("mean", "last-first", "mean+sd", "trend")
+POOLS = ("mean", "last-first", "mean+sd", "trend", "attention")
 INNER = {"image_stats": ec.ImageStats(), "rcf": ec.RandomFeatures(8)}
 few = settings(max_examples=10, deadline=None)
 each_pool = pytest.mark.parametrize("pool", POOLS)
@@ -72,7 +72,7 @@ def test_an_empty_frame_in_between_flattens_the_slope(seed):
     )
 
 
-@pytest.mark.parametrize("pool", ["mean", "mean+sd"])
+@pytest.mark.parametrize("pool", ["mean", "mean+sd", "attention"])
 @few
 @given(seed=seeds)
 def test_the_order_of_frames_does_not_move_means_and_spreads(pool, seed):

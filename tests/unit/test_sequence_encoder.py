@@ -51,7 +51,61 @@ def test_frames_that_are_missing_are_left_out_and_keep_their_place_in_time():
     np.testing.assert_allclose(pooled(frames, "trend", missing=missing), [[slope]], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("pool", "least"), [("mean", 1), ("last-first", 2), ("mean+sd", 2), ("trend", 2)])
+def _attention_by_hand(frames):
+    """Scaled dot-product attention of the frames, brought to length sqrt(d), to their mean; loops alone."""
+    d = len(frames[0])
+    keys = [np.asarray(x) / np.linalg.norm(x) * np.sqrt(d) for x in frames]
+    query = sum(keys) / len(keys)
+    weights = np.exp([query @ key / np.sqrt(d) for key in keys])
+    return sum(w * np.asarray(x) for w, x in zip(weights / weights.sum(), frames))
+
+
+def test_attention_by_hand():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3, 5, 7))
+    used = np.ones((3, 5), dtype=bool)
+    used[1, 2] = used[2, :4] = False
+    fitted = ec.Sequence("pixel_mean", pool="attention").fit(levels([[1.0]]))
+    found = fitted.pooled(np.where(used[..., None], values, np.nan), used)
+    for row in range(3):
+        np.testing.assert_allclose(found[row], _attention_by_hand(values[row][used[row]]), rtol=1e-12)
+    # weights do not change with the unit of the features, and equal frames weigh the same
+    np.testing.assert_allclose(fitted.pooled(1000 * values, used), 1000 * fitted.pooled(values, used))
+    same = np.repeat(values[:1, :1], 5, axis=1)
+    np.testing.assert_allclose(fitted.pooled(same, used[:1]), values[:1, 0])
+
+
+def test_a_frame_unlike_the_others_weighs_less_than_in_the_mean():
+    values = np.ones((1, 4, 16)) + np.random.default_rng(1).normal(0, 0.05, size=(1, 4, 16))
+    values[0, 2] = -1.0
+    used = np.ones((1, 4), dtype=bool)
+    attention, mean = (
+        ec.Sequence("pixel_mean", pool=pool).fit(levels([[1.0]])).pooled(values, used)
+        for pool in ("attention", "mean")
+    )
+    truth = values[0, [0, 1, 3]].mean(axis=0)
+    assert np.abs(attention - truth).max() < 0.1 * np.abs(mean - truth).max()
+
+
+def test_a_frame_of_zeros_has_no_direction_and_no_error():
+    values = np.stack([np.zeros((2, 3)), np.zeros((2, 3))])
+    values[1, 1] = [1.0, 2.0, 2.0]
+    fitted = ec.Sequence("pixel_mean", pool="attention").fit(levels([[1.0]]))
+    found = fitted.pooled(values, np.ones((2, 2), dtype=bool))
+    np.testing.assert_array_equal(found[0], 0)
+    assert 0.5 < found[1, 0] < 1
+
+
+@pytest.mark.parametrize(
+    ("pool", "least"),
+    [
+        ("mean", 1),
+        ("last-first", 2),
+        ("mean+sd", 2),
+        ("trend", 2),
+        ("attention", 1),
+    ],
+)
 def test_a_chip_has_features_from_the_least_number_of_frames_on(pool, least):
     missing = [(0, turn) for turn in range(3 - least)] + [(1, turn) for turn in range(4 - least)]
     found = pooled([[1.0, 2.0, 4.0], [1.0, 2.0, 4.0]], pool, missing=missing)
