@@ -95,8 +95,8 @@ class SequenceSpec(Block):
 
     pool: Literal["mean", "last-first", "mean+sd", "trend", "attention"] = Field(
         "mean",
-        description="What is kept: the mean, the last minus the first, mean and standard deviation, the slope, or a mean "
-        "in which frames unlike the others weigh less.",
+        description="What is kept: the mean, the last minus the first, mean and standard deviation, the slope, "
+        "or a mean in which frames unlike the others weigh less.",
     )
     min_frames: Count | None = Field(
         None, description="Valid frames that a picture needs. Default: what the pooling needs, 1 or 2."

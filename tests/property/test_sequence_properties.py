@@ -108,5 +108,6 @@ def test_frames_that_are_all_alike_have_no_change_and_no_spread(pool, seed):
     found = fitted.encode(*same, "960m")[0]
     single = fitted.frames.encode(pixels[:1, :1], mask[:1, :1], "960m")[0]
     zero = np.zeros_like(single)
-    expected = {"mean": single, "mean+sd": np.concatenate([single, zero])}.get(pool, zero)
+    kept = {"mean": single, "attention": single, "mean+sd": np.concatenate([single, zero])}
+    expected = kept.get(pool, zero)
     np.testing.assert_allclose(found, expected, atol=1e-6)
