@@ -191,6 +191,19 @@ def test_a_chip_has_the_same_bits_in_any_batch(published, family):
     np.testing.assert_array_equal(fitted.encode(pixels[::-1], mask[::-1], "960m"), whole[::-1])
 
 
+def test_pictures_that_go_through_together_give_each_chip_its_own_vector(published, monkeypatch):
+    from eocausal.encoding import pretrained
+
+    chips = _chips(5, dates=3)
+    chips.mask["960m"][[0, 1, 4], [1, 0, 2]] = False
+    encoder = Pretrained(_spec("vit", "cls"), weights=published["vit"][0])
+    alone = _encoded(encoder, chips)
+    monkeypatch.setitem(pretrained._AT_ONCE, "cpu", 4)  # as on a GPU
+    together = _encoded(encoder, chips)
+    assert np.abs(alone[:, None] - alone[None]).max(axis=2)[~np.eye(5, dtype=bool)].min() > 1e-3
+    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("px", [32, 48, 20])
 def test_pixels_that_are_not_valid_do_not_move_vectors(published, px):
     chips = _chips(3, px=px)
