@@ -48,7 +48,9 @@ def test_a_unit_of_weight_two_counts_like_two_units(target: str) -> None:
     arrays = {
         name: getattr(study, name)[twice] for name in ("ids", "outcome", "treatment", "groups", "image_of")
     }
-    double = Study(**arrays, weights=np.ones(41), covariates=np.zeros((41, 0)), chips=study.chips, source=None)
+    double = Study(
+        **arrays, weights=np.ones(41), covariates=np.zeros((41, 0)), chips=study.chips, source=None
+    )
     network = ec.Network(epochs=3, augment=False)
     one = fit(heavy, Parts(learn, stop, predict), network, target)
     two = fit(double, Parts(np.append(learn, 40), stop, predict), network, target)
