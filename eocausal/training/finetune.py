@@ -47,13 +47,34 @@ class _Job:
     """A run that is checked: what is learned, from which units, in which folds."""
 
     study: Study
+    scheme: Folds
     folds: Rows
     parts: tuple[Parts, ...]
     target: str
     network: Network
     seed: int
     device: str
-    about: dict[str, Any]
+
+    def recipe(self, chips: ChipSource, design: Design) -> dict[str, Any]:
+        """Return all that determines the numbers, JSON-like."""
+        study, keys = self.study, self.study.chips.keys
+        return {
+            "target": self.target,
+            "network": self.network.recipe(),
+            "folds": {"kind": self.scheme.kind, "k": self.scheme.k, "hash": hash_arrays(self.folds)},
+            "seed": self.seed,
+            "device": self.device.partition(":")[0],
+            "units": hash_arrays(study.ids, study.image_of),
+            "learned_from": learned_from(design, self.target),
+            "images": {"name": chips.key_name, "count": len(keys), "hash": hash_arrays(keys)},
+            "pixels": hash_arrays(study.chips.hashes),
+            "chips": chips.recipe(),
+            "versions": {
+                "eocausal": __version__,
+                "numpy": np.__version__,
+                **{name: metadata.version(name) for name in ("torch", "transformers")},
+            },
+        }
 
 
 def finetune(
@@ -137,7 +158,9 @@ def finetune(
     True
     """
     job = _job(chips, design, target, network, folds, seed, device)
-    kept = {**job.about, "network": {**job.about["network"], "calibrate": None}}
+    about = job.recipe(chips, design)
+    # recalibration comes after what is kept
+    kept = {**about, "network": {**about["network"], "calibrate": None}}
     store = None if out is None else FoldStore(Path(out), kept)
     with nullcontext() if store is None else store.writing():
         made = Made(job.study, job.folds, job.parts, tuple(_fits(job, store, progress=progress)))
@@ -147,7 +170,7 @@ def finetune(
         target=job.target,
         calibrate=job.network.calibrate,
         order=order,
-        about=job.about,
+        about=about,
         chips=chips,
         notes=design.table.notes + _undated(chips, design, job.study),
     )
@@ -173,6 +196,7 @@ def _job(
             raise EstimationError(explain(f"{name} is a {type(value).__name__}.", fix=f"pass {fix}"))
     seed = whole_number(seed, argument="seed", error=EstimationError)
     need_transformers()
+    where = resolve_device(device)
     if isinstance(chosen.start, Pretrained):
         chosen.start.check(chips)
     keys = _keys_of_units(chips, design)
@@ -182,29 +206,7 @@ def _job(
     # from here on in the order of ids, so that the order of rows moves nothing
     fold_of = fold_of[order]
     parts = tuple(_parts(study, fold_of, fold, seed=seed) for fold in range(folds.k))
-    where = resolve_device(device)
-    about = {
-        "target": target,
-        "network": chosen.recipe(),
-        "folds": {"kind": folds.kind, "k": folds.k, "hash": hash_arrays(fold_of)},
-        "seed": seed,
-        "device": where.partition(":")[0],
-        "units": hash_arrays(study.ids, study.image_of),
-        "learned_from": learned_from(design, target),
-        "images": {
-            "name": chips.key_name,
-            "count": len(study.chips.keys),
-            "hash": hash_arrays(study.chips.keys),
-        },
-        "pixels": hash_arrays(study.chips.hashes),
-        "chips": chips.recipe(),
-        "versions": {
-            "eocausal": __version__,
-            "numpy": np.__version__,
-            **{name: metadata.version(name) for name in ("torch", "transformers")},
-        },
-    }
-    return _Job(study, fold_of, parts, target, chosen, seed, where, about)
+    return _Job(study, folds, fold_of, parts, target, chosen, seed, where)
 
 
 def _keys_of_units(chips: ChipSource, design: Design) -> npt.NDArray[Any]:
