@@ -162,7 +162,7 @@ class MultiScale:
         return FittedMultiScale(tuple(restored))
 
     def groups_of(self, blocks: Sequence[str]) -> list[tuple[Encoder, tuple[str, ...]]]:
-        """Return each encoder once with those of the blocks that it encodes, so that large models are loaded once."""
+        """Return each encoder once with those of the blocks that it encodes: large models are loaded once."""
         used = tuple(block for block in blocks if self.blocks is None or block in self.blocks)
         if not isinstance(self.scales, Mapping):
             return [(self.scales, used)]
