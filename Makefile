@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export EOCAUSAL_SHARED ?= $(abspath ../shared)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test zoo lint docs bench slow clean
+.PHONY: help demo test zoo lint docs bench gpu slow clean
 
 help:            ## show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -47,6 +47,10 @@ docs: $(STAMP)   ## build the documentation into docs/_build/html
 
 bench: $(STAMP)  ## run every benchmark in its quick form
 	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
+
+gpu: $(STAMP)    ## tests and benchmark of encoding on a GPU, where there is one
+	$(BIN)/python -m pytest -q -rs tests/integration/test_gpu.py tests/unit/test_pretrain.py -k gpu
+	$(BIN)/python benchmarks/embed.py --device cuda
 
 slow: $(STAMP)   ## long simulations: coverage of intervals, size and power of RATE
 	$(BIN)/python -m pytest -n 1 -m slow -s tests/simulation tests/integration

@@ -171,6 +171,28 @@ def difference_to(bare: Bare, table: ec.Embeddings, precision: str) -> None:
         raise SystemExit(f"vectors differ by {gap:.1e} standard deviations")
 
 
+def peak_flops(precision: str, device: str) -> float:
+    """Return multiplications and additions per second of a large matrix product, measured."""
+    side = 8192
+    left = torch.randn(side, side, device=device, dtype=DTYPES[precision])
+    for _ in range(3):
+        left @ left
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    for _ in range(20):
+        left @ left
+    torch.cuda.synchronize()
+    return 20 * 2 * side**3 / (time.perf_counter() - began)
+
+
+def flops_of(name: str) -> float:
+    """Return multiplications and additions of one picture: products with weights, and attention."""
+    size, tokens = SIZES[name], (SIDE_PX // 16) ** 2 + 1
+    width, inner = size["hidden_size"], size["intermediate_size"]
+    layer = 2 * tokens * (4 * width**2 + 2 * width * inner) + 4 * tokens**2 * width
+    return size["num_hidden_layers"] * layer + 2 * tokens * width * 3 * 16**2
+
+
 def race_networks(folder: Path, *, device: str, quick: bool) -> dict[str, float]:
     """Return share of the bare network's rate by network and precision, and the rates."""
     side_px = 2048 if quick else 5490

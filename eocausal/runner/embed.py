@@ -96,8 +96,8 @@ def embed(
         Image keys the encoder may learn from; all by default.
     precision : {"fp32", "bf16"}, optional
         Precision of networks; default as the encoder is configured, which is ``"fp32"`` unless it was asked for
-        otherwise. On processors and GPUs with units for it, ``"bf16"`` is several times as fast, and its features
-        differ in the third digit. It is part of the recipe, so the two are never mixed in one table.
+        otherwise. On processors and GPUs with units for it, ``"bf16"`` can be several times as fast, and its
+        features differ in the third digit. It is part of the recipe: the two are never mixed in one table.
     batch : int or "auto"
         Chips read and handed to the encoder at a time; features do not depend on it. ``"auto"`` takes as many as
         fill 32 MB, at most 64. Where memory runs out all the same, it goes on with half as many and says so.

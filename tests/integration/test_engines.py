@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -134,58 +135,63 @@ def test_a_process_that_is_ended_from_outside_is_told_and_nothing_is_lost(tmp_pa
     assert content(tmp_path / "run") == content(tmp_path / "whole")
 
 
-@pytest.fixture(scope="module")
-def cluster():
+@contextmanager
+def two_workers():
     distributed = pytest.importorskip("distributed", reason="the extra 'cluster' is not installed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
-    ) as local:
+    settings = {"n_workers": 2, "threads_per_worker": 1, "processes": True}
+    with distributed.LocalCluster(**settings, dashboard_address=None, silence_logs=50) as local:
         yield local
 
 
-def lose_workers(cluster, folder: Path, trials: int, seed: int) -> int:
-    """Run on the cluster ``trials`` times, and each time kill one of its workers in the middle; count the kills."""
+@pytest.fixture
+def cluster():
+    with two_workers() as local:
+        yield local
+
+
+def lose_a_worker(cluster, folder: Path, seed: int) -> bool:
+    """Run on the cluster and kill one of its workers in the middle; return whether the kill came in time."""
     from distributed import Client
 
     rng = np.random.default_rng(seed)
-    run(folder / "whole", workers=1)
-    whole, kills = content(folder / "whole"), 0
-    with Client(cluster) as client:
-        for trial in range(trials):
-            here = folder / f"trial{trial}"
-            after = int(rng.integers(1, 7))
-            nannies = list(cluster.workers.values())
-            victim = nannies[int(rng.integers(len(nannies)))].pid
-            stop = threading.Event()
+    after, which = int(rng.integers(1, 7)), int(rng.integers(2))
+    victim = list(cluster.workers.values())[which].pid
+    stop, killed = threading.Event(), []
 
-            def kill(here=here, after=after, victim=victim, stop=stop):
-                while not stop.is_set():
-                    if len(list(here.glob("part-*.json"))) >= after:
-                        os.kill(victim, signal.SIGKILL)
-                        return
-                    time.sleep(0.005)
+    def kill():
+        while not stop.is_set():
+            if len(list(folder.glob("part-*.json"))) >= after:
+                os.kill(victim, signal.SIGKILL)
+                killed.append(victim)
+                return
+            time.sleep(0.005)
 
-            killer = threading.Thread(target=kill)
-            killer.start()
-            run(here, workers=client, source=chips(pause_s=0.01))
-            killed = not stop.is_set() and not killer.is_alive()
-            stop.set()
-            killer.join()
-            kills += killed
-            assert content(here) == whole, f"trial {trial}"
-            client.wait_for_workers(2, timeout=60)
-    return kills
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with Client(cluster) as client:
+            run(folder, workers=client, source=chips(pause_s=0.01))
+    finally:
+        stop.set()
+        killer.join()
+    return bool(killed)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
 def test_a_cluster_that_loses_a_worker_ends_with_the_same_bytes(cluster, tmp_path):
-    assert lose_workers(cluster, tmp_path, 2, seed=1) == 2
+    run(tmp_path / "whole", workers=1)
+    assert lose_a_worker(cluster, tmp_path / "lost", seed=1)
+    assert content(tmp_path / "lost") == content(tmp_path / "whole")
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL on this system")
-def test_twenty_runs_on_a_cluster_that_loses_a_worker(cluster, tmp_path):
-    assert lose_workers(cluster, tmp_path, 20, seed=2) == 20
+def test_twenty_runs_on_a_cluster_that_loses_a_worker(tmp_path):
+    run(tmp_path / "whole", workers=1)
+    for trial in range(20):
+        with two_workers() as cluster:
+            assert lose_a_worker(cluster, tmp_path / f"trial{trial}", seed=trial), f"trial {trial}"
+        assert content(tmp_path / f"trial{trial}") == content(tmp_path / "whole"), f"trial {trial}"
 
 
 def test_a_cluster_goes_on_where_another_engine_stopped(cluster, tmp_path):
