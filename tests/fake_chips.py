@@ -30,8 +30,12 @@ class FakeChips:
     pause_s: float = 0.0
     read: list = field(default_factory=list)
     order: np.ndarray | None = None  # positions in the order of reading
+    frames: tuple | None = None
 
     def __post_init__(self):
+        if self.frames is None:
+            count = next(iter(self.mask.values())).shape[1]
+            self.frames = ("",) if count == 1 else tuple(f"t{turn}" for turn in range(count))
         for block, mask in self.mask.items():
             share = mask.mean(axis=(1, 2, 3))
             found = np.where(share == 1, "ok", np.where(share == 0, "nodata", "partial")).astype(object)

@@ -247,12 +247,6 @@ class _SomeSizes:
     def __len__(self) -> int:
         return len(self.chips)
 
-    def __getattr__(self, name: str) -> Any:
-        # what chips of a kind know beyond the protocol, such as their frames
-        if name.startswith("_") or name == "chips":
-            raise AttributeError(name)
-        return getattr(self.chips, name)
-
     @property
     def keys(self) -> npt.NDArray[Any]:
         return self.chips.keys
@@ -264,6 +258,10 @@ class _SomeSizes:
     @property
     def bands(self) -> tuple[str, ...]:
         return self.chips.bands
+
+    @property
+    def frames(self) -> tuple[str, ...]:
+        return self.chips.frames
 
     @property
     def date(self) -> str | None:

@@ -188,7 +188,7 @@ class Pretrained:
             self.precision,
             device,
             bands=prepared.read,
-            frames=tuple(getattr(chips, "frames", ("",))),
+            frames=tuple(chips.frames),
             date=chips.date,
             pixel_m=pixel_sizes(self.spec, chips.blocks),
         )
@@ -196,11 +196,11 @@ class Pretrained:
 
     def _prepared(self, chips: ChipSource) -> Preparation:
         # refused before anything is fetched; what reads one date too may be given them one by one, by Sequence
-        if self.spec.frames_min > 1 and hasattr(chips, "frames"):
+        if self.spec.frames_min > 1:
             _check_frames(self.spec, len(chips.frames), "The chips")
         if adapter_of(self.spec).dated:
             # refused before anything is fetched
-            days_of(getattr(chips, "frames", ("",)), chips.date, encoder=self.name)
+            days_of(chips.frames, chips.date, encoder=self.name)
         return prepare(
             self.spec,
             chips,

@@ -61,6 +61,10 @@ class ChipSource(Protocol):
         """Names of the bands."""
 
     @property
+    def frames(self) -> tuple[str, ...]:
+        """Names of the frames, such as ``2005-06``; one empty name for a picture of one date."""
+
+    @property
     def date(self) -> str | None:
         """ISO date of the imagery."""
 

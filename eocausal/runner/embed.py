@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal import __version__
+from eocausal._device import resolve_device
 from eocausal._feature_tables import as_keys
 from eocausal._image_info import STATUSES
 from eocausal._provenance import hash_arrays
@@ -164,7 +164,7 @@ def _job(
     _check_batch(settings.batch)
     check_workers(settings.workers)
     fitted_on = np.unique(as_keys(known_keys(chips, fit_keys), chips.key_name))
-    chosen = _resolve(settings.device)
+    chosen = resolve_device(settings.device, error=EmbeddingsError)
     keys = as_keys(chips.keys, chips.key_name)
     run = {
         "chips": chips.recipe(),
@@ -198,28 +198,6 @@ def _batch(job: _Job) -> int:
     first = next(iter(job.chips.batches(size=1, keys=job.chips.reading_order()[:1])))
     size = sum(pixels.nbytes for pixels in first.pixels.values())
     return max(1, min(_MOST_IN_BATCH, _BATCH_BYTES // max(size, 1)))
-
-
-def _resolve(device: str) -> str:
-    if device == "cpu":
-        return device
-    import torch
-
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cuda(:\d+)?", str(device)):
-        raise EmbeddingsError(
-            explain(f"device={device!r} is not known.", fix="device='auto', 'cpu', 'cuda' or 'cuda:1'")
-        )
-    index = int(device.partition(":")[2] or 0)
-    if index >= torch.cuda.device_count():
-        raise EmbeddingsError(
-            explain(
-                f"device={device!r} is not there: PyTorch finds {torch.cuda.device_count()} GPUs.",
-                fix="device='auto' or 'cpu'",
-            )
-        )
-    return device
 
 
 def _parts(job: _Job, store: Store | None) -> Iterator[Embeddings]:

@@ -14,13 +14,13 @@ import pandas as pd
 
 from eocausal import __version__
 from eocausal._checks import did_you_mean, one_of, whole_number
+from eocausal._device import resolve_device
 from eocausal._feature_tables import as_keys
 from eocausal._provenance import hash_arrays
 from eocausal.encoding._adapters import need
 from eocausal.encoding.protocol import ChipSource, Keys
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
-from eocausal.training._device import resolve_device
 from eocausal.training._encoder_spec import own_spec
 from eocausal.training._objectives import OBJECTIVES, Shape
 from eocausal.training.pretrain_settings import PRESETS, PretrainSettings
@@ -71,7 +71,7 @@ def pretrain_job(
     block = _block(chips, settings.block)
     side, shape = _shape(chips, block, used, objective, settings)
     need("transformers", "transformers")
-    chosen = resolve_device(device)
+    chosen = resolve_device(device, error=EncoderError)
     way = OBJECTIVES[objective]
     unit = _unit(chips)
     dim = settings.sizes().hidden

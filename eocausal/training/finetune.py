@@ -14,13 +14,13 @@ import pandas as pd
 
 from eocausal import __version__
 from eocausal._checks import one_of, whole_number
+from eocausal._device import resolve_device
 from eocausal._provenance import hash_arrays
 from eocausal.design import Design, refuse_late_images
 from eocausal.encoding.pretrained import Pretrained
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.folds import Folds, deal
 from eocausal.study_table import by_arm
-from eocausal.training._device import resolve_device
 from eocausal.training._fitting import FoldFit, Parts, Study, fit_fold
 from eocausal.training._fold_pixels import read_chips, usable
 from eocausal.training._fold_store import Arrays, FoldStore
@@ -196,7 +196,7 @@ def _job(
             raise EstimationError(explain(f"{name} is a {type(value).__name__}.", fix=f"pass {fix}"))
     seed = whole_number(seed, argument="seed", error=EstimationError)
     need_transformers()
-    where = resolve_device(device)
+    where = resolve_device(device, error=EstimationError)
     if isinstance(chosen.start, Pretrained):
         chosen.start.check(chips)
     keys = _keys_of_units(chips, design)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import get_args
 
 import numpy as np
@@ -13,8 +12,8 @@ from affine import Affine
 import eocausal as ec
 from eocausal.encoding.registry import encoder_names, get_encoder
 from eocausal.errors import EncoderError
-from eocausal.runner.asked import asked_encoder
-from eocausal.specs.models import EncoderSpec, PixelMeanSpec
+from eocausal.runner.asked_encoders import asked_encoder
+from eocausal.specs.encoders import ImageStatsSpec, PixelMeanSpec, RcfSpec
 from tests.fake_chips import fake_chips
 from tests.scenes import NORTH, WEST, read_all, units_on, write_scene
 
@@ -124,8 +123,7 @@ def test_vectors_are_decoded_before_they_are_interpolated(tmp_path):
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_every_encoder_can_be_named_in_a_specification():
-    kinds = get_args(get_args(EncoderSpec)[0])
-    assert {get_args(kind.model_fields["name"].annotation)[0] for kind in kinds} == set(encoder_names())
-    spec = SimpleNamespace(encoder=PixelMeanSpec(name="pixel_mean"))
-    assert asked_encoder(spec) == ec.PixelMean()
+def test_every_encoder_that_is_built_in_has_a_block_of_its_own():
+    blocks = (RcfSpec, ImageStatsSpec, PixelMeanSpec)
+    assert {get_args(one.model_fields["name"].annotation)[0] for one in blocks} == set(encoder_names())
+    assert asked_encoder(PixelMeanSpec(name="pixel_mean")) == ec.PixelMean()
