@@ -32,6 +32,10 @@ class RandomFeatures:
     to a filter. With several dates the features of each date are averaged. Filters are drawn for each block
     by itself, and only from the chips of the keys they are fitted on.
 
+    Because windows are centred, filters sum to almost nothing: a place that is brighter in all bands alike, by as
+    many of their standard deviations, has nearly the same features. One band that is brighter than the others is
+    seen. Where brightness itself may matter, put ``image_stats`` beside them.
+
     Parameters
     ----------
     n_features : int

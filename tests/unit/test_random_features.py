@@ -204,3 +204,16 @@ def test_columns_number_the_features():
     fitted = small().fit(fake_chips(3))
     assert fitted.columns("960m")[0] == "rcf_960m_000"
     assert fitted.columns("960m")[-1] == "rcf_960m_015"
+
+
+def test_brightness_of_all_bands_is_hardly_seen_and_that_of_one_band_is():
+    """What the documentation warns of, so that it is found out when it changes."""
+    chips = fake_chips(30, px=24, bands=3)
+    fitted = small(n_features=64).fit(chips)
+    pixels, mask = first_batch(chips)
+    plain, sd = fitted.encode(pixels, mask, "960m"), fitted.state()["960m/sd"][:, None, None]
+    brighter = fitted.encode((pixels + 0.8 * sd).astype(np.float32), mask, "960m")
+    redder = pixels.copy()
+    redder[:, :, 0] += 0.8 * sd[0]
+    assert np.abs(brighter - plain).max() < 0.05 * plain.std()
+    assert np.abs(fitted.encode(redder, mask, "960m") - plain).max() > plain.std()
