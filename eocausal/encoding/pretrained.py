@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,9 @@ from eocausal.encoding.protocol import ChipSource, Keys, Mask, Pixels, State, ch
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 from eocausal.imagery.radiometry import find_unit
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["PRECISIONS", "FittedPretrained", "Pretrained"]
 
@@ -293,13 +296,16 @@ class FittedPretrained:
         import torch
 
         with torch.inference_mode():
-            given = torch.from_numpy(pictures).to(self.device)
-            made = self.vectors(given, look).float().cpu().numpy()
+            made = self.vectors(self._on_device(torch.from_numpy(pictures)), look).float().cpu().numpy()
         width = int(self.config.spec.dim or 0)
         if made.shape != (len(pictures), width):
             text = f"The network of {self.config.name!r} gives {made.shape[-1]} numbers, not {width}."
             raise EncoderError(explain(text, rule="dim in the specification is what the network gives"))
         return np.asarray(made)
+
+    def _on_device(self, pictures: Tensor) -> Tensor:
+        # a copy from memory that the system cannot move needs not to be waited for
+        return pictures if self.device == "cpu" else pictures.pin_memory().to(self.device, non_blocking=True)
 
     def _at_once(self) -> int:
         return _AT_ONCE[self.device.split(":")[0]]
