@@ -59,7 +59,7 @@ BAD = {
     "network": ({"network": "resnet-tiney"}, EncoderError, r"(?s)network='resnet-tiney'.*'resnet-tiny'"),
     "folds": ({"folds": 5}, EstimationError, r"(?s)folds is a int.*ec.Folds\(k=5\)"),
     "seed": ({"seed": -1}, EstimationError, r"seed=-1"),
-    "device": ({"device": "tpu"}, EncoderError, r"device='tpu' is not known"),
+    "device": ({"device": "tpu"}, EstimationError, r"device='tpu' is not known"),
     "too many folds": ({"folds": ec.Folds(k=31)}, EstimationError, r"31 folds .* there are 30 groups"),
     "block": ({"network": ec.Network(block="960m")}, ImageryError, r"block='960m' is not known"),
     "divergence": (
