@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal._threads import one_torch_thread
+from eocausal._threads import one_blas_thread, one_torch_thread
 from eocausal.errors import EstimationError, explain
 from eocausal.training._fold_pixels import ChipTable
 from eocausal.training._networks import Model, with_head
@@ -104,7 +104,8 @@ def fit_fold(
     mine = (study.outcome[learn], study.treatment[learn], study.weights[learn])
     centre, deviation = target.spread(*mine)
     covariates = _scaled(study.covariates, learn)
-    start = target.start((mine[0] - centre) / deviation, *mine[1:], covariates[learn])
+    with one_blas_thread():
+        start = target.start((mine[0] - centre) / deviation, *mine[1:], covariates[learn])
     with _seeded(int(seed.generate_state(1)[0]), device), _threads(network):
         scaled = replace(study, covariates=covariates, outcome=(study.outcome - centre) / deviation)
         run = _begun(scaled, learn, network.start, start, device)
@@ -140,9 +141,13 @@ def _seeded(seed: int, device: str) -> Iterator[None]:
 
 
 def _scaled(columns: FloatArray, learn: Rows) -> FloatArray:
-    """Return columns with mean 0 and deviation 1 among the units that are learned from."""
-    spread = columns[learn].std(axis=0)
-    found: FloatArray = (columns - columns[learn].mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    """Return columns with mean 0 and deviation 1 among the units that are learned from, 0 where they are all alike.
+
+    Nothing can be learned of a column that is the same for all of these, whatever it is for others.
+    """
+    mean, spread = columns[learn].mean(axis=0), columns[learn].std(axis=0)
+    # the mean of equal numbers is off by their last digit
+    found: FloatArray = (columns - mean) / np.where(spread > 1e-12 * np.abs(mean), spread, np.inf)
     return found
 
 

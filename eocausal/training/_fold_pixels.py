@@ -46,12 +46,14 @@ class ChipTable:
     def scale(self, rows: npt.NDArray[np.intp]) -> tuple[Pictures, Pictures]:
         """Return mean and standard deviation of each band over the valid pixels of some chips, each once.
 
-        A band of one value has the deviation 1.
+        A band of one value has an infinite deviation, so that it is 0 in all chips: what it shows in others is
+        nothing that a network could have learned about.
         """
         count = self.counts[rows].sum()
         mean = self.sums[rows].sum(axis=0) / count
         variance = np.maximum(self.squares[rows].sum(axis=0) / count - mean**2, 0.0)
-        deviation = np.where(variance > 0, np.sqrt(variance), 1.0)
+        # pixels are float32, which tells no smaller differences apart
+        deviation = np.where(variance > (1e-6 * mean) ** 2, np.sqrt(variance), np.inf)
         return mean.astype(np.float32), deviation.astype(np.float32)
 
     def pictures(self, rows: npt.NDArray[np.intp], scale: tuple[Pictures, Pictures]) -> Pictures:

@@ -204,9 +204,9 @@ def _warnings(made: Made) -> tuple[str, ...]:
     shared = hashes.isin(folds_of.index[folds_of > 1].tolist())
     if shared.any():
         keys = made.study.chips.keys[np.unique(made.study.image_of[shared.to_numpy()])]
-        shown = ", ".join(str(key) for key in keys[:5].tolist())
+        shown = ", ".join([*(str(key) for key in keys[:5].tolist()), *(["..."] if len(keys) > 5 else [])])
         notes.append(
-            f"{len(keys)} pictures are the same pixels under other keys in other folds ({shown}, ...): "
+            f"{len(keys)} pictures are the same pixels under other keys in other folds ({shown}): "
             "predictions of their units are not out of fold; give them one image key"
         )
     return tuple(notes)

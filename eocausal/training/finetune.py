@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal import __version__
-from eocausal._checks import one_of, whole_number
+from eocausal._checks import as_folder, one_of, whole_number
 from eocausal._device import resolve_device
 from eocausal._provenance import hash_arrays
 from eocausal.design import Design, refuse_late_images
@@ -65,6 +65,8 @@ class _Job:
             "seed": self.seed,
             "device": self.device.partition(":")[0],
             "units": hash_arrays(study.ids, study.image_of),
+            # which units stop a network follows from them, and not from the folds alone
+            "groups": hash_arrays(study.groups),
             "learned_from": learned_from(design, self.target),
             "images": {"name": chips.key_name, "count": len(keys), "hash": hash_arrays(keys)},
             "pixels": hash_arrays(study.chips.hashes),
@@ -157,11 +159,12 @@ def finetune(
     >>> bool(found.metrics.loc["network", "auc"] > 0.9)
     True
     """
+    kept_in = None if out is None else as_folder(out, error=EstimationError)
     job = _job(chips, design, target, network, folds, seed, device)
     about = job.recipe(chips, design)
     # recalibration comes after what is kept
     kept = {**about, "network": {**about["network"], "calibrate": None}}
-    store = None if out is None else FoldStore(Path(out), kept)
+    store = None if kept_in is None else FoldStore(kept_in, kept)
     with nullcontext() if store is None else store.writing():
         made = Made(job.study, job.folds, job.parts, tuple(_fits(job, store, progress=progress)))
     order = np.searchsorted(job.study.ids, design.table.ids)

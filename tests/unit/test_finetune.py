@@ -171,6 +171,18 @@ def test_the_same_pixels_under_two_keys_in_two_folds_are_a_warning() -> None:
     (told,) = [text for text in learned.warnings if "same pixels" in text]
     twins = learned.folds[:20] != learned.folds[20:]
     assert told.startswith(f"{2 * int(twins.sum())} pictures")
+    assert "..." in told
+
+
+def test_a_warning_of_two_pictures_names_both_and_no_more() -> None:
+    plain = world(4, n=40)
+    before = of(plain)
+    one, two = 0, int(np.flatnonzero(before.folds != before.folds[0])[0])
+    pixels = plain.pixels.copy()
+    pixels[two] = pixels[one]
+    learned = finetune(ec.chips_from_arrays(plain.design.data, pixels, keys=np.arange(40)), plain.design)
+    (told,) = [text for text in learned.warnings if "same pixels" in text]
+    assert told.startswith(f"2 pictures are the same pixels under other keys in other folds ({one}, {two}): ")
 
 
 # --- reproducible
@@ -254,6 +266,35 @@ def test_a_finished_run_is_read_back_and_a_damaged_fold_is_made_again(
     (tmp_path / "fold-01.safetensors").write_bytes(b"half of it")
     assert same(of(small, out=tmp_path), plain)
     assert began == [1]
+
+
+def test_a_folder_of_other_clusters_is_refused_even_where_the_folds_are_the_same(tmp_path: object) -> None:
+    # two ways to pair sixteen units that end in the same two folds, where other units stop the training
+    found = world(1, n=16)
+    pairs = (
+        [0, 1, 2, 3, 2, 4, 1, 4, 5, 3, 0, 6, 5, 7, 6, 7],
+        [0, 1, 1, 2, 3, 4, 5, 4, 2, 3, 6, 7, 5, 0, 6, 7],
+    )
+    designs = [
+        dataclasses.replace(
+            found.design,
+            data=ec.read_units(found.table.assign(village=one), id="unit", image_key="image"),
+            cluster="village",
+        )
+        for one in pairs
+    ]
+    first, second = (finetune(found.chips, one) for one in designs)
+    np.testing.assert_array_equal(first.folds, second.folds)
+    assert not np.array_equal(first.predictions, second.predictions)
+    finetune(found.chips, designs[0], out=tmp_path)
+    with pytest.raises(EstimationError, match=r"(?s)made from something else.*groups: "):
+        finetune(found.chips, designs[1], out=tmp_path)
+
+
+@pytest.mark.parametrize("out", [5, "a\0b"])
+def test_a_folder_that_no_path_names_is_refused(small: World, out: object) -> None:
+    with pytest.raises(EstimationError, match=r"(?i)folder"):
+        of(small, out=out)
 
 
 def test_a_folder_of_another_run_is_refused_by_what_differs(small: World, tmp_path: object) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import eocausal as ec
-from eocausal.training._fitting import Parts, Study
+from eocausal.training._fitting import Parts, Study, fit_fold
+from eocausal.training._fold_pixels import read_chips
 from eocausal.training._targets import TARGETS
 from eocausal.training.finetuned import Finetuned
 from tests.fake_chips import FakeChips
@@ -89,8 +90,6 @@ def test_each_outcome_head_is_taught_by_its_own_arm() -> None:
 
 
 def test_pixels_that_are_not_valid_are_zero_after_scaling_and_do_not_enter_the_scale() -> None:
-    from eocausal.training._fold_pixels import read_chips
-
     rng = np.random.default_rng(0)
     pixels = rng.normal(100, 20, size=(4, 1, 2, 3, 3)).astype(np.float32)
     mask = rng.uniform(size=(4, 1, 3, 3)) < 0.7
@@ -109,6 +108,66 @@ def test_pixels_that_are_not_valid_are_zero_after_scaling_and_do_not_enter_the_s
         )
         np.testing.assert_allclose(table.pictures(np.array([row]), scale)[0], expected, rtol=1e-5, atol=1e-6)
     assert [key for batch in chips.read for key in batch] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize("level", [0.1, 300.7])
+@pytest.mark.parametrize("side", [5, 7, 13, 35])
+def test_a_band_of_one_value_where_a_network_learns_tells_it_nothing_elsewhere(
+    level: float, side: int
+) -> None:
+    # 0.1 and its square do not add up exactly in binary numbers
+    n = 23
+    pixels = np.random.default_rng(0).normal(size=(n, 1, 2, side, side)).astype(np.float32)
+    pixels[:, :, 1] = level
+    pixels[-1, :, 1] = 1.2 * level
+    mask = {"a": np.ones((n, 1, side, side), dtype=bool)}
+    table = read_chips(FakeChips(np.arange(n), {"a": pixels}, mask), np.arange(n), None)
+    scale = table.scale(np.arange(n - 1))
+    assert np.abs(table.pictures(np.arange(n), scale)[:, 1]).max() == 0
+    seen = pixels[:-1, 0, 0].astype(float)
+    np.testing.assert_allclose([scale[0][0], scale[1][0]], [seen.mean(), seen.std()], rtol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["treatment", "outcome"])
+@pytest.mark.parametrize("level", [0.0, 0.1, 12.7])
+def test_a_covariate_of_one_value_where_a_network_learns_tells_it_nothing_elsewhere(
+    target: str, level: float
+) -> None:
+    study = study_of(world(7, n=40, covariates=["age"]))
+    learn, stop, predict = np.arange(21), np.arange(21, 30), np.arange(30, 40)
+    constant = np.full(40, level)
+    constant[35:] = 2 * level + 1
+    wider = dataclasses.replace(study, covariates=np.column_stack([study.covariates, constant]))
+    parts = Parts(learn, stop, predict)
+    network = ec.Network(epochs=2, augment=False)
+    without, found = (fit(one, parts, network, target) for one in (study, wider))
+    np.testing.assert_allclose(found.before, without.before, atol=1e-4)
+    np.testing.assert_allclose(found.outputs, without.outputs, atol=1e-2)
+
+
+@pytest.mark.parametrize("target", ["treatment", "outcome"])
+def test_the_regression_that_training_starts_from_runs_on_one_thread(target: str) -> None:
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    study = study_of(world(7, n=40, covariates=["age"]))
+    seen: list[int] = []
+
+    def start(*columns: np.ndarray) -> np.ndarray:
+        seen.extend(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas")
+        return TARGETS[target].start(*columns)
+
+    with threadpool_limits(2, user_api="blas"):
+        fit_fold(
+            study,
+            Parts(np.arange(20), np.arange(20, 30), np.arange(30, 40)),
+            target=dataclasses.replace(TARGETS[target], start=start),
+            network=ec.Network(epochs=1),
+            seed=np.random.SeedSequence(0),
+            device="cpu",
+            told=lambda epochs: None,
+        )
+    assert seen
+    assert set(seen) == {1}
 
 
 def test_chips_too_large_for_memory_give_the_same_numbers(
