@@ -10,6 +10,7 @@ import pytest
 import eocausal as ec
 from eocausal.encoding.spec import parse_spec
 from eocausal.errors import EncoderError
+from eocausal.training import _fitting, _networks
 from eocausal.training._fold_pixels import read_chips
 from eocausal.training._start import start_of
 from tests.picture_worlds import World, of, same, world
@@ -80,6 +81,30 @@ def test_training_starts_from_the_vectors_of_the_encoder(shown: World, encoder: 
         found = begun.body(torch.from_numpy(begun.pictures(np.arange(60)))).numpy()
     expected = ec.embed(shown.chips, encoder=encoder, device="cpu", progress=False).values
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_every_weight_that_a_vector_depends_on_is_trained(
+    shown: World, encoder: ec.Pretrained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bodies, before = [], []
+
+    def kept(*asked: object, **named: object) -> object:
+        begun = start_of(*asked, **named)
+        bodies.append(begun.body.module)
+        before.append({name: one.detach().clone() for name, one in begun.body.module.named_parameters()})
+        return begun
+
+    monkeypatch.setattr(_fitting, "start_of", kept)
+    # what was learned stays, whether or not it helped
+    monkeypatch.setattr(_networks.Model, "restore", lambda model, state: None)
+    of(shown, network=ec.Network(encoder, epochs=2, batch_size=4))
+    for body, start in zip(bodies, before, strict=True):
+        still = [name for name, one in body.named_parameters() if torch.equal(one, start[name])]
+        # the network's own pooling is not part of the mean of its tokens
+        assert all(name.startswith("pooler.") for name in still), still
+    # and the next fold does not go on from what the one before has learned
+    assert len(bodies) == 2
+    assert all(torch.equal(before[0][name], before[1][name]) for name in before[0])
 
 
 def test_weights_are_trained_further_and_the_files_are_left_alone(
