@@ -104,7 +104,7 @@ class Sequence:
     pool : {"mean", "last-first", "mean+sd", "trend", "attention"}
         The mean of the frames; the last valid frame minus the first; the mean and, beside it, the standard
         deviation (``n - 1``); the least-squares slope per step from one frame to the next; or a mean in which
-        frames that are unlike the others weigh less (dot-product attention of each frame to their mean [1]_;
+        frames that are unlike the others weigh less (dot-product attention of each frame to their mean;
         nothing is trained, since training on outcomes would have to stay within folds). Steps are counted along
         the frames of the chips, missing ones included, and not in days: for yearly frames a slope is per year,
         and for frames that are not evenly spaced (``Frames("each")``) ``trend`` is not the pool to use.
@@ -123,7 +123,7 @@ class Sequence:
 
     References
     ----------
-    .. [1] Vaswani, A. et al. (2017). Attention is all you need. NeurIPS. Equation 1, without trained projections.
+    Vaswani, A. et al. (2017). Attention is all you need. NeurIPS. Equation 1, without trained projections.
 
     Examples
     --------
