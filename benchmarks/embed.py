@@ -199,7 +199,7 @@ def race_networks(folder: Path, *, device: str, quick: bool) -> dict[str, float]
     write_scene(folder / "scene.tif", side_px)
     figures: dict[str, float] = {}
     names = ["vit-s16"] if device == "cpu" else list(SIZES)
-    cases = [("fp32", 96 if quick else 512), ("bf16", 192 if quick else 2048)]
+    cases = [("fp32", 64 if quick else 512), ("bf16", 96 if quick else 2048)]
     for name in names:
         described = write_encoder(folder, name)
         for precision, count in cases:
