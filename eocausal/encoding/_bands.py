@@ -43,6 +43,11 @@ SENSORS: Mapping[str, Mapping[str, tuple[str, ...]]] = MappingProxyType(
         # what every Landsat from 4 on has in its surface reflectance
         "landsat": dict.fromkeys(_HLS, ()),
         "hls": {"blue": ("B02",), "green": ("B03",), "red": ("B04",), "nir08": (), "swir16": (), "swir22": ()},
+        # numbered as Landsat 8 and written as Sentinel-2: B05 is near infrared here and red edge there
+        "hls-l30": {
+            "coastal": ("B01",), "blue": ("B02",), "green": ("B03",), "red": ("B04",), "nir08": ("B05",),
+            "swir16": ("B06",), "swir22": ("B07",), "cirrus": ("B09",), "lwir11": ("B10",), "lwir12": ("B11",),
+        },
         "sentinel-1": {"vv": ("VV",), "vh": ("VH",)},
         "rgb": {"red": ("R",), "green": ("G",), "blue": ("B",)},
     }

@@ -10,7 +10,15 @@ import pytest
 
 from eocausal.encoding._bands import SENSORS, match_bands, meanings
 from eocausal.encoding._prepare import prepare
-from eocausal.encoding._wavelengths import CENTRES, RANGES, ReadBand, agrees, bands_of_chips, check_named
+from eocausal.encoding._wavelengths import (
+    CENTRES,
+    RANGES,
+    ReadBand,
+    agrees,
+    bands_of_chips,
+    check_named,
+    silent_bands,
+)
 from eocausal.encoding.catalogue import all_specs, find_spec
 from eocausal.encoding.pretrained import Pretrained
 from eocausal.encoding.spec import parse_spec
@@ -54,7 +62,7 @@ def test_names_of_one_band_tell_its_wavelength():
 
 def test_all_names_together_tell_a_sensor_where_no_other_has_them():
     assert meanings(["B11"])["B11"] == {"lwir12", "swir16"}
-    assert meanings(["B02", "B11"])["B11"] == {"swir16"}
+    assert meanings(["B08", "B11"])["B11"] == {"swir16"}
     assert meanings(["B2", "B8A", "VV", "ndvi"]) == {
         "B2": {"blue"},
         "B8A": {"nir08"},
@@ -67,6 +75,19 @@ def test_all_names_together_tell_a_sensor_where_no_other_has_them():
     assert centres == [0.443, 0.49, 0.56, 0.665, 0.704, 0.74, 0.783, 0.842, 0.945, 1.375, 1.61, 2.19, 0.865]
     wanted = [(band.name, band.common_name) for band in find_spec("softcon-s2-vits14").bands]
     assert match_bands(wanted, [*S2, "B8A"], encoder="e") == (0, 1, 2, 3, 4, 5, 6, 7, 12, 8, 9, 10, 11)
+
+
+def test_numbers_of_harmonised_landsat_are_not_taken_for_those_of_sentinel_2():
+    # B05 to B07 are nir08, swir16 and swir22 in the product L30, and written as red edges of Sentinel-2 are
+    l30 = ["B02", "B03", "B04", "B05", "B06", "B07"]
+    assert silent_bands(l30) == ("B05", "B06", "B07")
+    with pytest.raises(EncoderError, match="do not tell it"):
+        _read(l30)
+    named = {"red": "B04", "nir08": "B05", "swir16": "B06", "swir22": "B07"}
+    assert [band.common_name for band in _read(l30, named=named)] == list(named)
+    assert _read(l30, named=named)[1] == ReadBand("nir08", 0.865)
+    # no other sensor has these beside them
+    assert silent_bands([*l30, "B08"]) == silent_bands([*l30, "B8A"]) == silent_bands([*l30, "B12"]) == ()
 
 
 def test_what_the_user_says_is_taken_where_names_do_not_tell():
