@@ -59,7 +59,7 @@ def pretrain(
         ``"tiny"`` (minutes on a CPU), ``"small"``, ``"base"`` (for a GPU), or settings.
     out : str or Path
         Folder for the encoder. A training that was killed continues there after its last finished epoch, to the
-        same bytes on a CPU; a finished one is read back.
+        same bytes on a CPU with the same number of threads; a finished one is read back.
     keys : sequence, optional
         Image keys whose chips are used; all by default.
     name : str, optional
