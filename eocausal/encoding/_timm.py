@@ -28,9 +28,13 @@ def _class_token(network: Any, pictures: Tensor) -> Tensor:
 def _mean(network: Any, pictures: Tensor) -> Tensor:
     """Return the mean of the tokens of the picture, or what networks without tokens make of their maps."""
     features = network.forward_features(pictures)
-    if features.ndim == 3:
+    axes = getattr(features, "ndim", 0)
+    if axes == 3 and hasattr(network, "num_prefix_tokens"):
         tokens: Tensor = features[:, network.num_prefix_tokens :].mean(dim=1)
         return tokens
+    if axes != 4 and getattr(network, "global_pool", None) != "avg":
+        text = f"{type(network).__name__} does not say which of its tokens are of the picture."
+        raise EncoderError(explain(text, rule="pooling mean leaves out class tokens", fix="another network"))
     made: Tensor = network.forward_head(features, pre_logits=True)
     return made
 

@@ -194,8 +194,7 @@ def _is_whole(spec: EncoderSpec, folder: Path) -> bool:
         return True
     if not (folder / INDEX).is_file():
         return False
-    named = json.loads((folder / INDEX).read_text(encoding="utf-8")).get("weight_map", {})
-    return all((folder / Path(name).name).is_file() for name in named.values())
+    return all((folder / Path(name).name).is_file() for name in _named_in_index(folder))
 
 
 def _check_folder(folder: Path, spec: EncoderSpec) -> None:
@@ -243,8 +242,7 @@ def _convert(spec: EncoderSpec) -> str:
 def _shards(folder: Path) -> list[Path]:
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
-    index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    named = sorted(set(index.get("weight_map", {}).values()))
+    named = _named_in_index(folder)
     wrong = [
         name
         for name in named
@@ -254,3 +252,13 @@ def _shards(folder: Path) -> list[Path]:
         text = f"{INDEX} in {str(folder)!r} names files that are not there."
         raise EncoderError(explain(text, where=wrong, fix="fetch the folder again"))
     return [folder / INDEX, *(folder / name for name in named)]
+
+
+def _named_in_index(folder: Path) -> list[str]:
+    """Return the files that an index of shards names, or say that it is none."""
+    try:
+        named = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()
+        return sorted({Path(name).as_posix() for name in named})
+    except (ValueError, KeyError, TypeError, AttributeError) as cause:
+        text = f"{INDEX} in {str(folder)!r} is not an index of files of weights."
+        raise EncoderError(explain(text, fix="fetch the folder again")) from cause

@@ -176,7 +176,7 @@ class EncoderSpec(Block):
 
 _THAT_MATTERS = (
     "library", "loader", "hub_id", "revision", "bands", "pixel_unit", "scaling", "native_px", "resize_px",
-    "frames_min", "frames_max", "frames_step", "file",
+    "native_gsd_m", "frames_min", "frames_max", "frames_step", "file",
 )  # fmt: skip
 
 

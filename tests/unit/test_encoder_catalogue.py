@@ -150,7 +150,8 @@ def test_the_hash_counts_what_moves_vectors_and_not_words(tmp_path):
         read_spec(_mine(tmp_path, ("A network of ours", "Another title"), ("folder", "other"))).hash() == base
     )
     for change in [("0.05", "0.06"), ("B04", "B05"), ("native_px: 32", "native_px: 64"), ("[0, 0.5]", "[0, 0.4]"),
-                   ("pixel_unit: reflectance", "pixel_unit: reflectance_x10000")]:  # fmt: skip
+                   ("pixel_unit: reflectance", "pixel_unit: reflectance_x10000"),
+                   ("native_px: 32", "native_px: 32\nnative_gsd_m: [30]")]:  # fmt: skip
         assert read_spec(_mine(tmp_path, change)).hash() != base
 
 

@@ -536,6 +536,10 @@ def test_shards_are_read_and_may_not_lead_out_of_the_folder(published, tmp_path)
     index.write_text(json.dumps(about))
     with pytest.raises(EncoderError, match="names files that are not there"):
         sharded.fit(chips)
+    for broken in ["{nope", "[1]", "{}", '{"weight_map": ["a"]}', '{"weight_map": {"a": 5}}']:
+        index.write_text(broken)
+        with pytest.raises(EncoderError, match=r"is not an index of files of weights[\s\S]*fetch the folder"):
+            sharded.fit(chips)
 
 
 @pytest.mark.parametrize(("settings", "words"), [

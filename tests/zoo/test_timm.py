@@ -84,7 +84,7 @@ def test_every_row_gives_the_vectors_of_the_library(name, tmp_path):
 @pytest.mark.parametrize(("loader", "px", "pool", "dim"), [
     ("vit_tiny_patch16_224", 224, "mean", 192), ("vit_tiny_patch16_224", 96, "cls", 192),
     ("vit_small_patch14_reg4_dinov2", 56, "mean", 384), ("resnet18", 64, "mean", 512),
-    ("convnext_atto", 64, "mean", 320),
+    ("convnext_atto", 64, "mean", 320), ("mixer_s32_224", 224, "mean", 512),
     ("swin_tiny_patch4_window7_224", 224, "mean", 768),
 ])  # fmt: skip
 def test_networks_of_other_kinds_and_any_number_of_bands(tmp_path, loader, px, pool, dim):
@@ -97,7 +97,7 @@ def test_networks_of_other_kinds_and_any_number_of_bands(tmp_path, loader, px, p
     with torch.inference_mode():
         features = network.forward_features(pictures)
         if features.ndim == 3:
-            first = 5 if "reg4" in loader else 1
+            first = 5 if "reg4" in loader else 0 if "mixer" in loader else 1
             expected = features[:, 0] if pool == "cls" else features[:, first:].mean(1)
         else:
             # of maps, the network's own mean and normalisation, before its classifier
@@ -137,6 +137,9 @@ def test_what_cannot_be_loaded(tmp_path):
     torch.save(_network("resnet18", in_chans=4).state_dict(), tmp_path / "weights.pth")
     with pytest.raises(EncoderError, match="ResNet has no class token"):
         encoded(Pretrained(spec("resnet18", dim=512), weights=tmp_path, pool="cls"), chips)
+    torch.save(_network("volo_d1_224", in_chans=4).state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(EncoderError, match="does not say which of its tokens are of the picture"):
+        encoded(Pretrained(spec("volo_d1_224", dim=384), weights=tmp_path), chips)
     with pytest.raises(EncoderError, match="cannot be pooled so"):
         Pretrained(spec(pooling=("projected",)))
     with pytest.raises(EncoderError, match="cannot read any bands"):
