@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal import __version__
 from eocausal._device import resolve_device
 from eocausal._feature_tables import as_keys
 from eocausal._image_info import STATUSES
@@ -27,8 +25,8 @@ from eocausal.encoding.protocol import ChipSource, Encoder, FittedEncoder, Keys,
 from eocausal.encoding.registry import get_encoder
 from eocausal.encoding.within import at_precision, check_chips
 from eocausal.errors import EmbeddingsError, explain
-from eocausal.runner.engines import check_workers, engine_for
-from eocausal.runner.shards import Shard, Work, cut_shards, shard_size
+from eocausal.runner.engines import Telling, check_workers, engine_for
+from eocausal.runner.shards import Shard, Work, cut_shards, shard_size, versions
 from eocausal.runner.store import Store
 
 if TYPE_CHECKING:
@@ -162,9 +160,9 @@ def _job(
         raise EmbeddingsError(explain("There are no chips to embed.", fix="check the table of units"))
     check_chips(config, chips)
     _check_batch(settings.batch)
-    check_workers(settings.workers)
     fitted_on = np.unique(as_keys(known_keys(chips, fit_keys), chips.key_name))
     chosen = resolve_device(settings.device, error=EmbeddingsError)
+    check_workers(settings.workers, device=chosen)
     keys = as_keys(chips.keys, chips.key_name)
     run = {
         "chips": chips.recipe(),
@@ -175,7 +173,7 @@ def _job(
         "encoder": config.recipe(),
         "fit_keys": {"count": len(fitted_on), "hash": hash_arrays(fitted_on)},
         "device": chosen.split(":")[0],
-        "versions": {"eocausal": __version__, "torch": metadata.version("torch"), "numpy": np.__version__},
+        "versions": versions(),
         "chips_per_shard": shard_size(len(keys)),
         "shard_order": SHARD_ORDER,
     }
@@ -223,18 +221,14 @@ def _parts(job: _Job, store: Store | None) -> Iterator[Embeddings]:
         if store is not None and job.settings.progress:
             for note in store.notes:
                 told(f"{store.folder}: {note}")
-        for number, part in _encoded(job, store, todo, told, bar.update):
+        for number, part in _encoded(job, store, todo, Telling(told, bar.update)):
             if store is not None:
                 store.save_part(number, part)
             yield part
 
 
 def _encoded(
-    job: _Job,
-    store: Store | None,
-    todo: list[Shard],
-    told: Callable[[str], None],
-    advance: Callable[[int], object],
+    job: _Job, store: Store | None, todo: list[Shard], told: Telling
 ) -> Iterator[tuple[int, Embeddings]]:
     """Encode the shards that are not finished, wherever the run was asked to."""
     if not todo:
@@ -251,7 +245,7 @@ def _encoded(
         token=uuid.uuid4().hex,
     )
     engine = engine_for(job.settings.workers, device=job.settings.device)
-    yield from engine(work, fitted, todo, told, advance)
+    yield from engine(work, fitted, todo, told)
 
 
 def _fit(job: _Job, store: Store | None) -> FittedEncoder:

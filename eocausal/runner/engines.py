@@ -9,23 +9,32 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from eocausal.embeddings import Embeddings
 from eocausal.encoding.protocol import FittedEncoder
 from eocausal.errors import EmbeddingsError, explain
-from eocausal.runner.shards import Shard, Work, encode_here, encode_one
+from eocausal.runner.shards import Shard, Work, encode_elsewhere, encode_here, encode_one
 
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Engine", "Parts", "check_workers", "engine_for"]
+__all__ = ["Engine", "Parts", "Telling", "check_workers", "engine_for"]
 
 Parts = Iterator[tuple[int, Embeddings]]
-Engine = Callable[
-    [Work, FittedEncoder, Sequence[Shard], Callable[[str], None], Callable[[int], object]], Parts
-]
-"""From work, fitted encoder and shards to finished shards, telling sentences and counts of chips on the way."""
+
+
+@dataclass(frozen=True)
+class Telling:
+    """Whom a run is told to: sentences that a user must know, and counts of chips that are done."""
+
+    sentence: Callable[[str], None]
+    count: Callable[[int], object]
+
+
+Engine = Callable[[Work, FittedEncoder, Sequence[Shard], Telling], Parts]
+"""From work, fitted encoder and shards to finished shards."""
 
 _LOOK_S, _WORTH_S = 3.0, 30.0
 """After ``_LOOK_S`` it is seen how long the rest will take; one shorter than ``_WORTH_S`` stays in this process,
@@ -36,8 +45,8 @@ class _TakesLong(Exception):
     """The rest of a run takes long enough to start processes for it."""
 
 
-def check_workers(workers: Any) -> None:
-    """Refuse what is neither ``"auto"``, a number of processes nor a client of Dask."""
+def check_workers(workers: Any, *, device: str) -> None:
+    """Refuse what is neither ``"auto"``, a number of processes nor a client of Dask, and processes on a GPU."""
     if workers == "auto" or is_client(workers):
         return
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
@@ -47,6 +56,9 @@ def check_workers(workers: Any) -> None:
                 rule='"auto", a number of processes (1 or more), or a dask.distributed.Client',
             )
         )
+    if workers > 1 and device != "cpu":
+        text = f"workers={workers} processes would share the GPU of device={device!r}."
+        raise EmbeddingsError(explain(text, rule="one process feeds a GPU", fix="workers=1, or device='cpu'"))
 
 
 def is_client(workers: Any) -> TypeGuard[Client]:
@@ -65,27 +77,15 @@ def engine_for(workers: Any, *, device: str) -> Engine:
     return _here if workers == 1 else _in_processes(int(workers))
 
 
-def _here(
-    work: Work,
-    fitted: FittedEncoder,
-    shards: Sequence[Shard],
-    told: Callable[[str], None],
-    advance: Callable[[int], object],
-) -> Parts:
-    return encode_here(work, fitted, shards, told=told, advance=advance)
+def _here(work: Work, fitted: FittedEncoder, shards: Sequence[Shard], told: Telling) -> Parts:
+    return encode_here(work, fitted, shards, told=told.sentence, advance=told.count)
 
 
-def _as_it_pays(
-    work: Work,
-    fitted: FittedEncoder,
-    shards: Sequence[Shard],
-    told: Callable[[str], None],
-    advance: Callable[[int], object],
-) -> Parts:
+def _as_it_pays(work: Work, fitted: FittedEncoder, shards: Sequence[Shard], told: Telling) -> Parts:
     """Encode here, and in one process per core once the rest is seen to take long enough for it."""
     count = min(_cores(), len(shards))
     if count == 1:
-        yield from _here(work, fitted, shards, told, advance)
+        yield from _here(work, fitted, shards, told)
         return
     total, began = sum(len(shard.keys) for shard in shards), time.monotonic()
     seen, finished = 0, 0
@@ -93,21 +93,21 @@ def _as_it_pays(
     def watched(chips: int) -> None:
         nonlocal seen
         seen += chips
-        advance(chips)
+        told.count(chips)
         spent = time.monotonic() - began
         if spent > _LOOK_S and spent / seen * (total - seen) > _WORTH_S:
             raise _TakesLong
 
     try:
-        for number, part in encode_here(work, fitted, shards, told=told, advance=watched):
+        for number, part in encode_here(work, fitted, shards, told=told.sentence, advance=watched):
             finished += 1
             yield number, part
     except _TakesLong:
         rest = shards[finished:]
         # the shard that was begun is encoded again, as a whole
-        advance(total - sum(len(shard.keys) for shard in rest) - seen)
-        told(f"encoding in {count} processes with one thread each (workers=1 keeps to this one)")
-        yield from _in_processes(count)(work, fitted, rest, told, advance)
+        told.count(total - sum(len(shard.keys) for shard in rest) - seen)
+        told.sentence(f"encoding in {count} processes with one thread each (workers=1 keeps to this one)")
+        yield from _in_processes(count)(work, fitted, rest, told)
 
 
 def _cores() -> int:
@@ -120,13 +120,7 @@ def _cores() -> int:
 def _in_processes(count: int) -> Engine:
     """Return an engine of ``count`` processes with one thread each."""
 
-    def run(
-        work: Work,
-        fitted: FittedEncoder,
-        shards: Sequence[Shard],
-        told: Callable[[str], None],
-        advance: Callable[[int], object],
-    ) -> Parts:
+    def run(work: Work, fitted: FittedEncoder, shards: Sequence[Shard], told: Telling) -> Parts:
         import joblib
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -134,7 +128,7 @@ def _in_processes(count: int) -> Engine:
         with joblib.parallel_config(backend="loky", n_jobs=count, inner_max_num_threads=1):
             done = joblib.Parallel(return_as="generator_unordered", batch_size=1)(tasks)
         try:
-            yield from _told(done, told, advance)
+            yield from _told(done, told)
         except TerminatedWorkerError as cause:
             raise EmbeddingsError(
                 explain(
@@ -150,13 +144,7 @@ def _in_processes(count: int) -> Engine:
 def _on_cluster(client: Client) -> Engine:
     """Return an engine of the workers of a cluster; what a lost worker had is given to another."""
 
-    def run(
-        work: Work,
-        fitted: FittedEncoder,
-        shards: Sequence[Shard],
-        told: Callable[[str], None],
-        advance: Callable[[int], object],
-    ) -> Parts:
+    def run(work: Work, fitted: FittedEncoder, shards: Sequence[Shard], told: Telling) -> Parts:
         from distributed import as_completed
         from distributed.client import FutureCancelledError
         from distributed.scheduler import KilledWorker
@@ -164,12 +152,12 @@ def _on_cluster(client: Client) -> Engine:
         # a task that gives back what it is given can be run again on another worker; scattered data would be lost
         shared = client.submit(_same, work, key=f"eocausal-work-{work.token}")
         tasks = [
-            client.submit(encode_one, shared, shard, key=f"eocausal-shard-{work.token}-{shard.number}")
+            client.submit(encode_elsewhere, shared, shard, key=f"eocausal-shard-{work.token}-{shard.number}")
             for shard in shards
         ]
         try:
             finished = as_completed(tasks, with_results=True)
-            yield from _told((result for _, result in finished), told, advance)
+            yield from _told((result for _, result in finished), told)
         except (KilledWorker, FutureCancelledError) as cause:
             raise EmbeddingsError(
                 explain(
@@ -188,13 +176,9 @@ def _same(work: Work) -> Work:
     return work
 
 
-def _told(
-    done: Iterator[tuple[int, Embeddings, list[str]]],
-    told: Callable[[str], None],
-    advance: Callable[[int], object],
-) -> Parts:
+def _told(done: Iterator[tuple[int, Embeddings, list[str]]], told: Telling) -> Parts:
     for number, part, notes in done:
         for note in notes:
-            told(note)
-        advance(len(part))
+            told.sentence(note)
+        told.count(len(part))
         yield number, part

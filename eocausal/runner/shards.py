@@ -6,19 +6,25 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from eocausal import __version__
+from eocausal._resumable import changes
 from eocausal._threads import one_torch_thread
 from eocausal.embeddings import Embeddings
 from eocausal.encoding.protocol import ChipSource, Encoder, FittedEncoder, State
+from eocausal.errors import EmbeddingsError, explain
 from eocausal.runner.ahead import read_ahead
 from eocausal.runner.encoding import Encoding
 
-__all__ = ["Shard", "Work", "cut_shards", "encode_here", "encode_one", "shard_size"]
+__all__ = [
+    "Shard", "Work", "cut_shards", "encode_elsewhere", "encode_here", "encode_one", "shard_size", "versions",
+]  # fmt: skip
 
 _FEWEST, _MOST, _AT_LEAST = 32, 512, 64
 """Keys in one file: 512, or fewer where there would be fewer than 64 files, and never fewer than 32."""
@@ -119,6 +125,27 @@ def encode_one(work: Work, shard: Shard) -> tuple[int, Embeddings, list[str]]:
         made = encode_here(work, _kept[work.token], [shard], told=notes.append, advance=int)
         ((number, table),) = made
     return number, table, notes
+
+
+def encode_elsewhere(work: Work, shard: Shard) -> tuple[int, Embeddings, list[str]]:
+    """Encode one shard on another machine, unless versions or weights there are others than where it was asked."""
+    asked = {name: work.recipe[name] for name in ("versions", "encoder")}
+    found = changes(asked, {"versions": versions(), "encoder": work.encoder.recipe()})
+    if found:
+        raise EmbeddingsError(
+            explain(
+                "A worker of the cluster would encode with something else than the process that asked.",
+                where=found,
+                rule="features of one table are made by the same versions and weights",
+                fix="give all workers the same environment and the same files of weights",
+            )
+        )
+    return encode_one(work, shard)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that features depend on, whatever encodes."""
+    return {"eocausal": __version__, "torch": metadata.version("torch"), "numpy": np.__version__}
 
 
 def _layout(work: Work, fitted: FittedEncoder) -> tuple[dict[str, tuple[int, int]], tuple[str, ...]]:

@@ -213,3 +213,10 @@ def test_a_cluster_goes_on_where_another_engine_stopped(cluster, tmp_path):
 def test_workers_that_cannot_be(workers):
     with pytest.raises(EmbeddingsError, match=r"workers=.*[\s\S]*a number of processes"):
         run(None, workers=workers)
+
+
+def test_several_processes_on_a_gpu_are_refused():
+    with pytest.raises(EmbeddingsError, match=r"workers=3 processes would share the GPU[\s\S]*workers=1"):
+        engines.check_workers(3, device="cuda")
+    engines.check_workers("auto", device="cuda")
+    engines.check_workers(1, device="cuda")
