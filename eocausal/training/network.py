@@ -38,7 +38,8 @@ class Network:
     patience : int
         Passes without a smaller validation loss after which training stops. The weights of the best pass count.
     batch_size : int
-        Pictures in one step, at least 2.
+        The fewest pictures in one step, at least 2. Steps of a pass are of like size, so that none is a small
+        remainder: 63 pictures and ``batch_size=32`` make one step of 63, 64 make two of 32.
     learning_rate : float, optional
         Of AdamW; by default 0.001, and 0.0001 where training starts from weights.
     augment : bool

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import eocausal as ec
+from eocausal.training import _fitting
 from eocausal.training._fitting import Parts, Study, fit_fold
 from eocausal.training._fold_pixels import read_chips
 from eocausal.training._targets import TARGETS
@@ -216,6 +217,23 @@ def test_pictures_are_flipped_and_turned_in_the_eight_ways() -> None:
         np.ascontiguousarray(one).tobytes()
         for one in (oblong[0], oblong[0, :, ::-1], oblong[0, :, :, ::-1], oblong[0, :, ::-1, ::-1])
     }
+
+
+@pytest.mark.parametrize(("batch_size", "sizes"), [(7, {7, 8}), (16, {30}), (15, {15}), (40, {30})])
+def test_steps_are_of_like_size_and_none_is_a_small_remainder(
+    monkeypatch: pytest.MonkeyPatch, batch_size: int, sizes: set[int]
+) -> None:
+    seen: list[int] = []
+
+    def noted(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        seen.append(len(pictures))
+        return pictures
+
+    monkeypatch.setattr(_fitting, "turned", noted)
+    parts = Parts(np.arange(30), np.arange(30, 36), np.arange(36, 40))
+    fit(study_of(world(7, n=40)), parts, ec.Network(epochs=1, batch_size=batch_size))
+    assert sum(seen) == 30
+    assert set(seen) == sizes
 
 
 def test_training_stops_after_patience_and_keeps_the_best_epoch(small: World) -> None:
