@@ -131,6 +131,9 @@ _ONE_SIZE = ("clip", "vit", "videomae")
 # what a version of the library takes by default.
 _ATTENTION = {"swin": "eager", "swinv2": "eager"}
 
+# a file that the configuration names instead of the usual one, and an addition to weights, which peft follows
+_OTHER_FILE, _ADAPTER = "transformers_weights", "adapter_config.json"
+
 # a checkpoint of text and pictures says so, one of pictures alone is of this kind
 _SAME_FAMILY = {"clip_vision_model": "clip"}
 
@@ -227,6 +230,22 @@ def _check_sizes(spec: EncoderSpec, config: Any) -> None:
         raise EncoderError(explain(text, rule="config.json beside the weights says what the network reads"))
 
 
+def _refuse_other_weights(about: Mapping[str, Any], folder: Path) -> None:
+    """Refuse what leads the library to weights that are in no hash, of which some are pickles."""
+    parts = {"": about, "vision_config.": about.get("vision_config")}
+    found = [
+        f"{CONFIG}: {part}{_OTHER_FILE}"
+        for part, named in parts.items()
+        if isinstance(named, Mapping) and named.get(_OTHER_FILE) is not None
+    ]
+    found += [_ADAPTER] if (folder / _ADAPTER).is_file() else []
+    if found:
+        text = f"The folder {str(folder)!r} leads to weights in other files."
+        rule = "weights are those of model.safetensors or its index, whose hash is in the recipe"
+        fix = "load and save them as one network, where you trust them, and leave these out"
+        raise EncoderError(explain(text, where=found, rule=rule, fix=fix))
+
+
 def _about(spec: EncoderSpec, folder: Path) -> dict[str, Any]:
     """Return the configuration beside the weights, or say that it is of another family."""
     try:
@@ -242,6 +261,7 @@ def _about(spec: EncoderSpec, folder: Path) -> dict[str, Any]:
                 fix="loader: in the specification says the family",
             )
         )
+    _refuse_other_weights(about, folder)
     return about
 
 

@@ -522,6 +522,29 @@ def test_what_a_configuration_says_of_code_is_not_followed(published, tmp_path):
     np.testing.assert_array_equal(_encoded(encoder, _chips()), _encoded(plain, _chips()))
 
 
+@pytest.mark.parametrize("family", ["vit", "clip"])
+def test_weights_that_are_in_no_hash_are_refused(published, tmp_path, family):
+    folder = tmp_path / "led"
+    shutil.copytree(published[family][0], folder)
+    encoder = Pretrained(_spec(family, "cls"), weights=folder)
+    plain = (folder / "config.json").read_text()
+    about = json.loads(plain)
+    part = about["vision_config"] if family == "clip" else about
+    for name in (
+        "other.safetensors",
+        "adapter_model.bin",
+    ):  # the library would read either, the second a pickle
+        part["transformers_weights"] = name
+        (folder / "config.json").write_text(json.dumps(about))
+        with pytest.raises(EncoderError, match=r"weights in other files[\s\S]*transformers_weights"):
+            encoder.fit(_chips())
+    (folder / "config.json").write_text(plain)
+    encoder.fit(_chips())
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "elsewhere"}')
+    with pytest.raises(EncoderError, match=r"adapter_config\.json"):
+        encoder.fit(_chips())
+
+
 def test_shards_are_read_and_may_not_lead_out_of_the_folder(published, tmp_path):
     folder = tmp_path / "shards"
     published["vit"][1].save_pretrained(folder, max_shard_size="8KB")
