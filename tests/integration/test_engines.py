@@ -209,6 +209,23 @@ def test_a_cluster_goes_on_where_another_engine_stopped(cluster, tmp_path):
         assert name == "manifest.json" or content(tmp_path / "mixed")[name] == data
 
 
+def _other_numpy():
+    import numpy
+
+    numpy.__version__ = "1.0.0"
+
+
+def test_a_worker_with_other_versions_is_refused(cluster, tmp_path):
+    from distributed import Client
+
+    with Client(cluster) as client:
+        client.run(_other_numpy)
+        words = r"something else than the process[\s\S]*versions.numpy[\s\S]*1\.0\.0[\s\S]*same environment"
+        with pytest.raises(EmbeddingsError, match=words):
+            run(tmp_path / "run", workers=client)
+    assert not list((tmp_path / "run").glob("part-*"))
+
+
 @pytest.mark.parametrize("workers", [0, -1, 1.5, True, "many", None, object()])
 def test_workers_that_cannot_be(workers):
     with pytest.raises(EmbeddingsError, match=r"workers=.*[\s\S]*a number of processes"):
