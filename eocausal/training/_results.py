@@ -27,6 +27,8 @@ FloatArray = npt.NDArray[np.float64]
 ARMS = ("control", "treated")
 # Log odds that would have to be halved to fit were not worth half of what they said.
 TOO_EXTREME = 0.5
+# Pictures that show less are told of.
+MOSTLY_VALID = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,11 +116,12 @@ def _of_treatment(made: Made) -> tuple[pd.DataFrame, pd.DataFrame]:
     }
     metrics = pd.DataFrame(
         {
-            name: treatment_metrics(values, study.treatment, study.weights, made.folds)
+            name: _without_idle_slope(
+                treatment_metrics(values, study.treatment, study.weights, made.folds), values, made.folds
+            )
             for name, values in kinds.items()
         }
     ).T.rename_axis("prediction")
-    metrics.loc["constant", "slope"] = np.nan
     tables = [
         reliability(kinds[name], study.treatment, study.weights, groups, shares=True).assign(of=name)
         for name in ("network", "calibrated")
@@ -132,18 +135,33 @@ def _of_outcome(made: Made) -> tuple[pd.DataFrame, pd.DataFrame]:
     for arm, name in enumerate(ARMS):
         mine = study.treatment == arm
         observed, weights = study.outcome[mine], study.weights[mine]
-        constant = made.constants(study.outcome, mine)[mine]
-        usual = outcome_metrics(constant, observed, weights) | {"slope": np.nan}
-        kinds = {"constant": usual, "network": outcome_metrics(found[mine, arm], observed, weights)}
+        kinds = {"constant": made.constants(study.outcome, mine)[mine], "network": found[mine, arm]}
         if study.covariates.size:
-            kinds["covariates"] = outcome_metrics(before[mine, arm], observed, weights)
-        for kind, row in kinds.items():
+            kinds["covariates"] = before[mine, arm]
+        told = {
+            kind: _without_idle_slope(outcome_metrics(values, observed, weights), values, made.folds[mine])
+            for kind, values in kinds.items()
+        }
+        usual = told["constant"]
+        for kind, row in told.items():
             r2 = 1 - (row["rmse"] / usual["rmse"]) ** 2 if usual["rmse"] > 0 else np.nan
             rows[kind, name] = {"n": int(mine.sum()), "rmse": row["rmse"], "r2": r2, "slope": row["slope"]}
         table = reliability(found[mine, arm], observed, weights, study.groups[mine], shares=False)
         tables.append(table.assign(of=name))
     metrics = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["prediction", "arm"]).sort_index()
     return metrics.astype({"n": int}), pd.concat(tables, ignore_index=True)
+
+
+def _without_idle_slope(
+    row: dict[str, float], predicted: FloatArray, folds: npt.NDArray[np.intp]
+) -> dict[str, float]:
+    """Return metrics without a slope where every fold has one prediction.
+
+    What is then left are means of the other folds, which are lower where the fold's own mean is higher: a slope
+    below zero that says nothing of the network.
+    """
+    by_fold = pd.Series(predicted).groupby(folds)
+    return row if (by_fold.max() - by_fold.min()).gt(0).any() else row | {"slope": np.nan}
 
 
 def _history(made: Made) -> pd.DataFrame:
@@ -174,6 +192,8 @@ def _features(made: Made, target: str, about: Mapping[str, Any], chips: Any) -> 
 def _poor(metrics: pd.DataFrame, used: str) -> tuple[str, ...]:
     """Return warnings of probabilities that are worse than none, or that say more than they know."""
     loss, usual, slope = metrics["log_loss"][used], metrics["log_loss"]["constant"], metrics["slope"][used]
+    if np.isnan(slope):
+        return ()  # a constant itself, of which another warning tells
     notes = []
     if loss > usual:
         notes.append(
@@ -198,6 +218,13 @@ def _warnings(made: Made) -> tuple[str, ...]:
         notes.append(
             f"the validation loss was still falling after the last epoch in fold {', '.join(rising)}: "
             "more epochs would predict better"
+        )
+    shares = made.study.chips.info["valid_fraction"].to_numpy(dtype=float)
+    if (shares < MOSTLY_VALID).any():
+        notes.append(
+            f"{int((shares < MOSTLY_VALID).sum())} pictures show less than half of their pixels (the least "
+            f"{np.nanmin(shares):.2f}); networks read the rest as the mean of each band, so what is missing can itself "
+            "be learned: leave them out by design.take(...)"
         )
     hashes = pd.Series(made.study.chips.hashes[made.study.image_of])
     folds_of = pd.Series(made.folds).groupby(hashes.to_numpy()).nunique()

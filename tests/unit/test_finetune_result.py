@@ -22,6 +22,7 @@ from tests.picture_worlds import (
     World,
     of,
     small_world,
+    world,
 )
 
 mpl.use("Agg")
@@ -89,6 +90,37 @@ def test_recalibration_is_learned_on_the_part_that_stops_training(small: World) 
             after.predictions[own], 1 / (1 + np.exp(-intercept - slope * logit)), rtol=1e-9
         )
     pd.testing.assert_frame_equal(before.metrics, after.metrics)
+
+
+@pytest.mark.parametrize("calibrate", [False, True])
+def test_constants_of_folds_have_no_slope_and_are_not_called_too_extreme(calibrate: bool) -> None:
+    found = world(1, n=120, strength=0.0, shown="nothing")
+    # steps so small that the prediction stays what it was
+    network = ec.Network(epochs=1, learning_rate=1e-30, calibrate=calibrate)
+    learned = of(found, network=network, folds=ec.Folds(k=5))
+    assert learned.metrics["slope"].isna().all()
+    assert not any("too extreme" in text or "worse than" in text for text in learned.warnings)
+    assert any("the prediction without pictures" in text for text in learned.warnings)
+    outcome = of(found, network=network, folds=ec.Folds(k=5), target="outcome")
+    assert outcome.metrics["slope"].isna().all()
+    assert np.isfinite(outcome.metrics["rmse"]).all()
+    # where units of a fold differ there is a slope, in whichever fold
+    assert of(found, network=ec.Network(epochs=3)).metrics["slope"].notna().sum() > 0
+
+
+def test_pictures_that_are_mostly_not_valid_are_told_of(small: World, plain: Finetuned) -> None:
+    pixels = small.pixels.copy()
+    pixels[[3, 7], 5:] = np.nan  # 5 of 12 rows are left
+    pixels[7, 1:] = np.nan  # 1 of 12
+    pixels[8, :6] = np.nan  # half
+    learned = of(
+        dataclasses.replace(
+            small, chips=ec.chips_from_arrays(small.design.data, pixels, keys=np.arange(len(pixels)))
+        )
+    )
+    (told,) = [text for text in learned.warnings if "less than half" in text]
+    assert told.startswith("2 pictures show less than half of their pixels (the least 0.08); ")
+    assert not any("less than half" in text for text in plain.warnings)
 
 
 # --- predictions belong to their units
