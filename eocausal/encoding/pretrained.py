@@ -21,7 +21,7 @@ from eocausal.encoding._prepare import Preparation, pixel_sizes, prepare
 from eocausal.encoding._wavelengths import check_centres, tables_hash
 from eocausal.encoding._weights import find_weights, hash_weights
 from eocausal.encoding._windows import mean_over_dates
-from eocausal.encoding.catalogue import find_spec, refuse_planned
+from eocausal.encoding.catalogue import find_spec, is_path, refuse_planned
 from eocausal.encoding.protocol import ChipSource, Keys, Mask, Pixels, State, check_input, known_keys
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
@@ -49,11 +49,10 @@ class Pretrained:
 
     Bands are picked by name, converted to the unit of the encoder by published formulas, brought to its size
     without what is not valid, and scaled as its specification says; pixels that are not valid become the mean of
-    their band. Encoders that come without a scale (``standardise: chips`` in their specification) learn means and
+    their band, or 0 where the specification knows no mean. Encoders that come without a scale (``standardise: chips`` in their specification) learn means and
     standard deviations of bands from the valid pixels of the chips they are fitted on; all others learn nothing.
-    Networks of single pictures see each date by itself, and the vectors
-    of dates that show anything are averaged; networks of several dates are given those that show anything, earliest
-    first. Weights are read from a folder or from one commit on the Hugging Face Hub; code from the hub is never
+    Networks of single pictures see each date by itself, and the vectors of dates that show anything are averaged;
+    networks of several dates are given those that show anything, earliest first. Weights are read from a folder or from one commit on the Hugging Face Hub; code from the hub is never
     opened. Each library is an extra, and a missing one names the line that installs it.
 
     Parameters
@@ -130,9 +129,11 @@ class Pretrained:
             raise EncoderError(explain(f"white={self.white!r} cannot be used.", rule=rule))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # for processes that encode: what freezes a mapping cannot be sent to them
+        # For processes that encode: what freezes a mapping cannot be sent to them. A file may have changed since,
+        # or not be there, so what it said is sent.
+        read = isinstance(self.encoder, str) and is_path(self.encoder)
         return _made, (
-            self.encoder,
+            self.spec if read else self.encoder,
             {one.name: self._plain(one.name) for one in fields(self)[1:] if one.init},
         )
 

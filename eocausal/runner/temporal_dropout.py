@@ -15,6 +15,7 @@ from eocausal.embeddings import Embeddings
 from eocausal.encoding.multi_scale import MultiScale
 from eocausal.encoding.protocol import ChipSource, Encoder, Keys, Mask, Pixels, State
 from eocausal.encoding.sequence import FittedSequence, Sequence
+from eocausal.encoding.within import check_chips
 from eocausal.errors import EncoderError, explain
 from eocausal.runner.embed import embed
 
@@ -153,6 +154,9 @@ class _Dropping:
             **self.sequence.recipe(),
             "temporal_dropout": {"share": self.share, "draws": self.draws, "seed": self.seed},
         }
+
+    def check(self, chips: ChipSource) -> None:
+        check_chips(self.sequence, chips)
 
     def fit(self, chips: ChipSource, *, keys: Keys | None = None, device: str = "cpu") -> _FittedDropping:
         return _FittedDropping(self, self.sequence.fit(chips, keys=keys, device=device))

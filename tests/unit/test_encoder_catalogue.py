@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import pickle
 import tomllib
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from eocausal.encoding.catalogue import (
     find_spec,
 )
 from eocausal.encoding.image_stats import ImageStats
+from eocausal.encoding.pretrained import Pretrained
 from eocausal.encoding.registry import encoder_names, get_encoder
 from eocausal.encoding.spec import read_spec
 from eocausal.errors import EncoderError, SpecError
@@ -142,6 +144,17 @@ def test_a_file_of_ones_own(tmp_path):
     assert (spec.pool, spec.common_names, spec.scaling[1].z.std) == ("mean", ("red", "nir08"), (0.05,))
     assert find_spec(str(tmp_path / "mine.yaml")) == spec
     assert get_encoder(str(tmp_path / "mine.yaml")).spec == spec
+
+
+def test_a_file_that_changes_during_a_run_does_not_change_what_processes_encode(tmp_path):
+    path = _mine(tmp_path)
+    encoder = Pretrained(str(path))
+    sent = pickle.dumps(encoder)
+    _mine(tmp_path, ("std: 0.05", "std: 0.5"))
+    assert pickle.loads(sent).spec == encoder.spec
+    path.unlink()
+    assert pickle.loads(sent).spec.weights == str(tmp_path / "folder")
+    assert pickle.loads(pickle.dumps(Pretrained("dinov2-base"))) == Pretrained("dinov2-base")
 
 
 def test_the_hash_counts_what_moves_vectors_and_not_words(tmp_path):

@@ -124,3 +124,9 @@ BAD = {
 def test_wrong_input(more, words):
     with pytest.raises(EncoderError, match=f"(?s){words}"):
         run(levels([[1.0, 2.0]]), **more)
+
+
+def test_chips_that_a_network_cannot_read_are_refused_before_its_weights_are_looked_for():
+    encoder = ec.Sequence(ec.Pretrained("dinov2-base", white=0.3, weights="no_such_folder"))
+    with pytest.raises(EncoderError, match="needs bands that the chips do not name"):
+        run(fake_chips(3, dates=2), encoder=encoder)
