@@ -56,8 +56,10 @@ _HOME = {
     "Design": "eocausal.design",
     "Folds": "eocausal.inference.folds",
     "Learners": "eocausal.inference.nuisance",
+    "Trim": "eocausal.inference.trim",
     "Estimate": "eocausal.inference.estimate",
-    "compare": "eocausal.inference.estimate",
+    "compare": "eocausal.inference.joint",
+    "conley_curve": "eocausal.inference.spatial_curve",
     "ate": "eocausal.effects.ate",
     "Cate": "eocausal.effects.cate",
     "Forest": "eocausal.effects.forest",
@@ -134,9 +136,11 @@ if TYPE_CHECKING:
     from eocausal.imagery.tessera import tessera_to_geotiff as tessera_to_geotiff
     from eocausal.imagery.tfrecord import chips_from_tfrecord as chips_from_tfrecord
     from eocausal.inference.estimate import Estimate as Estimate
-    from eocausal.inference.estimate import compare as compare
     from eocausal.inference.folds import Folds as Folds
+    from eocausal.inference.joint import compare as compare
     from eocausal.inference.nuisance import Learners as Learners
+    from eocausal.inference.spatial_curve import conley_curve as conley_curve
+    from eocausal.inference.trim import Trim as Trim
     from eocausal.nearest_features import embeddings_at as embeddings_at
     from eocausal.pipeline import run as run
     from eocausal.reporting.report import report as report

@@ -70,7 +70,7 @@ def estimate(value: float, error: float, **changes) -> Estimate:
     """An average effect with a chosen value and standard error, on 100 degrees of freedom."""
     made = Estimate(
         estimand="ate", method="difference", terms=("grant",), values=np.array([value]), ids=np.arange(101),
-        score_values=np.zeros((101, 1)), vcov="iid", variance=Variance(np.array([[error**2]]), 100.0, 1.0, None),
+        score_values=np.zeros((101, 1)), variance=Variance(np.array([[error**2]]), 100.0, 1.0, None),
     )  # fmt: skip
     return replace(made, **changes)
 

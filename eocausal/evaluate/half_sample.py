@@ -14,7 +14,7 @@ from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.rate_result import Rate
 from eocausal.evaluate.toc import Ranking, rank, rate_influence, toc_and_rate
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.variance import Variance
+from eocausal.inference.variance import Variance, Vcov
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -71,6 +71,7 @@ def aggregate(parts: list[Part], *, target: str, grid: FloatArray, replicates: i
     n_groups = sum(part.n_groups for part in evaluated)
     matrix = contrasts @ np.asarray(covariance) @ contrasts.T
     clustered = n_groups < groups.size
+    how = Vcov("half-sample", ("groups",) if clustered else ())
     rates = Estimate(
         estimand=target,
         method="given scores",
@@ -78,8 +79,9 @@ def aggregate(parts: list[Part], *, target: str, grid: FloatArray, replicates: i
         values=contrasts @ values,
         ids=np.concatenate([part.ids for part in parts]),
         score_values=influence @ contrasts.T,
-        vcov="half-sample(groups)" if clustered else "half-sample",
-        variance=Variance(matrix, float(n_groups - len(parts)), 1.0, n_groups if clustered else None),
+        variance=Variance(
+            matrix, float(n_groups - len(parts)), 1.0, n_groups if clustered else None, how=how
+        ),
         groups={"groups": groups} if clustered else {},
         warnings=_few_groups([part.n_groups for part in evaluated]),
         diagnostics={"replicates": replicates, "folds_evaluated": len(parts)},

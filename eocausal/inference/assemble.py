@@ -10,16 +10,13 @@ import numpy.typing as npt
 
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.scores import ScoredEstimate
-from eocausal.inference.variance import score_variance
-from eocausal.inference.vcov import VcovChoice, resolve_vcov, vcov_label
+from eocausal.inference.variance import FEW_CLUSTERS
+from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
 
 if TYPE_CHECKING:
     from eocausal.design import Design
 
 FloatArray = npt.NDArray[np.float64]
-
-# Fewer assignment units than this in an arm, and large-sample standard errors are too small.
-FEW_CLUSTERS = 30
 
 
 def assemble(
@@ -45,27 +42,29 @@ def assemble(
     **named
         ``estimand, method, terms, provenance`` and, if any, ``assumptions`` of the :class:`Estimate`.
     """
-    groups = design.cluster_labels()
-    chosen = vcov if vcov is not None else ("cluster" if groups else "iid")
-    kind, name, labels = resolve_vcov(chosen, groups=groups, ids=design.table.ids)
+    own = design.cluster_labels()
+    chosen = vcov if vcov is not None else ("cluster" if own else "iid")
+    how, groups = resolve_vcov(chosen, groups=own, ids=design.table.ids)
+    labels = min((groups[name] for name in how.names), key=lambda one: np.unique(one).size, default=None)
     values = np.column_stack([one.scores for one in scored])
-    n_params = scored[0].n_params
+    n_params, places = scored[0].n_params, design.table.coordinates
+    variance = variance_of(values, how, groups=groups, coordinates=places, n_params=n_params)
     return Estimate(
         values=np.array([one.estimate for one in scored]),
         ids=design.table.ids,
         score_values=values,
-        vcov=vcov_label(kind, name),
-        variance=score_variance(values, vcov=kind, clusters=labels, n_params=n_params),
-        groups=groups if labels is None else {**groups, name: labels},
+        variance=variance,
+        groups=groups,
+        coordinates=places,
         n_params=n_params,
-        warnings=(*design.table.notes, *few_clusters(design, labels), *warnings),
+        warnings=(*design.table.notes, *few_clusters(design, labels), *warnings, *variance.notes),
         diagnostics={**arm_counts(design, labels), **(diagnostics or {})},
         **named,
     )
 
 
 def arm_counts(design: Design, labels: npt.NDArray[Any] | None) -> dict[str, Any]:
-    """Return how many units, and how many clusters of each kind, the two arms have."""
+    """Return how many units, and how many clusters, the two arms have; of several kinds of clusters the fewest."""
     treatment = design.table.treatment
     counts: dict[str, Any] = {"n_treated": int(treatment.sum()), "n_control": int((1 - treatment).sum())}
     if labels is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -25,8 +25,8 @@ from eocausal.inference.tables import (
     summary_text,
     two_sided_p,
 )
-from eocausal.inference.variance import Variance, score_variance
-from eocausal.inference.vcov import VcovChoice, resolve_vcov, split_label, vcov_label
+from eocausal.inference.variance import Variance, Vcov
+from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,12 +52,12 @@ class Estimate:
         Unit ids.
     score_values : array of shape (n, k)
         Centred influence values; the estimates' error is their mean.
-    vcov : str
-        What the standard errors are made with: ``iid``, ``hetero`` or ``cluster(name)``.
     variance : Variance
-        Covariance of the estimates, degrees of freedom and finite-sample factor.
+        Covariance of the estimates, degrees of freedom, finite-sample factor and how it was made.
     groups : mapping of str to array of shape (n,)
         Cluster labels by name that :meth:`with_vcov` can use.
+    coordinates : array of shape (n, 2) or None
+        Longitude and latitude of the units in degrees, where the design knows them.
     n_params : int
     assumptions, warnings : tuple of str
     diagnostics, provenance : mapping
@@ -69,9 +69,9 @@ class Estimate:
     values: FloatArray
     ids: npt.NDArray[Any]
     score_values: FloatArray
-    vcov: str
     variance: Variance
     groups: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    coordinates: FloatArray | None = None
     n_params: int = 1
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -84,8 +84,13 @@ class Estimate:
         return int(self.ids.size)
 
     @property
+    def vcov(self) -> str:
+        """How standard errors are made: ``iid``, ``hetero``, ``cluster(name)``, ``conley(50 km, bartlett)``."""
+        return self.variance.how.label
+
+    @property
     def n_clusters(self) -> int | None:
-        """Number of clusters the standard errors were made with, or None."""
+        """Number of clusters the standard errors were made with (of several kinds the smallest), or None."""
         return self.variance.n_clusters
 
     @property
@@ -119,35 +124,48 @@ class Estimate:
         ----------
         vcov : {"iid", "hetero", "cluster"} or mapping
             ``{"cluster": name}`` with a name in ``groups``, or ``{"cluster": series}`` with a Series of
-            labels by unit id. Plain ``"cluster"`` takes the design's cluster.
+            labels by unit id; a list of these clusters by several at once. Plain ``"cluster"`` takes the design's
+            cluster. ``{"conley": "50km"}`` lets units vary together up to a distance on the ground (text with km or
+            m, or metres), with ``"kernel": "uniform"`` (default) or ``"bartlett"``. The page
+            ``docs/results.md`` states formulas and factors.
 
         Raises
         ------
         EstimationError
-            Unknown choice, unknown cluster name, or labels missing for some units.
+            Unknown choice, unknown cluster name, labels missing for some units, no coordinates, or a variance that
+            is not positive.
         """
-        kind, name, labels = resolve_vcov(vcov, groups=self.groups, ids=self.ids)
-        variance = score_variance(self.score_values, vcov=kind, clusters=labels, n_params=self.n_params)
-        groups = dict(self.groups) if labels is None else {**self.groups, name: labels}
-        return replace(self, vcov=vcov_label(kind, name), variance=variance, groups=groups)
+        how, groups = resolve_vcov(vcov, groups=self.groups, ids=self.ids)
+        made = variance_of(
+            self.score_values, how, groups=groups, coordinates=self.coordinates, n_params=self.n_params
+        )
+        return replace(self, variance=made, groups=groups, warnings=_with_notes(self, made))
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Return the difference of two estimates with their joint standard error."""
         if not isinstance(other, Estimate):
             return NotImplemented
+        from eocausal.inference.joint import compare
+
         joint = compare(**{"left": self, "right": other})
-        contrast = np.array([1.0, -1.0])
+        gap = joint.score_values @ np.array([[1.0], [-1.0]])
+        made = variance_of(
+            gap,
+            joint.variance.how,
+            groups=joint.groups,
+            coordinates=joint.coordinates,
+            n_params=joint.n_params,
+        )
         name = f"{self.terms[0]} ({self.method}) - {other.terms[0]} ({other.method})"
         return replace(
             joint,
             estimand=f"difference of {self.estimand} and {other.estimand}",
             method=f"{self.method} - {other.method}",
             terms=(name,),
-            values=np.array([contrast @ joint.values]),
-            score_values=(joint.score_values @ contrast)[:, None],
-            variance=replace(
-                joint.variance, matrix=np.array([[contrast @ joint.variance.matrix @ contrast]])
-            ),
+            values=joint.values[:1] - joint.values[1:],
+            score_values=gap,
+            variance=made,
+            warnings=_with_notes(joint, made),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -196,6 +214,7 @@ class Estimate:
             "variance": {
                 "matrix": self.variance.matrix.tolist(), "df": self.variance.df,
                 "factor": self.variance.factor, "n_clusters": self.variance.n_clusters,
+                "how": jsonable(asdict(self.variance.how)), "notes": list(self.variance.notes),
             },
             "assumptions": list(self.assumptions), "warnings": list(self.warnings),
             "diagnostics": jsonable(self.diagnostics), "provenance": jsonable(self.provenance),
@@ -204,6 +223,7 @@ class Estimate:
             content["ids"] = self.ids.tolist()
             content["score_values"] = self.score_values.tolist()
             content["groups"] = {name: labels.tolist() for name, labels in self.groups.items()}
+            content["coordinates"] = None if self.coordinates is None else self.coordinates.tolist()
         return content
 
     @classmethod
@@ -219,7 +239,8 @@ class Estimate:
             raise EstimationError(
                 explain("The content holds no unit-level scores.", fix="write it with to_dict(scores=True)")
             )
-        variance = content["variance"]
+        variance, places = content["variance"], content["coordinates"]
+        how = Vcov(**{**variance["how"], "names": tuple(variance["how"]["names"])})
         return cls(
             estimand=content["estimand"],
             method=content["method"],
@@ -227,11 +248,16 @@ class Estimate:
             values=np.array(content["values"], dtype=float),
             ids=np.array(content["ids"]),
             score_values=np.array(content["score_values"], dtype=float),
-            vcov=content["vcov"],
             variance=Variance(
-                np.array(variance["matrix"]), variance["df"], variance["factor"], variance["n_clusters"]
+                np.array(variance["matrix"]),
+                variance["df"],
+                variance["factor"],
+                variance["n_clusters"],
+                how,
+                tuple(variance["notes"]),
             ),
             groups={name: np.array(labels) for name, labels in content["groups"].items()},
+            coordinates=None if places is None else np.array(places, dtype=float),
             n_params=content["n_params"],
             assumptions=tuple(content["assumptions"]),
             warnings=tuple(content["warnings"]),
@@ -248,120 +274,11 @@ class Estimate:
         return np.sqrt(np.diag(self.variance.matrix))
 
 
-def compare(**estimates: Estimate) -> Estimate:
-    """Put estimates side by side with their joint covariance.
-
-    The estimates may come from overlapping, equal or disjoint sets of units; a unit that did not enter an
-    estimate contributes nothing to its error. All must use the same kind of standard error, and a unit must
-    have the same cluster in each.
-
-    Parameters
-    ----------
-    **estimates : Estimate
-        Named results with one term each.
-
-    Returns
-    -------
-    Estimate
-        One term per name.
-
-    Raises
-    ------
-    EstimationError
-        No estimates, several terms in one, different kinds of standard error, or clusters that disagree.
-
-    Examples
-    --------
-    >>> import eocausal as ec
-    >>> table = pd.DataFrame({"grant": [0, 1] * 20, "age": np.arange(40.0) % 7})
-    >>> table["income"] = 2 * table["grant"] + table["age"]
-    >>> design = ec.Design(table, outcome="income", treatment="grant", covariates=["age"])
-    >>> naive, adjusted = (ec.ate(design, method=method) for method in ("difference", "regression"))
-    >>> ec.compare(naive=naive, adjusted=adjusted).to_frame()[["term", "estimate"]].round(2).to_dict("list")
-    {'term': ['naive', 'adjusted'], 'estimate': [1.95, 2.0]}
-    """
-    results = list(estimates.values())
-    if not results:
-        raise EstimationError(explain("compare() got no estimates.", fix="compare(naive=a, adjusted=b)"))
-    _require_comparable(estimates)
-    kinds_of_id = {type(result.ids.tolist()[0]) for result in results}
-    if len(kinds_of_id) > 1:
-        raise EstimationError(
-            explain(
-                f"The results have ids of different kinds: {sorted(kind.__name__ for kind in kinds_of_id)}."
-            )
-        )
-    ids = np.unique(np.concatenate([result.ids for result in results]))
-    scores = np.zeros((ids.size, len(results)))
-    for column, result in enumerate(results):
-        scores[np.searchsorted(ids, result.ids), column] = result.score_values[:, 0] * ids.size / result.n
-    kind, name = split_label(results[0].vcov)
-    labels = _joint_labels(ids, results, name) if kind == "cluster" else None
-    n_params = max(result.n_params for result in results)
-    return Estimate(
-        estimand=", ".join(dict.fromkeys(result.estimand for result in results)),
-        method="compare",
-        terms=tuple(estimates),
-        values=np.array([result.values[0] for result in results]),
-        ids=ids,
-        score_values=scores,
-        vcov=results[0].vcov,
-        variance=score_variance(scores, vcov=kind, clusters=labels, n_params=n_params),
-        groups={} if labels is None else {name: labels},
-        n_params=n_params,
-        assumptions=tuple(dict.fromkeys(text for result in results for text in result.assumptions)),
-        warnings=tuple(dict.fromkeys(text for result in results for text in result.warnings)),
-        provenance=results[0].provenance,
-    )
-
-
 def _scalar_or_array(values: FloatArray) -> float | FloatArray:
     return float(values[0]) if values.size == 1 else values
 
 
-def _require_comparable(estimates: Mapping[str, Estimate]) -> None:
-    strange = [
-        f"{name} is a {type(result).__name__}"
-        for name, result in estimates.items()
-        if not isinstance(result, Estimate)
-    ]
-    if strange:
-        raise EstimationError(
-            explain(
-                "Only Estimates can be compared.",
-                where=strange,
-                fix="a Cate holds one in .average, a Rate in .rates, an Overlap in .auc",
-            )
-        )
-    several = [name for name, result in estimates.items() if len(result.terms) != 1]
-    if several:
-        raise EstimationError(explain("Only results with one term can be compared.", where=several))
-    kinds = {result.vcov for result in estimates.values()}
-    if len(kinds) > 1:
-        raise EstimationError(
-            explain(
-                f"The results have different standard errors: {sorted(kinds)}.",
-                fix="give them the same kind first: result.with_vcov(...)",
-            )
-        )
-    if kinds <= {"half-sample", "half-sample(groups)"}:
-        raise EstimationError(
-            explain(
-                "Half-sample standard errors of separate runs cannot be joined.",
-                fix="ec.rate(source, priority={'a': ..., 'b': ...}) draws both on the same halves, or use "
-                "result.rates.with_vcov('cluster' or 'iid')",
-            )
-        )
-
-
-def _joint_labels(ids: npt.NDArray[Any], results: list[Estimate], name: str) -> npt.NDArray[Any]:
-    """Return one cluster label for each id, or raise where two results disagree."""
-    label_of: dict[Any, Any] = {}
-    clashes = []
-    for result in results:
-        for unit, label in zip(result.ids.tolist(), result.groups[name].tolist()):
-            if label_of.setdefault(unit, label) != label:
-                clashes.append(unit)
-    if clashes:
-        raise EstimationError(explain(f"Units have different {name!r} in the two results.", where=clashes))
-    return np.array([label_of[unit] for unit in ids.tolist()])
+def _with_notes(result: Estimate, made: Variance) -> tuple[str, ...]:
+    """Return the warnings of a result with what another variance has to say in place of what its own had."""
+    kept = [text for text in result.warnings if text not in result.variance.notes]
+    return (*kept, *made.notes)

@@ -232,7 +232,8 @@ def test_texts_are_short_and_escaped(clustered: ec.Estimate) -> None:
     ("vcov", "words"),
     [
         ("robust", "vcov='robust' is not known"),
-        ({"conley": "50km"}, r"is not known[\s\S]*\{'cluster': name or Series\}"),
+        ({"spatial": "50km"}, r"is not known[\s\S]*\{'conley': '50km'\}"),
+        ({"conley": "50km"}, r"does not know where its units are[\s\S]*ec.read_units\(table"),
         ({"cluster": "district"}, r"'district' is not stored[\s\S]*\['village'\]"),
         ({"cluster": pd.Series([1, 2], index=[100, 103])}, r"missing for some units[\s\S]*118 \(106, "),
         ({"cluster": pd.Series([1, 2, 3], index=[100, 100, 103])}, r"several values[\s\S]*1 \(100\)"),
