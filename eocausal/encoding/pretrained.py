@@ -48,12 +48,14 @@ class Pretrained:
     """A pretrained encoder: a published network with exactly its own preprocessing, by the library that keeps it.
 
     Bands are picked by name, converted to the unit of the encoder by published formulas, brought to its size
-    without what is not valid, and scaled as its specification says; pixels that are not valid become the mean of
-    their band, or 0 where the specification knows no mean. Encoders that come without a scale (``standardise: chips`` in their specification) learn means and
-    standard deviations of bands from the valid pixels of the chips they are fitted on; all others learn nothing.
-    Networks of single pictures see each date by itself, and the vectors of dates that show anything are averaged;
-    networks of several dates are given those that show anything, earliest first. Weights are read from a folder or from one commit on the Hugging Face Hub; code from the hub is never
-    opened. Each library is an extra, and a missing one names the line that installs it.
+    without what is not valid, and scaled as its specification says; pixels that are not valid become the mean
+    of their band, or 0 where the specification knows no mean. Encoders that come without a scale
+    (``standardise: chips`` in their specification) learn means and standard deviations of bands from the valid
+    pixels of the chips they are fitted on; all others learn nothing. Networks of single pictures see each date
+    by itself, and the vectors of dates that show anything are averaged; networks of several dates are given
+    those that show anything, earliest first. Weights are read from a folder or from one commit on the Hugging
+    Face Hub; code from the hub is never opened. Each library is an extra, and a missing one names the line that
+    installs it.
 
     Parameters
     ----------
