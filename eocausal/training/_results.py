@@ -223,8 +223,8 @@ def _warnings(made: Made) -> tuple[str, ...]:
     if (shares < MOSTLY_VALID).any():
         notes.append(
             f"{int((shares < MOSTLY_VALID).sum())} pictures show less than half of their pixels (the least "
-            f"{np.nanmin(shares):.2f}); networks read the rest as the mean of each band, so what is missing can itself "
-            "be learned: leave them out by design.take(...)"
+            f"{np.nanmin(shares):.2f}); networks read the rest as the mean of each band, so what is missing can "
+            "itself be learned: leave them out by design.take(...)"
         )
     hashes = pd.Series(made.study.chips.hashes[made.study.image_of])
     folds_of = pd.Series(made.folds).groupby(hashes.to_numpy()).nunique()
