@@ -381,10 +381,10 @@ def test_bands_get_common_names_and_centres_where_their_names_tell(tmp_path) -> 
 
 def test_names_that_one_sensor_alone_has_together_are_understood(tmp_path) -> None:
     chips = _chips(bands=4)
-    chips.bands = ("B02", "B03", "B04", "B11")  # B11 alone could be Landsat's
+    chips.bands = ("B02", "B03", "B8A", "B11")  # B11 is thermal in harmonised Landsat, which has no B8A
     found = _pretrain(chips, tmp_path / "ours")
     bands = read_spec(found.spec).bands
-    assert [band.common_name for band in bands] == ["blue", "green", "red", "swir16"]
+    assert [band.common_name for band in bands] == ["blue", "green", "nir08", "swir16"]
     assert bands[3].wavelength_um == pytest.approx(1.61, abs=0.01)
     assert found.warnings == ()
     assert np.isfinite(ec.embed(chips, encoder=str(found.spec), progress=False).values).all()
