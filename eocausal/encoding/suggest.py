@@ -8,8 +8,8 @@ from typing import Any
 
 from eocausal._checks import whole_number
 from eocausal.encoding._adapters import INSTALL
-from eocausal.encoding._bands import common_names, meanings
-from eocausal.encoding._wavelengths import silent_bands
+from eocausal.encoding._bands import SENSORS, common_names, meanings
+from eocausal.encoding._wavelengths import RADAR, silent_bands
 from eocausal.encoding.catalogue import all_specs, why_not
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
@@ -180,12 +180,19 @@ def _situation(chips: Any, years: int | Sequence[int] | None, commercial: bool) 
 
 
 def _rank(spec: EncoderSpec, there: _Situation) -> tuple[int, int, str]:
-    """Return what encoders are sorted by: those of series first where there is one, those blind to bands last."""
+    """Return what encoders are sorted by: of series first where there is one, blind or of other sensors last."""
     tier = 0 if there.frames > 1 and spec.name.startswith(_SERIES) else 1
-    if spec.sensors == ("rgb",) and not there.bands <= _COLOURS:
+    if (spec.sensors == ("rgb",) and not there.bands <= _COLOURS) or _is_of_others(spec, there):
         tier = 2
     places = [place for place, begin in enumerate(_ORDER) if spec.name.startswith(begin)]
     return tier, min(places, default=len(_ORDER)), spec.name
+
+
+def _is_of_others(spec: EncoderSpec, there: _Situation) -> bool:
+    """Whether the bands tell that they are of sensors on none of which the encoder was trained."""
+    light = there.bands - RADAR
+    alike = {name for name, bands in SENSORS.items() if light <= set(bands)}
+    return bool(alike and spec.sensors) and alike.isdisjoint(spec.sensors)
 
 
 def _unfit(spec: EncoderSpec, there: _Situation) -> str:

@@ -134,3 +134,17 @@ def test_thermal_bands_are_not_read_from_chips_that_are_all_reflectance():
     chips.bands = spec.common_names
     why = dict(ec.suggest_encoder(chips).ruled_out)[spec.name]
     assert why == "reads bands in kelvin, and all of the chips are in reflectance"
+
+
+def test_what_was_trained_on_another_sensor_does_not_come_first():
+    def first(*asked, **more):
+        found = ec.suggest_encoder(*asked, **more)
+        return [*found.later, found.name]
+
+    # Sentinel-2 has every band that an encoder of Landsat 7 reads, and others that tell it apart
+    assert first("landsat", years=2005)[0] == "ssl4eo-l-vits16-etm-sr"
+    assert not [name for name in first("sentinel-2") if name.startswith("ssl4eo-l")]
+    # as the coastal band does Landsat 8
+    oli = ["coastal", "blue", "green", "red", "nir08", "swir16", "swir22"]
+    assert first(oli, years=2020)[0] == "ssl4eo-l-vits16-oli-sr"
+    assert not [name for name in first(oli, years=2020) if "etm" in name]
