@@ -13,6 +13,7 @@ import pandas as pd
 
 from eocausal import leaks
 from eocausal._checks import one_of
+from eocausal._image_info import days_shown
 from eocausal._provenance import hash_arrays
 from eocausal.errors import DesignError, LeakError, explain
 from eocausal.study_table import StudyTable, build_table, frame_of
@@ -362,11 +363,11 @@ def _refuse_leaking_features(design: Design, table: StudyTable, groups: npt.NDAr
 
 
 def refuse_late_images(design: Design, table: StudyTable, days: npt.NDArray[Any]) -> None:
-    """Raise LeakError where a unit's image, by its last day (ISO text or None, (n,)), is not from before."""
+    """Raise LeakError where a unit's image, by its last day (a day or None, (n,)), is not from before."""
     treated_on = design.data.dates if isinstance(design.data, Units) else None
     if treated_on is None:
         return
-    shown = np.array([day if isinstance(day, str) else "NaT" for day in days], dtype="datetime64[D]")
+    shown = days_shown(days)
     late = shown >= treated_on[table.rows]
     if late.any():
         latest = np.unique(shown[late])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eocausal._image_info import days_shown
 from eocausal.embeddings import Embeddings, read_embeddings
 from eocausal.errors import LeakError, explain
 from eocausal.imagery.asked import asked_chips, asked_places
@@ -68,8 +69,7 @@ def _refuse_late(spec: AnalysisSpec, places: Units, cut: Chips) -> None:
     """Raise LeakError where a design would refuse pictures for their day, before hours are spent on them."""
     if places.dates is None:
         return
-    days = [day if isinstance(day, str) else "NaT" for day in cut.last_dates(places.image_keys)]
-    shown = np.array(days, dtype="datetime64[D]")
+    shown = days_shown(cut.last_dates(places.image_keys))
     used = [places.column(name).notna() for name in (spec.design.outcome, *spec.design.covariates)]
     late = (shown >= places.dates) & np.logical_and.reduce(used)
     if late.any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 import eocausal as ec
-from eocausal.errors import DesignError, LeakError
+from eocausal.errors import DesignError, EmbeddingsError, LeakError
 from tests.studies import FAST, FOREST, THREE, by_village, design, images, study
 
 
@@ -284,6 +285,13 @@ def test_each_image_is_dated_by_itself():
 
     with pytest.raises(LeakError, match=r"imagery of 2006-05-01 was taken on or after[\s\S]*10 \("):
         ec.Design(units, outcome="y", treatment="d", features=features(["2006-05-01", "2007-04-30"]))
+    for kind in (pd.Timestamp, np.datetime64, datetime.date.fromisoformat):
+        # whatever kind of day it is
+        days = [kind("2006-05-01"), kind("2007-04-30")]
+        with pytest.raises(LeakError, match="imagery of 2006-05-01 was taken on or after"):
+            ec.Design(units, outcome="y", treatment="d", features=features(days))
+    with pytest.raises(EmbeddingsError, match="'June 2007' is no day"):
+        features(["June 2007", None])
     with pytest.raises(LeakError, match="imagery of 2007-04-30 was taken on or after"):
         # a row that does not say its day has that of the table
         ec.Design(units, outcome="y", treatment="d", features=features([None, "2006-01-01"]))
