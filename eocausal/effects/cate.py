@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal.effects.ate import doubly_robust_scores, ignorability
 from eocausal.effects.forest import (
     EffectModel,
     Forest,
@@ -20,6 +19,8 @@ from eocausal.effects.forest import (
     describe_forest,
     resolve_learner,
 )
+from eocausal.effects.methods import ignorability
+from eocausal.effects.weighting import doubly_robust_scores
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.delegate import Delegated

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.design import Design
-from eocausal.effects.ate import doubly_robust_scores
 from eocausal.effects.cate import SINGLE_EFFECTS, Cate
+from eocausal.effects.weighting import doubly_robust_scores
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.half_sample import Part
 from eocausal.inference.settings import provenance, settings_for

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from eocausal.inference.tilting import balancing_weights
+
 if TYPE_CHECKING:
     from eocausal.design import Design
 
@@ -16,11 +18,15 @@ FloatArray = npt.NDArray[np.float64]
 EXTREME_PROPENSITY = (0.05, 0.95)
 # A known propensity this many standard errors from the share treated was not the one used.
 FAR_FROM_SHARE = 4.0
+# Averages over one arm ask of the other arm only; an average over the overlap gives extreme units no weight.
+EXTREME_FOR = {"ate": (True, True), "att": (False, True), "atc": (True, False), "ato": (False, False)}
 
 
-def propensity_diagnostics(propensity: FloatArray, treatment: FloatArray, known: bool) -> dict[str, Any]:
-    """Return the range of the propensity and the effective sample size of each arm."""
-    weight = np.where(treatment == 1, 1 / propensity, 1 / (1 - propensity))
+def propensity_diagnostics(
+    propensity: FloatArray, treatment: FloatArray, known: bool, estimand: str = "ate"
+) -> dict[str, Any]:
+    """Return the range of the propensity and the effective sample size of each arm under the estimand's weights."""
+    weight = balancing_weights(treatment, propensity, estimand)
     sizes = {
         name: float(weight[arm].sum() ** 2 / (weight[arm] ** 2).sum())
         for name, arm in (("ess_treated", treatment == 1), ("ess_control", treatment == 0))
@@ -33,29 +39,32 @@ def propensity_diagnostics(propensity: FloatArray, treatment: FloatArray, known:
     }
 
 
-def extreme_propensities(propensity: FloatArray, treatment: FloatArray) -> list[str]:
-    """Return a warning with counts by arm when propensities lie near 0 or 1."""
+def extreme_propensities(
+    propensity: FloatArray, treatment: FloatArray, estimand: str = "ate", *, trimmed: bool = False
+) -> list[str]:
+    """Return a warning with counts by arm when propensities lie where the estimand's weights are large."""
     low, high = EXTREME_PROPENSITY
-    extreme = (propensity < low) | (propensity > high)
+    below, above = EXTREME_FOR[estimand]
+    extreme = ((propensity < low) & below) | ((propensity > high) & above)
     if not extreme.any():
         return []
+    where = f"outside [{low}, {high}]" if below and above else f"below {low}" if below else f"above {high}"
     return [
         f"{int(extreme[treatment == 1].sum())} treated and {int(extreme[treatment == 0].sum())} control units "
-        f"have a propensity outside [{low}, {high}]; nothing was trimmed"
+        f"have a propensity {where}; {'the trimming kept them' if trimmed else 'nothing was trimmed'}"
     ]
 
 
-def propensity_warnings(design: Design, propensity: FloatArray, known: bool) -> list[str]:
-    """Return warnings: extremes by arm, and a known propensity that the share of treated units belies."""
+def belied_propensity(design: Design, propensity: FloatArray, known: bool) -> list[str]:
+    """Return a warning when a known propensity is not what the share of treated units says."""
     treatment = design.table.treatment
-    warnings = extreme_propensities(propensity, treatment)
     # units tied by cluster or image were assigned together at best, so they count once
     share = np.bincount(design.groups, weights=treatment) / np.bincount(design.groups)
     expected = np.bincount(design.groups, weights=propensity) / np.bincount(design.groups)
     error = np.sqrt((expected * (1 - expected)).sum()) / share.size
-    if known and abs(share.mean() - expected.mean()) > FAR_FROM_SHARE * error:
-        warnings.append(
-            f"the known propensity is {propensity.mean():.3f} on average, but {treatment.mean():.3f} of the units "
-            "are treated: more than chance explains; check that it is the one used in the randomisation"
-        )
-    return warnings
+    if not known or abs(share.mean() - expected.mean()) <= FAR_FROM_SHARE * error:
+        return []
+    return [
+        f"the known propensity is {propensity.mean():.3f} on average, but {treatment.mean():.3f} of the units "
+        "are treated: more than chance explains; check that it is the one used in the randomisation"
+    ]

@@ -58,7 +58,12 @@ def hajek(
 
 
 def regression(
-    outcome: FloatArray, treatment: FloatArray, weights: FloatArray, *, covariates: FloatArray
+    outcome: FloatArray,
+    treatment: FloatArray,
+    weights: FloatArray,
+    *,
+    covariates: FloatArray,
+    target: FloatArray | None = None,
 ) -> ScoredEstimate:
     """Return the fully interacted regression adjustment of Lin (2013).
 
@@ -67,12 +72,16 @@ def regression(
     covariate mean (Negi and Wooldridge 2021, Econometric Reviews 40), so the standard error is for the
     population, as in Stata's ``teffects ra``. The covariates must have full rank in each arm.
 
+    ``target`` (n,) is 1 for the units whose average effect is asked for, else 0: the treated for ``att``, as in
+    Stata's ``teffects ra, atet``. Default: all units.
+
     Lin, W. (2013), Annals of Applied Statistics 7, section 3.
     """
     n, n_covariates = covariates.shape
     rows = np.column_stack([np.ones(n), covariates])
-    centre = weights @ rows / weights.sum()
-    share = weights / weights.mean()
+    of_target = weights if target is None else weights * target
+    centre = of_target @ rows / of_target.sum()
+    share = of_target / of_target.mean()
     estimate = 0.0
     scores = np.zeros(n)
     for sign, arm in ((1.0, treatment == 1), (-1.0, treatment == 0)):
@@ -124,3 +133,68 @@ def mean_of_scores(dr_scores: FloatArray, weights: FloatArray) -> ScoredEstimate
     """
     estimate = float(weights @ dr_scores / weights.sum())
     return ScoredEstimate(estimate, weights / weights.mean() * (dr_scores - estimate), 1)
+
+
+def augmented(
+    outcome: FloatArray,
+    treatment: FloatArray,
+    *,
+    estimand: str,
+    propensity: FloatArray,
+    outcome_control: FloatArray,
+    outcome_treated: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Return numerators and shares (n,) of the orthogonal score of an average effect.
+
+    The estimate is the mean of the numerators over the mean of the shares. With ``h`` the tilt of the estimand
+    (:mod:`eocausal.inference.tilting`), ``e`` the propensity and ``m0, m1`` the predicted outcomes
+
+    ``share     = h(e) + h'(e) (t - e)``
+    ``numerator = share (m1 - m0) + h(e) [t (y - m1) / e - (1 - t) (y - m0) / (1 - e)]``
+
+    The term in ``h'`` is how the estimand moves with the propensity. With it the score is insensitive to first
+    order to errors in the propensity and in both outcomes, whatever the tilt. What it comes to:
+
+    * ``ate``: the doubly robust score, share 1.
+    * ``att``: ``t (y - m0) - (1 - t) e / (1 - e) (y - m0)``, share ``t``. Hahn (1998), Econometrica 66;
+      Chernozhukov et al. (2018), Econometrics Journal 21, equation (5.4).
+    * ``atc``: its mirror image, share ``1 - t``.
+    * ``ato``: ``(t - e) (y - m)`` with ``m = e m1 + (1 - e) m0``, share ``(t - e)^2``: the partially linear model
+      of Robinson (1988), Econometrica 56, in the form of Chernozhukov et al. (2018), equation (4.4).
+
+    Examples
+    --------
+    >>> numerator, share = augmented(
+    ...     np.array([5.0, 2.0]), np.array([1.0, 0.0]), estimand="att", propensity=np.array([0.5, 0.2]),
+    ...     outcome_control=np.array([1.0, 1.0]), outcome_treated=np.array([4.0, 4.0]))
+    >>> numerator.tolist(), share.tolist()
+    ([4.0, -0.25], [1.0, 0.0])
+    """
+    gap, e = outcome_treated - outcome_control, propensity
+    if estimand == "ate":
+        effects = doubly_robust(
+            outcome, treatment,
+            propensity=e, outcome_control=outcome_control, outcome_treated=outcome_treated,
+        )  # fmt: skip
+        return effects, np.ones_like(e)
+    residual_control = (1 - treatment) * (outcome - outcome_control)
+    residual_treated = treatment * (outcome - outcome_treated)
+    if estimand == "att":
+        return treatment * gap + residual_treated - e / (1 - e) * residual_control, treatment
+    if estimand == "atc":
+        return (1 - treatment) * gap + (1 - e) / e * residual_treated - residual_control, 1 - treatment
+    share = (treatment - e) ** 2
+    return share * gap + (1 - e) * residual_treated - e * residual_control, share
+
+
+def ratio_of_means(numerator: FloatArray, share: FloatArray, weights: FloatArray) -> ScoredEstimate:
+    """Return the weighted mean of the numerators over that of the shares; with shares of 1 the AIPW estimate.
+
+    Examples
+    --------
+    >>> ratio_of_means(np.array([4.0, -0.25]), np.array([1.0, 0.0]), np.ones(2)).estimate
+    3.75
+    """
+    total = float(weights @ share)
+    estimate = float(weights @ numerator) / total
+    return ScoredEstimate(estimate, share.size * weights * (numerator - estimate * share) / total, 1)

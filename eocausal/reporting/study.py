@@ -33,10 +33,12 @@ METHOD_NAMES = {
     "regression": "regression with interactions",
     "ipw": "inverse-probability weighting",
     "aipw": "doubly robust AIPW",
+    "entropy_balancing": "entropy balancing",
     "aipw (causal forest folds)": "doubly robust AIPW, folds of the forest",
 }
 AVERAGE = "Average effect"
-AVERAGES = ("ate", "att", "atc", "ato")
+TRIMMED = " (trimmed)"
+AVERAGES = tuple(f"{one}{kept}" for kept in ("", TRIMMED) for one in ("ate", "att", "atc", "ato"))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from eocausal.reporting.blocks import Fact
-from eocausal.reporting.study import AVERAGES, METHOD_NAMES, Study
+from eocausal.reporting.study import METHOD_NAMES, TRIMMED, Study
 from eocausal.reporting.tables import count, decimals_for, interval, number, p_value
 
 if TYPE_CHECKING:
@@ -74,11 +74,13 @@ def average_sentence(study: Study, estimate: Estimate) -> str:
     low, high = (float(bound) for bound in np.ravel(estimate.ci()))
     decimals = decimals_for(np.ravel(estimate.std_error))
     name = {"ate": "effect", "att": "effect on the treated", "atc": "effect on the untreated"}
-    of = name.get(estimate.estimand, f"effect ({estimate.estimand.upper()})")
+    whose, trimmed, _ = estimate.estimand.partition(TRIMMED)
+    of = name.get(whose, f"effect ({whose.upper()})")
+    among = ", among the units that trimming kept," if trimmed else ""
     method = METHOD_NAMES.get(estimate.method, estimate.method)
     unit = "the outcome" if study.design is None else f"“{study.outcome}”"
     found = (
-        f"The estimated average {of} of “{study.treatment}” on {unit} is "
+        f"The estimated average {of} of “{study.treatment}” on {unit}{among} is "
         f"{number(float(estimate.values[0]), decimals)} in the outcome's own units "
         f"(95% interval {interval(low, high, decimals)}; {method})."
     )
@@ -303,10 +305,12 @@ def plural(number_of: int, noun: str) -> str:
 
 
 def _other_methods(study: Study) -> str:
-    """Say how far the other average effects shown lie from the first."""
-    others = [one for one in study.averages if one is not study.headline and one.estimand in AVERAGES]
-    values = [float(value) for one in others for value in one.values]
-    if not values or study.headline is None:
+    """Say how far the other estimates of the same average effect lie from the first."""
+    if study.headline is None:
+        return ""
+    same = [one for one in study.averages if one.estimand == study.headline.estimand]
+    values = [float(value) for one in same if one is not study.headline for value in one.values]
+    if not values:
         return ""
     decimals = decimals_for(np.ravel(study.headline.std_error))
     low, high = number(min(values), decimals), number(max(values), decimals)

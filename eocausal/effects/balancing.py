@@ -1,0 +1,123 @@
+"""Average effects by weights that balance the arms exactly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal.effects.methods import OVERLAP, Asked, Fitted
+from eocausal.errors import EstimationError, explain
+from eocausal.inference.entropy import balanced_means, out_of_reach, tilted_weights
+from eocausal.inference.nuisance import ColumnReducer
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+    from eocausal.inference.settings import Settings
+
+FloatArray = npt.NDArray[np.float64]
+
+# An arm that is worth fewer units than this after weighting says little, whatever its size.
+FEW_EFFECTIVE = 30
+ARMS = ("control", "treated")
+
+
+def entropy_balancing(design: Design, settings: Settings, asked: Asked) -> Fitted:
+    """Weigh the arms so that covariates and leading components have exactly the means of the units asked for."""
+    table = design.table
+    rows = np.arange(len(design))
+    reducer = ColumnReducer(pca=settings.learners.pca, seed=settings.seed, by_block=True).fit(design, rows)
+    columns = reducer.transform(design, rows)
+    if not columns.shape[1]:
+        raise EstimationError(
+            explain(
+                "The design has no covariates and no features to balance.",
+                fix="covariates=[...] or features= in Design, or method='difference'",
+            )
+        )
+    target = _target(table.treatment, asked.estimand)
+    names = _names(design, reducer)
+    balanced = [
+        _weights_of(arm, columns, names, target=target, treatment=table.treatment, weights=table.weights)
+        for arm in (0, 1)
+    ]
+    scored = balanced_means(
+        table.outcome, table.treatment, table.weights, columns=columns, target=target, balanced=balanced
+    )
+    sizes = {
+        f"ess_{name}": _effective(table.weights[table.treatment == arm] if found is None else found)
+        for arm, (name, found) in enumerate(zip(ARMS, balanced))
+    }
+    said = {**sizes, "balanced_columns": len(names), "pca": settings.learners.pca}
+    return Fitted(design, scored, (_assumption(design, asked.estimand),), _few_left(sizes), said)
+
+
+def _target(treatment: FloatArray, estimand: str) -> FloatArray:
+    return {"ate": np.ones_like(treatment), "att": treatment, "atc": 1 - treatment}[estimand]
+
+
+def _weights_of(
+    arm: int,
+    columns: FloatArray,
+    names: list[str],
+    *,
+    target: FloatArray,
+    treatment: FloatArray,
+    weights: FloatArray,
+) -> FloatArray | None:
+    """Return the balancing weights of an arm, None where the arm is the target; raise where there are none."""
+    chosen = treatment == arm
+    if np.array_equal(target == 1, chosen):
+        return None
+    of_target = weights * target
+    gaps = columns[chosen] - of_target @ columns / of_target.sum()
+    found = tilted_weights(gaps, weights[chosen])
+    if found is not None:
+        return found
+    beyond = [name for name, out in zip(names, out_of_reach(gaps)) if out]
+    raise EstimationError(
+        explain(
+            f"No weights of the {int(chosen.sum())} {ARMS[arm]} units give the {len(names)} columns the means of "
+            "the units that the effect is for.",
+            where=beyond,
+            rule="the target means lie within the reach of both arms' units, not at its edge",
+            fix="fewer components (learners=ec.Learners(pca=5)), leave these covariates out, estimand='att' or "
+            "'atc' where one arm is small, or method='aipw', estimand='ato'",
+        )
+    )
+
+
+def _names(design: Design, reducer: ColumnReducer) -> list[str]:
+    """Return what the columns are called: covariates, then features or components block by block."""
+    table = design.table
+    names = list(table.covariate_names)
+    for block, (_, components) in reducer.block_steps.items():
+        start, stop = table.feature_blocks[block]
+        wide = stop - start if components is None else int(components.n_components_)
+        word = "column" if components is None else "component"
+        names += [f"{block} {word} {position + 1}" for position in range(wide)]
+    return names
+
+
+def _effective(weights: FloatArray) -> float:
+    return float(weights.sum() ** 2 / (weights @ weights))
+
+
+def _assumption(design: Design, estimand: str) -> str:
+    used = [*(["covariates"] if design.table.covariate_names else [])]
+    used += ["leading components of the image features"] if design.table.features.shape[1] else []
+    return (
+        f"given the {' and '.join(used)}, treatment is as good as random, {OVERLAP[estimand]}, and either the "
+        "outcome is linear in them or the balancing weights have the right form (log-linear in them)"
+    )
+
+
+def _few_left(sizes: dict[str, float]) -> tuple[str, ...]:
+    few = [f"{size:.1f} {name.removeprefix('ess_')}" for name, size in sizes.items() if size < FEW_EFFECTIVE]
+    if not few:
+        return ()
+    return (
+        f"after weighting, the arms are worth few units: {' and '.join(few)} (effective sample size below "
+        f"{FEW_EFFECTIVE}); the estimate rests on them, and its standard error is too small",
+    )

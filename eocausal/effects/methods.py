@@ -1,0 +1,110 @@
+"""What a method of average effects is asked, hands back, and can answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from eocausal.errors import EstimationError, explain
+from eocausal.inference.nuisance import Learners, OutOfFold
+from eocausal.inference.tilting import ESTIMANDS
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+    from eocausal.inference.scores import ScoredEstimate
+    from eocausal.inference.settings import Settings
+    from eocausal.inference.trim import Trim
+
+RANDOMISED = "treatment was randomised with the same probability for all units"
+# What the arms must have in common for each average to be defined.
+OVERLAP = {
+    "ate": "both arms are possible",
+    "att": "every treated unit could have been a control",
+    "atc": "every control could have been treated",
+    "ato": "some units could have been in either arm",
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Whose average effect is asked for, and which units are left out."""
+
+    estimand: str
+    trim: Trim | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a method hands back: the scored estimate, the units it is for, and what a reader must know of it."""
+
+    design: Design
+    scored: ScoredEstimate
+    assumptions: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method, the estimands it has, why it has no others, and the learners it uses by default."""
+
+    fit: Callable[[Design, Settings, Asked], Fitted]
+    estimands: tuple[str, ...] = ESTIMANDS
+    why: str = ""
+    trims: bool = False
+    learners: Learners = field(default_factory=Learners)
+
+
+def ignorability(design: Design, known: bool, learners: Learners, estimand: str = "ate") -> str:
+    """Return what must hold of the assignment for an adjusted estimate to be causal."""
+    if known:
+        return "treatment was assigned with the known propensity"
+    used = ["covariates"] if design.table.covariate_names else []
+    used += ["image features"] if design.table.features.shape[1] else []
+    made_before = [isinstance(one, OutOfFold) for one in (learners.outcome, learners.propensity)]
+    used += ["pictures"] if any(made_before) else []
+    if not used:
+        return RANDOMISED
+    return f"given the {_listed(used)}, treatment is as good as random, and {OVERLAP[estimand]}"
+
+
+def _listed(words: list[str]) -> str:
+    """Return words as a list in a sentence.
+
+    Examples
+    --------
+    >>> _listed(["covariates", "image features", "pictures"])
+    'covariates, image features and pictures'
+    """
+    return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
+
+
+def require_answerable(name: str, method: Method, asked: Asked, methods: Mapping[str, Method]) -> None:
+    """Raise where a method does not have the estimand, or cannot trim as asked."""
+    if asked.estimand not in method.estimands:
+        able = [other for other, row in methods.items() if asked.estimand in row.estimands]
+        raise EstimationError(
+            explain(
+                f"method={name!r} has no estimand={asked.estimand!r}.",
+                rule=method.why,
+                fix=f"estimand={method.estimands[0]!r}, or method= one of {', '.join(able)}",
+            )
+        )
+    if asked.trim is None:
+        return
+    if not method.trims:
+        able = [other for other, row in methods.items() if row.trims]
+        raise EstimationError(
+            explain(
+                f"method={name!r} uses no propensity to trim by.",
+                fix=f"leave trim= out, or method= one of {', '.join(able)}",
+            )
+        )
+    if asked.trim.rule == "crump" and asked.estimand != "ate":
+        raise EstimationError(
+            explain(
+                f"Trim('crump') is the best trimming for the ate, not for the {asked.estimand}.",
+                fix="Trim('fixed', low=0.1, high=0.9)",
+            )
+        )

@@ -1,0 +1,64 @@
+"""Average effects without a propensity: the difference in means and the interacted regression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eocausal.effects.methods import RANDOMISED, Asked, Fitted
+from eocausal.errors import EstimationError, explain
+from eocausal.inference import scores
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+    from eocausal.inference.settings import Settings
+
+# Under equal probabilities all averages agree; who asks for another one than the ate thinks them unequal.
+LINEAR = "given the covariates, treatment is as good as random, and the outcome is linear in them in each arm"
+
+
+def difference(design: Design, settings: Settings, asked: Asked) -> Fitted:
+    """Compare the arms as they are, on every unit with an outcome."""
+    plain = design.unadjusted()
+    table = plain.table
+    return Fitted(plain, scores.difference(table.outcome, table.treatment, table.weights), (RANDOMISED,))
+
+
+def regression(design: Design, settings: Settings, asked: Asked) -> Fitted:
+    """Regress the outcome on covariates in each arm and average the gap over the units asked for."""
+    table = design.table
+    _require_full_rank(design)
+    warnings: tuple[str, ...] = ()
+    if table.features.shape[1]:
+        warnings = ("regression adjusts for covariates only; use method='aipw' to adjust for image features",)
+    target = {"ate": None, "att": table.treatment, "atc": 1 - table.treatment}[asked.estimand]
+    scored = scores.regression(
+        table.outcome, table.treatment, table.weights, covariates=table.covariates, target=target
+    )
+    return Fitted(design, scored, (RANDOMISED if asked.estimand == "ate" else LINEAR,), warnings)
+
+
+def _require_full_rank(design: Design) -> None:
+    """Raise with the names of covariates that are collinear among the units of an arm."""
+    from scipy.linalg import qr
+
+    table = design.table
+    for arm, name in ((1, "treated"), (0, "control")):
+        rows = table.covariates[table.treatment == arm]
+        columns = np.column_stack([np.ones(len(rows)), rows])
+        scale = np.linalg.norm(columns, axis=0)
+        scaled = columns / np.where(scale > 0, scale, 1.0)
+        _, upper, order = qr(scaled, mode="economic", pivoting=True)
+        size = np.abs(np.diag(upper))
+        rank = int((size > 1e-10 * size[0]).sum())
+        if rank < columns.shape[1]:
+            names = ["(intercept)", *table.covariate_names]
+            raise EstimationError(
+                explain(
+                    f"Covariates are collinear among the {name} units ({len(rows)} units).",
+                    where=[names[position] for position in order[rank:]],
+                    rule="covariates have full rank in each arm",
+                    fix="leave these covariates out, or use method='aipw', which penalises them",
+                )
+            )

@@ -1,0 +1,223 @@
+"""Average effects by the propensity: weighting, and weighting augmented by predicted outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal._provenance import hash_arrays
+from eocausal.effects.methods import Asked, Fitted, ignorability
+from eocausal.errors import EstimationError, explain
+from eocausal.inference import scores
+from eocausal.inference.nuisance import (
+    LEADING_COMPONENTS,
+    ColumnReducer,
+    Learners,
+    Nuisance,
+    cross_fit,
+    propensity_out_of_fold,
+)
+from eocausal.inference.propensity import (
+    belied_propensity,
+    extreme_propensities,
+    propensity_diagnostics,
+)
+from eocausal.inference.smd import standardised_differences
+from eocausal.inference.tilting import TILTS, balancing_weights
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+    from eocausal.inference.settings import Settings
+
+FloatArray = npt.NDArray[np.float64]
+
+# Standardised mean difference above which a weighted comparison is called unbalanced.
+BALANCED_SMD = 0.1
+
+
+def ipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
+    """Weigh the arms by the known or out-of-fold propensity."""
+    folds = settings.folds.assign(design, seed=settings.seed)
+    everywhere, known = propensity_out_of_fold(design, folds, settings.learners, seed=settings.seed)
+    kept = _kept(design, everywhere, asked)
+    table, propensity = kept.design.table, everywhere[kept.rows]
+    warnings = [*kept.warnings, *_propensity_warnings(design, kept, everywhere, known, asked)]
+    if not known:
+        warnings.append(
+            "the propensity was learned, and this standard error takes it as known: IPW with a learned "
+            "propensity has no valid interval in general; prefer method='aipw'"
+        )
+    worst = _worst_weighted_smd(kept.design, propensity, asked.estimand, seed=settings.seed)
+    if not known and worst > BALANCED_SMD:
+        warnings.append(
+            f"after weighting, the largest standardised mean difference is {worst:.2f} (bound {BALANCED_SMD}): "
+            "the weights do not balance the arms"
+        )
+    tilted = table.weights * TILTS[asked.estimand](propensity)
+    return Fitted(
+        kept.design,
+        scores.hajek(table.outcome, table.treatment, tilted, propensity=propensity),
+        (ignorability(design, known, settings.learners, asked.estimand), *kept.assumptions),
+        tuple(warnings),
+        {
+            **propensity_diagnostics(propensity, table.treatment, known, asked.estimand),
+            "largest_smd_after_weighting": worst,
+            **kept.diagnostics,
+        },
+    )
+
+
+def aipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
+    """Weigh the residuals of out-of-fold outcome predictions by the propensity."""
+    folds = settings.folds.assign(design, seed=settings.seed)
+    nuisance = cross_fit(design, folds, settings.learners, seed=settings.seed)
+    known = nuisance.known_propensity
+    kept = _kept(design, nuisance.propensity, asked)
+    table, rows = kept.design.table, kept.rows
+    numerator, share = scores.augmented(
+        table.outcome,
+        table.treatment,
+        estimand=asked.estimand,
+        propensity=nuisance.propensity[rows],
+        outcome_control=nuisance.outcome_control[rows],
+        outcome_treated=nuisance.outcome_treated[rows],
+    )
+    warnings = [
+        *kept.warnings,
+        *_propensity_warnings(design, kept, nuisance.propensity, known, asked),
+        *_too_wide(design, settings.learners),
+    ]
+    return Fitted(
+        kept.design,
+        scores.ratio_of_means(numerator, share, table.weights),
+        (ignorability(design, known, settings.learners, asked.estimand), *kept.assumptions),
+        tuple(warnings),
+        {**_diagnostics(kept, nuisance, settings.learners, asked.estimand), **kept.diagnostics},
+    )
+
+
+def doubly_robust_scores(design: Design, settings: Settings) -> tuple[FloatArray, dict[str, Any], list[str]]:
+    """Return out-of-fold doubly robust scores (n,), diagnostics and warnings; shared by ATE and CATE."""
+    asked = Asked("ate")
+    folds = settings.folds.assign(design, seed=settings.seed)
+    nuisance = cross_fit(design, folds, settings.learners, seed=settings.seed)
+    propensity, known = nuisance.propensity, nuisance.known_propensity
+    dr_scores = scores.doubly_robust(
+        design.table.outcome,
+        design.table.treatment,
+        propensity=propensity,
+        outcome_control=nuisance.outcome_control,
+        outcome_treated=nuisance.outcome_treated,
+    )
+    kept = _kept(design, propensity, asked)
+    warnings = [
+        *_propensity_warnings(design, kept, propensity, known, asked),
+        *_too_wide(design, settings.learners),
+    ]
+    return dr_scores, _diagnostics(kept, nuisance, settings.learners, "ate"), warnings
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The units that trimming left, and what a reader must know of it."""
+
+    rows: npt.NDArray[np.bool_]
+    design: Design
+    assumptions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _kept(design: Design, propensity: FloatArray, asked: Asked) -> _Kept:
+    """Leave out the units whose propensity the trimming does not allow, and say how many of each arm."""
+    treatment = design.table.treatment
+    if asked.trim is None:
+        return _Kept(np.ones(treatment.size, dtype=bool), design)
+    low, high = asked.trim.bounds(propensity, treatment)
+    rows = (propensity >= low) & (propensity <= high)
+    left = {name: int((rows & (treatment == arm)).sum()) for arm, name in ((1, "treated"), (0, "control"))}
+    out = {name: int((~rows & (treatment == arm)).sum()) for arm, name in ((1, "treated"), (0, "control"))}
+    span = f"[{low:.4g}, {high:.4g}]"
+    if min(left.values()) < 2:
+        raise EstimationError(
+            explain(
+                f"Trimming to propensities in {span} leaves {left['treated']} treated and {left['control']} "
+                "control units.",
+                rule="at least 2 units in each arm",
+                fix="wider bounds, or estimand='ato', which weighs units down instead",
+            )
+        )
+    return _Kept(
+        rows,
+        design if rows.all() else design.take(rows),
+        (f"the effect is that of the units with a propensity in {span}; which they are is taken as given",),
+        (
+            f"trimming ({asked.trim.rule}) left out {out['treated']} treated and {out['control']} control units "
+            f"with a propensity outside {span}",
+        ),
+        {
+            "trim_low": low,
+            "trim_high": high,
+            "trimmed_treated": out["treated"],
+            "trimmed_control": out["control"],
+        },
+    )
+
+
+def _propensity_warnings(
+    design: Design, kept: _Kept, propensity: FloatArray, known: bool, asked: Asked
+) -> list[str]:
+    """Return warnings: extremes by arm among the units kept, and a known propensity that the shares belie."""
+    extreme = extreme_propensities(
+        propensity[kept.rows], kept.design.table.treatment, asked.estimand, trimmed=asked.trim is not None
+    )
+    return [*extreme, *belied_propensity(design, propensity, known)]
+
+
+def _too_wide(design: Design, learners: Learners) -> list[str]:
+    """Return a warning when columns that nothing makes fewer are many for the smaller arm."""
+    table = design.table
+    width = table.features.shape[1] + len(table.covariate_names)
+    smaller_arm = min(table.treatment.sum(), (1 - table.treatment).sum())
+    if learners.pca is not None or width <= smaller_arm / 10:
+        return []
+    return [
+        f"{width} columns for {int(smaller_arm)} units in the smaller arm and no reduction: "
+        "more than one column for ten units; Learners(pca=50) reduces within folds"
+    ]
+
+
+def _diagnostics(kept: _Kept, nuisance: Nuisance, learners: Learners, estimand: str) -> dict[str, Any]:
+    table, rows = kept.design.table, kept.rows
+    control, treated = nuisance.outcome_control[rows], nuisance.outcome_treated[rows]
+    return {
+        **propensity_diagnostics(
+            nuisance.propensity[rows], table.treatment, nuisance.known_propensity, estimand
+        ),
+        "r2_outcome_control": _r2(table.outcome, control, table.treatment == 0),
+        "r2_outcome_treated": _r2(table.outcome, treated, table.treatment == 1),
+        "folds_hash": hash_arrays(nuisance.folds),
+        **learners.describe(),
+    }
+
+
+def _worst_weighted_smd(design: Design, propensity: FloatArray, estimand: str, *, seed: int) -> float:
+    """Largest difference left by the weights among covariates and the leading components of the features."""
+    table = design.table
+    reducer = ColumnReducer(pca=LEADING_COMPONENTS, seed=seed).fit(design, np.arange(len(design)))
+    columns = reducer.transform(design, np.arange(len(design)))
+    if columns.shape[1] == 0:
+        return 0.0
+    weights = table.weights * balancing_weights(table.treatment, propensity, estimand)
+    smd = standardised_differences(columns, table.treatment, weights=weights, base_weights=table.weights)
+    return float(np.abs(smd).max())
+
+
+def _r2(outcome: FloatArray, predicted: FloatArray, rows: npt.NDArray[np.bool_]) -> float:
+    residual = outcome[rows] - predicted[rows]
+    total = outcome[rows] - outcome[rows].mean()
+    return float(1 - residual @ residual / (total @ total)) if total @ total > 0 else float("nan")
