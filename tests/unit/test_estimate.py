@@ -243,3 +243,114 @@ def test_texts_are_short_and_escaped(clustered: ec.Estimate) -> None:
 def test_other_standard_errors_that_cannot_be(clustered: ec.Estimate, vcov: object, words: str) -> None:
     with pytest.raises(EstimationError, match=words):
         clustered.with_vcov(vcov)
+
+
+def located(table: pd.DataFrame, **options: object) -> ec.Design:
+    """The design on units in two degrees of a country, neighbours by number near one another."""
+    n = len(table)
+    lon, lat = 33 + np.arange(n) % 11 / 5, np.arange(n) // 11 / 5
+    units = ec.read_units(table.reset_index().assign(lon=lon, lat=lat), id="id", lon="lon", lat="lat")
+    return ec.Design(units, outcome="income", treatment="grant", covariates=["age", "wealth"], **options)
+
+
+@pytest.mark.parametrize("method", ["difference", "regression", "ipw", "aipw"])
+def test_every_estimator_has_conley_standard_errors(method: str) -> None:
+    table = study()
+    made = ec.ate(located(table, propensity="p"), method=method, learners=FAST, folds=THREE)
+    found = made.with_vcov({"conley": "30km"})
+    # units lie 0.2 degrees, 22 km, apart: those side by side are near, those across a corner are 31 km apart
+    column, row = np.arange(120) % 11, np.arange(120) // 11
+    near = np.abs(column[:, None] - column) + np.abs(row[:, None] - row) <= 1
+    scores = made.score_values[:, 0]
+    factor = 119 / (120 - made.n_params)
+    assert found.std_error == pytest.approx(np.sqrt(factor * scores @ near @ scores) / 120, rel=1e-12)
+    assert found.vcov == "conley(30 km, uniform)"
+    assert found.variance.df == 120 - made.n_params
+    assert f"conley(30 km, uniform), factor {factor:.5f}, t({120 - made.n_params})" in found.summary()
+    asked = ec.ate(
+        located(table, propensity="p"), method=method, learners=FAST, folds=THREE, vcov={"conley": 30_000}
+    )
+    assert asked.std_error == found.std_error
+
+
+def test_the_units_that_a_design_left_out_take_their_places_along() -> None:
+    table = study()
+    table.loc[table.index[:10], "age"] = np.nan
+    made = ec.ate(located(table, missing="drop"), method="regression")
+    expected = np.column_stack([33 + np.arange(10, 120) % 11 / 5, np.arange(10, 120) // 11 / 5])
+    np.testing.assert_allclose(made.coordinates, expected, rtol=1e-12)
+
+
+def test_notes_of_a_variance_go_with_it() -> None:
+    made = ec.ate(located(study()), method="difference")
+    wide = made.with_vcov({"conley": "80km", "kernel": "bartlett"})
+    assert wide.warnings[:-1] == made.warnings
+    assert "separate places: with fewer than 30" in wide.warnings[-1]
+    assert wide.with_vcov("iid").warnings == made.warnings
+    assert wide.with_vcov({"conley": "80km", "kernel": "bartlett"}).warnings == wide.warnings
+
+
+def test_two_kinds_of_clusters_in_a_result() -> None:
+    table = by_village()
+    image = pd.Series(np.arange(120) // 3, index=table.index, name="image")
+    made = ec.ate(design(table, cluster="village"), method="difference")
+    found = made.with_vcov({"cluster": ["village", image]})
+    village = table["village"].to_numpy()
+    near = (village[:, None] == village) | (image.to_numpy()[:, None] == image.to_numpy())
+    scores = made.score_values[:, 0]
+    assert found.std_error == pytest.approx(
+        np.sqrt(24 / 23 * 119 / 118 * scores @ near @ scores) / 120, rel=1e-12
+    )
+    assert (found.vcov, found.n_clusters, found.variance.df) == ("cluster(village & image)", 24, 23)
+    assert list(found.groups) == ["village", "image"]
+    assert found.with_vcov({"cluster": ["image", "village"]}).std_error == pytest.approx(
+        found.std_error, rel=1e-12
+    )
+    asked = ec.ate(
+        design(table, cluster="village"), method="difference", vcov={"cluster": ["village", image]}
+    )
+    assert asked.std_error == found.std_error
+    treated = by_village().groupby("village")["grant"].first()
+    assert asked.diagnostics["clusters_treated_only"] == int(treated.sum())
+
+
+def test_conley_and_two_kinds_of_clusters_go_through_json() -> None:
+    made = ec.ate(located(by_village(), cluster="village"), method="difference")
+    image = pd.Series(np.arange(120) // 3, index=made.ids, name="image")
+    for result in (made.with_vcov({"conley": "70km"}), made.with_vcov({"cluster": ["village", image]})):
+        back = ec.Estimate.from_dict(json.loads(json.dumps(result.to_dict(scores=True), allow_nan=False)))
+        assert back == result
+        assert back.with_vcov({"conley": "40km"}).std_error == result.with_vcov({"conley": "40km"}).std_error
+        assert (back - back).estimate == 0
+
+
+def test_a_difference_with_conley_standard_errors_by_hand() -> None:
+    whole = located(study())
+    first = ec.ate(whole.take(np.arange(80)), method="difference", vcov={"conley": "50km"})
+    second = ec.ate(whole.take(np.arange(40, 120)), method="regression", vcov={"conley": "50km"})
+    found = first - second
+    joint = np.zeros(120)
+    joint[:80] += first.score_values[:, 0] * 120 / 80
+    joint[40:] -= second.score_values[:, 0] * 120 / 80
+    column, row = np.arange(120) % 11, np.arange(120) // 11
+    # 22.24 km a step: two along and one across are 49.7 km, near; three along are 66.7 km, and two of each 62.9 km
+    steps = np.abs(column[:, None] - column) ** 2 + np.abs(row[:, None] - row) ** 2
+    factor = 119 / (120 - 6)
+    by_hand = np.sqrt(factor * joint @ (steps <= 5) @ joint) / 120
+    tight = np.sqrt(factor * joint @ (steps <= 4) @ joint) / 120
+    assert found.std_error == pytest.approx(by_hand, rel=1e-12)
+    assert abs(tight - by_hand) > 1e-4
+    assert found.vcov == "conley(50 km, uniform)"
+
+
+def test_results_at_different_places_are_not_joined_by_distance() -> None:
+    table = study()
+    here = located(table)
+    moved = here.data.frame.assign(lon=here.data.frame["lon"] + 0.1)
+    there = ec.Design(
+        ec.read_units(moved, id="id", lon="lon", lat="lat"), outcome="income", treatment="grant"
+    )
+    first, second = (ec.ate(one, method="difference") for one in (here, there))
+    assert (first - second).coordinates is None
+    with pytest.raises(EstimationError, match=r"different places in the two results[\s\S]*120 \(100, "):
+        _ = first.with_vcov({"conley": "50km"}) - second.with_vcov({"conley": "50km"})
