@@ -8,9 +8,11 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from eocausal._io import write_json
 from eocausal.errors import EocausalError, explain
 
 LOCK = "lock"
@@ -39,6 +41,54 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (FileNotFoundError, UnicodeDecodeError, json.JSONDecodeError):
         return None
     return content if isinstance(content, dict) else None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """The file of a folder that says what its run is of; a run continues only where that has not changed.
+
+    ``kind`` is what the folder is of, for errors, and ``same`` what must be the same for a run to continue.
+    """
+
+    path: Path
+    format: int | str
+    run: Mapping[str, Any]
+    error: type[EocausalError]
+    kind: str
+    same: str
+
+    def read(self) -> dict[str, Any] | None:
+        """Return what is recorded, None where nothing is; what is no record, or of another run, is refused."""
+        folder = self.path.parent
+        if folder.exists() and not folder.is_dir():
+            fix = f"out={str(folder.with_suffix('')) + '_store'!r}"
+            raise self.error(explain(f"out={str(folder)!r} is a file.", rule="out is a folder", fix=fix))
+        if not self.path.is_file():
+            return None
+        found = read_json(self.path)
+        if found is None or found.get("format") != self.format or "run" not in found:
+            raise self.error(
+                explain(
+                    f"{self.path} is not of {self.kind} of format {self.format}.",
+                    rule="a run continues only in a folder of its own",
+                    fix="give another folder as out=, or delete this one",
+                )
+            )
+        changed = changes(found["run"], self.run)
+        if changed:
+            raise self.error(
+                explain(
+                    f"The run in {folder} was made from something else, so it cannot be continued.",
+                    where=changed,
+                    rule=f"a run continues only with the same {self.same}",
+                    fix=f"give another folder as out=, or delete {folder} to start again",
+                )
+            )
+        return found
+
+    def write(self, **more: Any) -> None:
+        """Record the run, and what is known of it once it has finished."""
+        write_json(self.path, {"format": self.format, "run": dict(self.run), **more})
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

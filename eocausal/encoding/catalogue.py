@@ -176,7 +176,7 @@ def encoders(
     -------
     pandas.DataFrame
         ``name title library loadable why_not dim bands pixel_unit native_px native_gsd_m frames pool params_m
-        licence commercial_ok gated use_restrictions sensors imagery_years outcome_proxy pinned``.
+        licence commercial_ok gated use_restrictions sensors outcome_proxy pinned``.
 
     Raises
     ------
@@ -279,7 +279,6 @@ def _row(spec: EncoderSpec) -> dict[str, Any]:
         "gated": spec.gated,
         "use_restrictions": spec.use_restrictions or "",
         "sensors": " ".join(spec.sensors),
-        "imagery_years": None if spec.imagery_years is None else "-".join(map(str, spec.imagery_years)),
         "outcome_proxy": ", ".join(near),
         "pinned": spec.library == "eocausal" or spec.revision is not None,
     }

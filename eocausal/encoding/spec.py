@@ -142,9 +142,6 @@ class EncoderSpec(Block):
     pooling: Words = Field(("mean",), description="Ways from tokens to one vector; the first is the default.")
     dim: int | None = Field(None, ge=1, description="Numbers in the vector.")
     params_m: float | None = Field(None, gt=0, description="Parameters, millions.")
-    imagery_years: Annotated[tuple[int, ...] | None, BeforeValidator(_listed)] = Field(
-        None, description="First and last year of imagery it was trained on."
-    )
     outcome_proxy_inputs: Words = Field((), description="Inputs near to outcomes, such as night lights.")
     outcome_proxy_targets: Words = Field((), description="Targets of training near to outcomes.")
     citation: str = Field(min_length=1, description="Whom to cite.")

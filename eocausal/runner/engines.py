@@ -156,8 +156,7 @@ def _on_cluster(client: Client) -> Engine:
             for shard in shards
         ]
         try:
-            finished = as_completed(tasks, with_results=True)
-            yield from _told((result for _, result in finished), told)
+            yield from _told(_results(as_completed(tasks, with_results=True)), told)
         except (KilledWorker, FutureCancelledError) as cause:
             raise EmbeddingsError(
                 explain(
@@ -170,6 +169,13 @@ def _on_cluster(client: Client) -> Engine:
             client.cancel([*tasks, shared])
 
     return run
+
+
+def _results(finished: Any) -> Iterator[Any]:
+    """Yield results, and let the cluster forget each as soon as it is here."""
+    for task, result in finished:
+        task.release()
+        yield result
 
 
 def _same(work: Work) -> Work:

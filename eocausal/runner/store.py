@@ -25,10 +25,10 @@ import numpy.typing as npt
 
 from eocausal._io import hash_file, write_atomically, write_json
 from eocausal._provenance import hash_arrays
-from eocausal._resumable import changes, one_writer, read_json
+from eocausal._resumable import RunRecord, one_writer, read_json
 from eocausal.embeddings import Embeddings, read_embeddings
 from eocausal.encoding.protocol import State
-from eocausal.errors import EmbeddingsError, explain
+from eocausal.errors import EmbeddingsError
 
 FORMAT_VERSION = 1
 _MANIFEST, _RESULT, _STATE = "manifest.json", "embeddings.parquet", "encoder.safetensors"
@@ -44,11 +44,8 @@ class Store:
 
     def finished(self) -> Embeddings | None:
         """Return the result when the folder holds a finished run of this key; another key is refused."""
-        manifest = self._manifest()
-        if manifest is None:
-            return None
-        _refuse_other_run(self.folder, manifest["run"], self.run)
-        if "sha256" not in manifest:
+        manifest = self._record().read()
+        if manifest is None or "sha256" not in manifest:
             return None
         return self._verified_table(self.folder / _RESULT, manifest["sha256"])
 
@@ -56,8 +53,8 @@ class Store:
     def writing(self) -> Iterator[None]:
         """Hold the folder for one writer, and record the run key before anything else."""
         with one_writer(self.folder, error=EmbeddingsError):
-            if self._manifest() is None:
-                write_json(self.folder / _MANIFEST, {"format": FORMAT_VERSION, "run": dict(self.run)})
+            if self._record().read() is None:
+                self._record().write()
             yield
 
     def load_part(self, number: int, keys: npt.NDArray[Any]) -> Embeddings | None:
@@ -103,8 +100,17 @@ class Store:
     def seal(self, result: Embeddings) -> None:
         """Write the result, then mark the run as finished."""
         path = result.write(self.folder / _RESULT)
-        manifest = {"format": FORMAT_VERSION, "run": dict(self.run), "sha256": hash_file(path)}
-        write_json(self.folder / _MANIFEST, {**manifest, "notes": self.notes})
+        self._record().write(sha256=hash_file(path), notes=self.notes)
+
+    def _record(self) -> RunRecord:
+        return RunRecord(
+            self.folder / _MANIFEST,
+            format=FORMAT_VERSION,
+            run=self.run,
+            error=EmbeddingsError,
+            kind="a run of embed",
+            same="chips, encoder, fit_keys, device and versions",
+        )
 
     def _part(self, number: int) -> Path:
         return self.folder / f"part-{number:05d}.parquet"
@@ -114,41 +120,6 @@ class Store:
             self.notes.append(f"{path.name} was damaged and is made again")
             return None
         return read_embeddings(path, key=self.run["keys"]["name"])
-
-    def _manifest(self) -> dict[str, Any] | None:
-        if self.folder.exists() and not self.folder.is_dir():
-            raise EmbeddingsError(
-                explain(
-                    f"out={str(self.folder)!r} is a file.",
-                    rule="out is a folder that embed fills",
-                    fix=f"out={str(self.folder.with_suffix('')) + '_store'!r}",
-                )
-            )
-        if not (self.folder / _MANIFEST).is_file():
-            return None
-        manifest = read_json(self.folder / _MANIFEST)
-        if manifest is None or manifest.get("format") != FORMAT_VERSION or "run" not in manifest:
-            raise EmbeddingsError(
-                explain(
-                    f"{self.folder / _MANIFEST} is not a manifest of format {FORMAT_VERSION}.",
-                    rule="a run continues only in a folder of its own",
-                    fix="give another folder as out=, or delete this one",
-                )
-            )
-        return manifest
-
-
-def _refuse_other_run(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    changed = changes(old, new)
-    if changed:
-        raise EmbeddingsError(
-            explain(
-                f"The run in {folder} was made from something else, so it cannot be continued.",
-                where=changed,
-                rule="a run continues only with the same chips, encoder, fit_keys, device and versions",
-                fix=f"give another folder as out=, or delete {folder} to start again",
-            )
-        )
 
 
 def _put(path: Path, content: bytes) -> None:

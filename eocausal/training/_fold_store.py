@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._io import hash_file, write_atomically, write_json
-from eocausal._resumable import changes, one_writer, read_json
-from eocausal.errors import EstimationError, explain
+from eocausal._resumable import RunRecord, one_writer, read_json
+from eocausal.errors import EstimationError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -38,10 +38,18 @@ class FoldStore:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the folder for one writer; the run of another key is refused."""
-        self._refuse_other()
+        record = RunRecord(
+            self.folder / _MANIFEST,
+            format=_FORMAT,
+            run=self.run,
+            error=EstimationError,
+            kind="a run of finetune",
+            same="units, chips, network, folds, seed and versions",
+        )
+        record.read()
         with one_writer(self.folder, error=EstimationError):
-            if not (self.folder / _MANIFEST).is_file():
-                write_json(self.folder / _MANIFEST, {"format": _FORMAT, "run": dict(self.run)})
+            if record.read() is None:
+                record.write()
             yield
 
     def load(self, fold: int) -> Arrays | None:
@@ -65,29 +73,6 @@ class FoldStore:
 
     def _path(self, fold: int) -> Path:
         return self.folder / f"fold-{fold:02d}.safetensors"
-
-    def _refuse_other(self) -> None:
-        if not (self.folder / _MANIFEST).is_file():
-            return
-        manifest = read_json(self.folder / _MANIFEST)
-        if manifest is None or manifest.get("format") != _FORMAT or "run" not in manifest:
-            raise EstimationError(
-                explain(
-                    f"{self.folder / _MANIFEST} is not of a run of finetune.",
-                    rule="a run continues only in a folder of its own",
-                    fix="give another folder as out=",
-                )
-            )
-        changed = changes(manifest["run"], self.run)
-        if changed:
-            raise EstimationError(
-                explain(
-                    f"The run in {self.folder} was made from something else, so it cannot be continued.",
-                    where=changed,
-                    rule="a run continues only with the same units, chips, network, folds, seed and versions",
-                    fix=f"give another folder as out=, or delete {self.folder} to start again",
-                )
-            )
 
 
 def _put(path: Path, content: bytes) -> None:

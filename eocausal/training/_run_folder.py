@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eocausal._io import hash_file, write_atomically, write_json, write_text
-from eocausal._resumable import changes, one_writer, read_json
+from eocausal._resumable import RunRecord, one_writer, read_json
 from eocausal.errors import EncoderError, explain
 
 if TYPE_CHECKING:
@@ -49,16 +49,6 @@ class RunFolder:
         manifest = self._manifest()
         if manifest is None:
             return None
-        changed = changes(manifest["run"], self.run)
-        if changed:
-            raise EncoderError(
-                explain(
-                    f"The training in {self.folder} is of something else, so it cannot be continued.",
-                    where=changed,
-                    rule="a training continues only with the same chips, keys, settings, seed and versions",
-                    fix=f"give another folder as out=, or delete {self.folder} to start again",
-                )
-            )
         if "sha256" not in manifest:
             return None
         damaged = [name for name, known in manifest["sha256"].items() if self._hash(name) != known]
@@ -73,7 +63,7 @@ class RunFolder:
         """Hold the folder for one writer, and record the run key before anything else."""
         with one_writer(self.folder, error=EncoderError):
             if self._manifest() is None:
-                write_json(self.folder / _MANIFEST, {"format": FORMAT_VERSION, "run": dict(self.run)})
+                self._record().write()
             self._clear()  # what a killed run was about to write
             try:
                 yield
@@ -113,8 +103,7 @@ class RunFolder:
             write_atomically(self.folder / name, _copy(made / Path(name).name))
         write_text(self.folder / SPEC, spec)
         hashes = {name: self._hash(name) for name in _MADE}
-        manifest = {"format": FORMAT_VERSION, "run": dict(self.run), "sha256": hashes, "told": dict(told)}
-        write_json(self.folder / _MANIFEST, manifest)
+        self._record().write(sha256=hashes, told=dict(told))
         self._forget(None)
 
     def _clear(self) -> None:
@@ -137,33 +126,29 @@ class RunFolder:
         path = self.folder / name
         return hash_file(path) if path.is_file() else ""
 
+    def _record(self) -> RunRecord:
+        return RunRecord(
+            self.folder / _MANIFEST,
+            format=FORMAT_VERSION,
+            run=self.run,
+            error=EncoderError,
+            kind="a run of pretrain",
+            same="chips, keys, settings, seed and versions",
+        )
+
     def _manifest(self) -> dict[str, Any] | None:
-        if self.folder.exists() and not self.folder.is_dir():
-            raise EncoderError(
-                explain(f"out={str(self.folder)!r} is a file.", rule="out is a folder that pretrain fills")
-            )
-        if not (self.folder / _MANIFEST).is_file():
-            there = [name for name in _MADE if (self.folder / name).exists()]
-            if there:
-                raise EncoderError(
-                    explain(
-                        f"{self.folder} holds an encoder that was not made by this call.",
-                        where=there,
-                        rule="nothing is written over",
-                        fix="give another folder as out=",
-                    )
-                )
-            return None
-        manifest = read_json(self.folder / _MANIFEST)
-        if manifest is None or manifest.get("format") != FORMAT_VERSION or "run" not in manifest:
+        found = self._record().read()
+        there = [name for name in _MADE if (self.folder / name).exists()]
+        if found is None and there:
             raise EncoderError(
                 explain(
-                    f"{self.folder / _MANIFEST} is not of a training of format {FORMAT_VERSION}.",
-                    rule="a training continues only in a folder of its own",
-                    fix="give another folder as out=, or delete this one",
+                    f"{self.folder} holds an encoder that was not made by this call.",
+                    where=there,
+                    rule="nothing is written over",
+                    fix="give another folder as out=",
                 )
             )
-        return manifest
+        return found
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -237,7 +237,7 @@ def test_arguments_of_embed(tmp_path: Path):
 @pytest.mark.parametrize("content", ["{}", "[1]", "not json", '{"format": 99, "run": {}}'])
 def test_a_manifest_of_something_else(tmp_path: Path, content):
     (tmp_path / "manifest.json").write_text(content)
-    with pytest.raises(EmbeddingsError, match=r"(?s)not a manifest of format 1.*another folder"):
+    with pytest.raises(EmbeddingsError, match=r"(?s)not of a run of embed of format 1.*another folder"):
         run(fake_chips(4), out=tmp_path)
 
 

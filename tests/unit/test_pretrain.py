@@ -626,7 +626,7 @@ def test_an_encoder_of_another_make_is_not_written_over(tmp_path) -> None:
 
 def test_the_manifest_of_something_else_and_a_file_are_refused(tmp_path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"format": 99}))
-    with pytest.raises(EncoderError, match="not of a training of format 1"):
+    with pytest.raises(EncoderError, match="not of a run of pretrain of format 1"):
         _pretrain(_chips(), tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(EncoderError, match="is a file"):
