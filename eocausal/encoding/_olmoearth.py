@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, import_library
 from eocausal.encoding._building import DTYPES, fill, read_weights, undisturbed
 from eocausal.encoding._days import days_of
+from eocausal.encoding._spec_checks import check_bands, check_loader, check_pooling
 from eocausal.encoding._weights import CONFIG
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
@@ -44,17 +45,9 @@ FAMILIES: Mapping[str, tuple[str, bool]] = MappingProxyType(
 
 
 def _check(spec: EncoderSpec) -> None:
-    if spec.loader not in FAMILIES:
-        text = f"loader={spec.loader!r} of encoder {spec.name!r} is not known."
-        raise EncoderError(explain(text, fix=f"one of {', '.join(FAMILIES)}"))
-    wrong = [pool for pool in spec.pooling if pool != "mean"]
-    if wrong:
-        text = "Networks of OlmoEarth cannot be pooled so."
-        raise EncoderError(explain(text, where=wrong, rule="pooling is mean, over the tokens that are there"))
-    if spec.common_names != BANDS:
-        text = f"The bands of encoder {spec.name!r} are not those that OlmoEarth was trained on."
-        rule = f"in this order: {', '.join(BANDS)}"
-        raise EncoderError(explain(text, where=spec.common_names or ("any",), rule=rule))
+    check_loader(spec, FAMILIES)
+    check_pooling(spec, ("mean",), why=", over the tokens that are there")
+    check_bands(spec, BANDS)
 
 
 def _load(asked: Loading) -> Vectors:

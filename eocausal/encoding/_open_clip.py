@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, import_library
 from eocausal.encoding._building import DTYPES, fill, read_weights, undisturbed
+from eocausal.encoding._spec_checks import check_one_date, check_pooling
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 
@@ -22,19 +23,13 @@ _VISUAL = "visual."
 
 
 def _check(spec: EncoderSpec) -> None:
-    if tuple(spec.pooling) != ("projected",):
-        text = f"Networks of open_clip such as {spec.loader!r} cannot be pooled so."
-        raise EncoderError(
-            explain(text, where=spec.pooling, rule="pooling is projected, where pictures meet text")
-        )
+    check_pooling(spec, ("projected",), why=", where pictures meet text")
     if spec.common_names != ("red", "green", "blue"):
         text = f"Encoder {spec.name!r} does not read red, green, blue."
         raise EncoderError(
             explain(text, where=spec.common_names or ("any",), rule="networks of open_clip read pictures")
         )
-    if spec.frames_max > 1:
-        text = f"frames_max={spec.frames_max} of encoder {spec.name!r} does not go with open_clip."
-        raise EncoderError(explain(text, rule="its networks read one date", fix="leave frames_max out"))
+    check_one_date(spec)
 
 
 def _load(asked: Loading) -> Vectors:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, import_library
 from eocausal.encoding._building import DTYPES, fill, read_weights, undisturbed
+from eocausal.encoding._spec_checks import check_bands, check_loader, check_one_date, check_pooling
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 
@@ -80,21 +81,12 @@ FAMILIES: Mapping[str, _Family] = MappingProxyType(
 
 
 def _check(spec: EncoderSpec) -> None:
-    if spec.loader not in FAMILIES:
-        text = f"loader={spec.loader!r} of encoder {spec.name!r} is not known."
-        raise EncoderError(explain(text, fix=f"one of {', '.join(FAMILIES)}"))
+    check_loader(spec, FAMILIES)
     family = FAMILIES[spec.loader]
-    wrong = [pool for pool in spec.pooling if pool not in family.pools]
-    if wrong:
-        text = f"Networks such as {spec.loader!r} cannot be pooled so."
-        raise EncoderError(explain(text, where=wrong, rule=f"pooling is one of {', '.join(family.pools)}"))
-    if spec.common_names != family.bands:
-        text = f"The bands of encoder {spec.name!r} are not those that {spec.loader!r} was trained on."
-        rule = f"in this order: {', '.join(family.bands)}"
-        raise EncoderError(explain(text, where=spec.common_names or ("any",), rule=rule))
-    if spec.frames_max > 1 and not family.several:
-        text = f"frames_max={spec.frames_max} of encoder {spec.name!r} does not go with {spec.loader!r}."
-        raise EncoderError(explain(text, rule="it reads one date", fix="leave frames_max out"))
+    check_pooling(spec, family.pools)
+    check_bands(spec, family.bands)
+    if not family.several:
+        check_one_date(spec)
     if (spec.native_px or 0) % family.patch_px:
         text = f"native_px={spec.native_px} of encoder {spec.name!r} does not go with {spec.loader!r}."
         raise EncoderError(explain(text, rule=f"a multiple of {family.patch_px}, the side of a patch"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, import_library
 from eocausal.encoding._building import DTYPES, fill, read_weights, undisturbed
+from eocausal.encoding._spec_checks import check_named_bands, check_one_date, check_pooling
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
 
@@ -44,16 +45,9 @@ POOLS: Mapping[str, Callable[[Any, Tensor], Tensor]] = MappingProxyType({"cls": 
 
 
 def _check(spec: EncoderSpec) -> None:
-    wrong = [pool for pool in spec.pooling if pool not in POOLS]
-    if wrong:
-        text = f"Networks of timm such as {spec.loader!r} cannot be pooled so."
-        raise EncoderError(explain(text, where=wrong, rule=f"pooling is one of {', '.join(POOLS)}"))
-    if spec.bands is None:
-        text = f"Networks of timm such as {spec.loader!r} cannot read any bands."
-        raise EncoderError(explain(text, fix="name the bands in the specification"))
-    if spec.frames_max > 1:
-        text = f"frames_max={spec.frames_max} of encoder {spec.name!r} does not go with timm."
-        raise EncoderError(explain(text, rule="its networks read one date", fix="leave frames_max out"))
+    check_pooling(spec, POOLS)
+    check_named_bands(spec)
+    check_one_date(spec)
 
 
 def _load(asked: Loading) -> Vectors:

@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, import_library
 from eocausal.encoding._building import fill, read_weights, undisturbed
+from eocausal.encoding._spec_checks import (
+    check_bands,
+    check_loader,
+    check_named_bands,
+    check_one_date,
+    check_pooling,
+)
 from eocausal.encoding._wavelengths import RADAR, ReadBand
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
@@ -198,24 +205,16 @@ FAMILIES: Mapping[str, _Family] = MappingProxyType(
 
 
 def _check(spec: EncoderSpec) -> None:
-    if spec.loader not in FAMILIES:
-        text = f"loader={spec.loader!r} of encoder {spec.name!r} is not known."
-        raise EncoderError(explain(text, fix=f"one of {', '.join(FAMILIES)}"))
+    check_loader(spec, FAMILIES)
     family = FAMILIES[spec.loader]
-    wrong = [pool for pool in spec.pooling if pool not in family.pools]
-    if wrong:
-        text = f"Networks such as {spec.loader!r} cannot be pooled so."
-        raise EncoderError(explain(text, where=wrong, rule=f"pooling is one of {', '.join(family.pools)}"))
+    check_pooling(spec, family.pools)
     if family.any_bands and spec.bands is not None:
         text = f"Encoder {spec.name!r} names bands, and {spec.loader!r} reads any by wavelength."
         raise EncoderError(explain(text, fix="bands: any"))
-    if not family.any_bands and spec.common_names is None:
-        text = f"Networks such as {spec.loader!r} cannot read any bands."
-        raise EncoderError(explain(text, fix="name the bands in the specification"))
-    if family.bands is not None and spec.common_names != family.bands:
-        text = f"The bands of encoder {spec.name!r} are not those that {spec.loader!r} was trained on."
-        rule = f"in this order: {', '.join(family.bands)}"
-        raise EncoderError(explain(text, where=spec.common_names or (), rule=rule))
+    if not family.any_bands:
+        check_named_bands(spec)
+    if family.bands is not None:
+        check_bands(spec, family.bands)
     _check_size(spec, family)
 
 
@@ -228,9 +227,7 @@ def _check_size(spec: EncoderSpec, family: _Family) -> None:
         )
         text = f"native_px={spec.native_px} of encoder {spec.name!r} does not go with {spec.loader!r}."
         raise EncoderError(explain(text, rule=rule))
-    if spec.frames_max > 1:
-        text = f"frames_max={spec.frames_max} of encoder {spec.name!r} does not go with {spec.loader!r}."
-        raise EncoderError(explain(text, rule="it reads one date", fix="leave frames_max out"))
+    check_one_date(spec)
 
 
 def _load(asked: Loading) -> Vectors:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from eocausal.encoding._adapters import Adapter, Loading, Vectors, need
+from eocausal.encoding._spec_checks import check_loader, check_named_bands, check_pooling
 from eocausal.encoding._weights import CONFIG, hash_weights
 from eocausal.encoding.spec import EncoderSpec
 from eocausal.errors import EncoderError, explain
@@ -144,21 +145,9 @@ def family_of(model_type: str) -> str:
 
 
 def _check(spec: EncoderSpec) -> None:
-    if spec.loader not in FAMILIES:
-        raise EncoderError(
-            explain(
-                f"loader={spec.loader!r} of encoder {spec.name!r} is not known.",
-                fix=f"one of {', '.join(FAMILIES)}",
-            )
-        )
-    pools = FAMILIES[spec.loader]
-    wrong = [pool for pool in spec.pooling if pool not in pools]
-    if wrong:
-        text = f"Networks of the family {spec.loader!r} cannot be pooled so."
-        raise EncoderError(explain(text, where=wrong, rule=f"pooling is one of {', '.join(pools)}"))
-    if spec.bands is None:
-        text = f"Networks of the family {spec.loader!r} cannot read any bands."
-        raise EncoderError(explain(text, fix="name the bands in the specification"))
+    check_loader(spec, FAMILIES)
+    check_pooling(spec, FAMILIES[spec.loader])
+    check_named_bands(spec)
     several = spec.loader in VIDEO
     if several != (spec.frames_max > 1):
         text = f"frames_max={spec.frames_max} of encoder {spec.name!r} does not go with {spec.loader!r}."

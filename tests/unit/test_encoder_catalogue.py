@@ -197,7 +197,7 @@ def test_files_that_are_not_there_or_no_encoder(tmp_path):
     (tmp_path / "any.yaml").write_text(
         MINE.replace(MINE[MINE.index("bands:") : MINE.index("pixel")], "bands: any\n")
     )
-    with pytest.raises(EncoderError, match="family 'vit' cannot read any bands"):
+    with pytest.raises(EncoderError, match="such as 'vit' cannot read any bands"):
         get_encoder(str(tmp_path / "any.yaml"))
 
 

@@ -144,5 +144,5 @@ def test_what_cannot_be_loaded(tmp_path):
         Pretrained(spec(pooling=("projected",)))
     with pytest.raises(EncoderError, match="cannot read any bands"):
         Pretrained(spec(bands=None))
-    with pytest.raises(EncoderError, match="its networks read one date"):
+    with pytest.raises(EncoderError, match="it reads one date"):
         Pretrained(spec(frames_max=2))
