@@ -74,6 +74,7 @@ def ate(
         Default five folds with clusters and shared images kept whole.
     learners : Learners, optional
     vcov : {"iid", "hetero", "cluster"} or mapping, optional
+        As in :meth:`Estimate.with_vcov`: several kinds of clusters and Conley's standard errors too.
         Default: clustered when the design has a cluster or units share images, else ``iid``.
     seed : int
         For folds and learners.

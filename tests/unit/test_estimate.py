@@ -10,9 +10,10 @@ import pytest
 from scipy import stats
 
 import eocausal as ec
+from eocausal.effects.ate import METHODS
 from eocausal.errors import EstimationError
 from eocausal.inference.tables import BROOM, jsonable, two_sided_p
-from tests.studies import FAST, THREE, by_village, design, study
+from tests.studies import FAST, FOREST, THREE, by_village, design, study
 
 
 @pytest.fixture(scope="module")
@@ -253,7 +254,7 @@ def located(table: pd.DataFrame, **options: object) -> ec.Design:
     return ec.Design(units, outcome="income", treatment="grant", covariates=["age", "wealth"], **options)
 
 
-@pytest.mark.parametrize("method", ["difference", "regression", "ipw", "aipw"])
+@pytest.mark.parametrize("method", list(METHODS))
 def test_every_estimator_has_conley_standard_errors(method: str) -> None:
     table = study()
     made = ec.ate(located(table, propensity="p"), method=method, learners=FAST, folds=THREE)
@@ -271,6 +272,21 @@ def test_every_estimator_has_conley_standard_errors(method: str) -> None:
         located(table, propensity="p"), method=method, learners=FAST, folds=THREE, vcov={"conley": 30_000}
     )
     assert asked.std_error == found.std_error
+
+
+def test_balance_overlap_and_the_average_of_cate_have_conley_standard_errors_too() -> None:
+    study_design = located(study(selected=True))
+    for made in (
+        ec.balance(study_design).differences,
+        ec.overlap(study_design, learners=FAST, folds=THREE).auc,
+        ec.cate(study_design, learner=FOREST, folds=THREE).average,
+    ):
+        found = made.with_vcov({"conley": "30km"})
+        np.testing.assert_allclose(found.coordinates[:, 0], 33 + np.arange(120) % 11 / 5, rtol=1e-12)
+        column, row = np.arange(120) % 11, np.arange(120) // 11
+        near = np.abs(column[:, None] - column) + np.abs(row[:, None] - row) <= 1
+        expected = found.variance.factor * made.score_values.T @ near @ made.score_values / 120**2
+        np.testing.assert_allclose(found.variance.matrix, expected, rtol=1e-9, atol=1e-15)
 
 
 def test_the_units_that_a_design_left_out_take_their_places_along() -> None:
