@@ -182,7 +182,8 @@ def errors_table(rows: pd.DataFrame) -> Table:
     )  # fmt: skip
     note = (
         "The variance of an estimate is that of its influence values, summed within clusters where clusters are "
-        "named and over pairs of units within the cutoff where a distance is named, times the factor; intervals and p-values use the t distribution with these degrees of freedom."
+        "named and over pairs of units within the cutoff where a distance is named, times the factor; intervals "
+        "and p-values use the t distribution with these degrees of freedom."
     )
     numeric = (False, False, True, True, True, True, True)
     return Table("How the standard errors were made", columns, body, numeric, note)
