@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,11 +57,12 @@ def ipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
             f"after weighting, the largest standardised mean difference is {worst:.2f} (bound {BALANCED_SMD}): "
             "the weights do not balance the arms"
         )
+    weighs_by = replace(settings.learners, outcome=None)  # no prediction of the outcome enters
     tilted = table.weights * TILTS[asked.estimand](propensity)
     return Fitted(
         kept.design,
         scores.hajek(table.outcome, table.treatment, tilted, propensity=propensity),
-        (ignorability(design, known, settings.learners, asked.estimand), *kept.assumptions),
+        (ignorability(design, known, weighs_by, asked.estimand), *kept.assumptions),
         tuple(warnings),
         {
             **propensity_diagnostics(propensity, table.treatment, known, asked.estimand),

@@ -37,6 +37,10 @@ class OutOfFold(Protocol):
 
     target: str
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash of the predictions, for what a result is made of."""
+
     def out_of_fold(self, design: Design, folds: npt.NDArray[np.intp]) -> FloatArray:
         """Return (n, 1) propensities or (n, 2) outcomes by arm; raise where they are of other units or folds."""
 
@@ -98,6 +102,11 @@ class Learners:
             "propensity_learner": default["propensity"] if self.propensity is None else repr(self.propensity),
             "pca": self.pca,
         }
+
+    def given(self) -> dict[str, str]:
+        """Return hashes of predictions that were made beforehand, by role; empty where there are none."""
+        roles = {"outcome": self.outcome, "propensity": self.propensity}
+        return {role: one.fingerprint for role, one in roles.items() if isinstance(one, OutOfFold)}
 
 
 def _require_target(role: str, learner: OutOfFold, target: str) -> None:

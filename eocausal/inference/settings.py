@@ -40,12 +40,13 @@ def settings_for(design: Design, *, folds: Folds | None, learners: Learners | No
 def provenance(design: Design, settings: Settings) -> dict[str, Any]:
     """Return what made a result: data and feature hashes, folds, seed, versions."""
     features = design.features
-    asked = components_asked(features)
+    asked, given = components_asked(features), settings.learners.given()
     return {
         "design": repr(design),
         "design_hash": design.fingerprint,
         "features_hash": None if features is None else features.recipe_hash,
         **({"components_asked": asked} if asked else {}),
+        **({"predictions_given": given} if given else {}),
         "folds": {"kind": settings.folds.kind, "k": settings.folds.k},
         "seed": settings.seed,
         "versions": versions(),

@@ -91,6 +91,11 @@ class Finetuned:
             f"{folds} folds, {self._headline()}{noted})"
         )
 
+    @property
+    def fingerprint(self) -> str:
+        """Hash of units, folds and predictions."""
+        return hash_arrays(self.ids, self.folds, self.predictions)
+
     def _headline(self) -> str:
         if self.target == "treatment":
             return f"AUC {self.metrics['auc']['network']:.3f}"

@@ -83,6 +83,12 @@ def test_estimates_with_the_networks_are_less_biased(
         "given the pictures, treatment is as good as random, and both arms are possible",
     )
     assert (outcome.metrics.loc["network", "r2"] > 0.5).all()
+    # a result names the predictions that it was made with, and IPW claims none that it does not use
+    given = {"outcome": outcome.fingerprint, "propensity": propensity.fingerprint}
+    assert both.provenance["predictions_given"] == given
+    assert "predictions_given" not in ec.ate(design, folds=folds).provenance
+    plain = ec.ate(design, method="ipw", folds=folds, learners=ec.Learners(outcome=outcome))
+    assert "pictures" not in plain.assumptions[0]
 
 
 def test_the_overlap_of_a_network_is_the_auc_of_its_predictions(
