@@ -69,6 +69,33 @@ def test_aipw_by_hand_from_its_nuisances(estimand: str) -> None:
     assert found.estimate == pytest.approx(top / bottom, rel=1e-11)
 
 
+@pytest.mark.parametrize("estimand", ["ate", "att", "atc", "ato"])
+def test_ipw_by_hand_from_the_known_propensity(estimand: str) -> None:
+    table = study(selected=True)
+    found = ec.ate(design(table, propensity="p", weights="weight"), method="ipw", estimand=estimand)
+    p, t, w = table["p"].to_numpy(), table["grant"].to_numpy() == 1, table["weight"].to_numpy()
+    treated = {"ate": 1 / p, "att": 1 + 0 * p, "atc": (1 - p) / p, "ato": 1 - p}[estimand]
+    control = {"ate": 1 / (1 - p), "att": p / (1 - p), "atc": 1 + 0 * p, "ato": p}[estimand]
+    income = table["income"].to_numpy()
+    by_hand = np.average(income[t], weights=(w * treated)[t]) - np.average(
+        income[~t], weights=(w * control)[~t]
+    )
+    assert found.estimate == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_entropy_balancing_of_one_indicator_is_by_cells_with_the_samples_weights() -> None:
+    table = study(200, selected=True).assign(old=lambda t: (t["age"] > 0).astype(int))
+    asked = design(table, covariates=["old"], weights="weight")
+    sizes, gaps = np.zeros((2, 2)), np.zeros(2)
+    for (old, arm), cell in table.groupby(["old", "grant"]):
+        sizes[old, arm] = cell["weight"].sum()
+        gaps[old] += (2 * arm - 1) * np.average(cell["income"], weights=cell["weight"])
+    of = {"ate": sizes.sum(axis=1), "att": sizes[:, 1], "atc": sizes[:, 0]}
+    for estimand, size in of.items():
+        found = ec.ate(asked, method="entropy_balancing", estimand=estimand)
+        assert found.estimate == pytest.approx(np.average(gaps, weights=size), rel=1e-8)
+
+
 @pytest.mark.parametrize("method", ["aipw", "ipw", "regression", "entropy_balancing"])
 def test_averages_over_arms_differ_as_they_should(method: str) -> None:
     """Effects rise with age, and so does treatment: 1 + age / 2, with the treated older."""
