@@ -53,6 +53,11 @@ def write_text(path: str | Path, text: str) -> Path:
     return write_atomically(path, lambda temporary: _put_text(temporary, text))
 
 
+def write_bytes(path: str | Path, content: bytes) -> Path:
+    """Write bytes atomically."""
+    return write_atomically(path, lambda temporary: _put_bytes(temporary, content))
+
+
 def write_json(path: str | Path, content: Mapping[str, Any]) -> Path:
     """Write JSON atomically; NaN and infinities are refused because JSON has none."""
     return write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
@@ -74,6 +79,10 @@ def hash_content(content: Any) -> str:
     """
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _put_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
 
 def _put_text(path: Path, text: str) -> None:

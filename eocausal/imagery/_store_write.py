@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eocausal import __version__
-from eocausal._io import hash_content, hash_file, write_atomically, write_json
+from eocausal._io import hash_content, hash_file, write_bytes, write_json
 from eocausal._provenance import hash_arrays
 from eocausal.imagery._store_folder import (
     FORMAT,
@@ -116,8 +116,4 @@ def _write_ranges(job: _Job, progress: bool) -> None:
 
 def _write_where_different(path: Path, content: bytes) -> None:
     if not path.is_file() or path.read_bytes() != content:
-        write_atomically(path, lambda temporary: _put(temporary, content))
-
-
-def _put(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+        write_bytes(path, content)

@@ -56,13 +56,17 @@ def tilted_weights(columns: FloatArray, base: FloatArray) -> FloatArray | None:
         mean = weights @ columns
         return np.asarray((columns * weights[:, None]).T @ columns - np.outer(mean, mean))
 
+    def objective(multipliers: FloatArray) -> tuple[float, FloatArray]:
+        value, weights = weigh(multipliers)
+        return value, weights @ columns
+
     found = minimize(
-        lambda at: weigh(at)[0],
+        objective,
         np.zeros(columns.shape[1]),
-        jac=lambda at: weigh(at)[1] @ columns,
+        jac=True,
         hess=curvature,
         method="trust-exact",
-        options={"gtol": EXACT, "maxiter": 500},  # type: ignore[call-overload]
+        options={"gtol": EXACT, "maxiter": 500},
     )
     multipliers = np.asarray(found.x, dtype=float)
     weights = weigh(multipliers)[1]

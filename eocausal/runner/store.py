@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal._io import hash_file, write_atomically, write_json
+from eocausal._io import hash_file, write_bytes, write_json
 from eocausal._provenance import hash_arrays
 from eocausal._resumable import RunRecord, one_writer, read_json
 from eocausal.embeddings import Embeddings, read_embeddings
@@ -94,7 +94,7 @@ class Store:
         arrays = {name: np.ascontiguousarray(array) for name, array in state.items()}
         # not save_file: it writes through a temporary file of its own, which a kill would leave behind
         content = save(arrays)
-        path = write_atomically(self.folder / _STATE, lambda temporary: _put(temporary, content))
+        path = write_bytes(self.folder / _STATE, content)
         write_json(path.with_suffix(".json"), {"sha256": hash_file(path)})
 
     def seal(self, result: Embeddings) -> None:
@@ -120,7 +120,3 @@ class Store:
             self.notes.append(f"{path.name} was damaged and is made again")
             return None
         return read_embeddings(path, key=self.run["keys"]["name"])
-
-
-def _put(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal._io import hash_file, write_atomically, write_json
+from eocausal._io import hash_file, write_bytes, write_json
 from eocausal._resumable import RunRecord, one_writer, read_json
 from eocausal.errors import EstimationError
 
@@ -68,12 +68,8 @@ class FoldStore:
         from safetensors.numpy import save
 
         content = save({name: np.ascontiguousarray(array) for name, array in arrays.items()})
-        path = write_atomically(self._path(fold), lambda temporary: _put(temporary, content))
+        path = write_bytes(self._path(fold), content)
         write_json(path.with_suffix(".json"), {"sha256": hash_file(path)})
 
     def _path(self, fold: int) -> Path:
         return self.folder / f"fold-{fold:02d}.safetensors"
-
-
-def _put(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

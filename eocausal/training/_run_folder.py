@@ -14,13 +14,13 @@ deleted after that; so whatever moment a run dies at, the last finished epoch is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eocausal._io import hash_file, write_atomically, write_json, write_text
+from eocausal._io import hash_file, write_bytes, write_json, write_text
 from eocausal._resumable import RunRecord, one_writer, read_json
 from eocausal.errors import EncoderError, explain
 
@@ -89,7 +89,7 @@ class RunFolder:
 
         path = self.folder / f"epoch-{epoch:05d}.safetensors"
         content = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
-        write_atomically(path, lambda temporary: _put(temporary, content))
+        write_bytes(path, content)
         write_json(path.with_suffix(".json"), {"sha256": hash_file(path), "history": history})
         self._forget(path)
 
@@ -100,7 +100,7 @@ class RunFolder:
             # the library writes the names of parts that its versions agree on
             encoder.save_pretrained(made)
         for name in _MADE[1:]:
-            write_atomically(self.folder / name, _copy(made / Path(name).name))
+            write_bytes(self.folder / name, (made / Path(name).name).read_bytes())
         write_text(self.folder / SPEC, spec)
         hashes = {name: self._hash(name) for name in _MADE}
         self._record().write(sha256=hashes, told=dict(told))
@@ -149,14 +149,6 @@ class RunFolder:
                 )
             )
         return found
-
-
-def _put(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-
-
-def _copy(source: Path) -> Callable[[Path], None]:
-    return lambda temporary: _put(temporary, source.read_bytes())
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -340,8 +340,8 @@ def _as_arrays(fit: FoldFit) -> Arrays:
 
 
 def _as_fit(arrays: Arrays) -> FoldFit:
-    fit = FoldFit(**arrays)  # type: ignore[arg-type]
-    return replace(fit, best=int(arrays["best"][0]))
+    rest = {name: array for name, array in arrays.items() if name != "best"}
+    return FoldFit(**rest, best=int(arrays["best"][0]))
 
 
 def _undated(chips: ChipSource, design: Design, study: Study) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import eocausal as ec
+from eocausal.pipeline import Run
 from tests.integration.test_specs_run import SEQUENCE, TAIL, write_days, write_spec, write_units
 
 IMAGERY = SEQUENCE.replace("size_m: 300", "size_m: [300, 150]\n  pixel_unit: dn")
@@ -44,7 +45,7 @@ def _tail(encoder: str) -> str:
     return "\n".join([f"encoder: {encoder}", *TAIL.splitlines()[1:]]) + "\n"
 
 
-def _run(folder: Path, encoder: str) -> ec.pipeline.Run:  # type: ignore[name-defined]
+def _run(folder: Path, encoder: str) -> Run:
     return ec.run(write_spec(folder, IMAGERY, tail=_tail(encoder)), out=folder / "out", progress=False)
 
 

@@ -506,7 +506,7 @@ def _kill_at(patched, moment):
     if moment == "before the end":
         patched.setattr(RunFolder, "seal", _raise)
         return
-    name = "write_atomically" if moment == "before the state" else "write_json"
+    name = "write_bytes" if moment == "before the state" else "write_json"
     write, wanted = getattr(_run_folder, name), "epoch-00003"
 
     def watched(path, content):
@@ -518,8 +518,15 @@ def _kill_at(patched, moment):
 
 
 def test_what_the_library_had_begun_to_write_is_cleared_away(tmp_path, monkeypatch) -> None:
+    from eocausal.training import _run_folder
+
+    write = _run_folder.write_bytes
+
+    def killed_at_the_encoder(path, content):
+        return write(path, content) if "epoch-" in str(path) else _raise()
+
     with monkeypatch.context() as patched:
-        patched.setattr("eocausal.training._run_folder._copy", _raise)
+        patched.setattr(_run_folder, "write_bytes", killed_at_the_encoder)
         patched.setattr(RunFolder, "_clear", lambda self: None)
         with pytest.raises(Killed):
             _pretrain(_chips(), tmp_path / "killed")
