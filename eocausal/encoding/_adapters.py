@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from eocausal.encoding.spec import EncoderSpec
 
 __all__ = [
-    "INSTALL", "LIBRARIES", "Adapter", "Loading", "Look", "Vectors", "adapter_of", "import_library", "lacks_python",
-    "need",
+    "INSTALL", "LIBRARIES", "Adapter", "LoadedNetwork", "Loading", "Look", "Vectors", "adapter_of",
+    "import_library", "lacks_python", "need",
 ]  # fmt: skip
 
 
@@ -44,6 +44,15 @@ class Look:
 Vectors = Callable[["Tensor", Look], "Tensor"]
 """From scaled pictures (n, bands, px, px) to vectors (n, dim); networks of several dates are given
 (n, frames, bands, px, px), earliest first, all of them valid. Most networks need not know what they look at."""
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedNetwork:
+    """A network as its library built it, and the function that runs pictures through it."""
+
+    module: Any
+    vectors: Vectors
+
 
 INSTALL: Mapping[str, str] = MappingProxyType(
     {
@@ -91,7 +100,7 @@ class Adapter:
     module: str
     packages: tuple[str, ...]
     check: Callable[[EncoderSpec], None]
-    load: Callable[[Loading], Vectors]
+    load: Callable[[Loading], LoadedNetwork]
     dated: bool = False
 
 

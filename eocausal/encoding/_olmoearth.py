@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, import_library
+from eocausal.encoding._adapters import Adapter, LoadedNetwork, Loading, Look, import_library
 from eocausal.encoding._building import DTYPES, fill, read_weights, undisturbed
 from eocausal.encoding._days import days_of
 from eocausal.encoding._spec_checks import check_bands, check_loader, check_pooling
@@ -50,7 +50,7 @@ def _check(spec: EncoderSpec) -> None:
     check_bands(spec, BANDS)
 
 
-def _load(asked: Loading) -> Vectors:
+def _load(asked: Loading) -> LoadedNetwork:
     """Build the encoder from the configuration beside the weights, and fill it from the file."""
     import torch
 
@@ -78,7 +78,7 @@ def _load(asked: Loading) -> Vectors:
         )["tokens_and_masks"].pool_unmasked_tokens(mean)
         return found
 
-    return vectors
+    return LoadedNetwork(network, vectors)
 
 
 def _metres(spec: EncoderSpec) -> float:

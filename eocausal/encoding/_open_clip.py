@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, import_library
+from eocausal.encoding._adapters import Adapter, LoadedNetwork, Loading, Look, import_library
 from eocausal.encoding._building import DTYPES, fill, read_weights, undisturbed
 from eocausal.encoding._spec_checks import check_one_date, check_pooling
 from eocausal.encoding.spec import EncoderSpec
@@ -32,7 +32,7 @@ def _check(spec: EncoderSpec) -> None:
     check_one_date(spec)
 
 
-def _load(asked: Loading) -> Vectors:
+def _load(asked: Loading) -> LoadedNetwork:
     """Build the network without fetching anything, keep its half for pictures, and fill that from the folder."""
     import torch
 
@@ -52,7 +52,7 @@ def _load(asked: Loading) -> Vectors:
         projected: Tensor = network(pictures.to(dtype))
         return projected
 
-    return vectors
+    return LoadedNetwork(network, vectors)
 
 
 def _build(spec: EncoderSpec, open_clip: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, import_library
+from eocausal.encoding._adapters import Adapter, LoadedNetwork, Loading, Look, import_library
 from eocausal.encoding._building import DTYPES, fill, read_weights, undisturbed
 from eocausal.encoding._spec_checks import check_bands, check_loader, check_one_date, check_pooling
 from eocausal.encoding.spec import EncoderSpec
@@ -92,7 +92,7 @@ def _check(spec: EncoderSpec) -> None:
         raise EncoderError(explain(text, rule=f"a multiple of {family.patch_px}, the side of a patch"))
 
 
-def _load(asked: Loading) -> Vectors:
+def _load(asked: Loading) -> LoadedNetwork:
     """Build the network by its name in the registry, without fetching anything, and fill it from the folder."""
     import torch
 
@@ -115,7 +115,7 @@ def _load(asked: Loading) -> Vectors:
         given = _by_date(pictures) if family.several else pictures
         return pool(network(given.to(dtype))[-1])
 
-    return vectors
+    return LoadedNetwork(network, vectors)
 
 
 def _by_date(pictures: Tensor) -> Tensor:

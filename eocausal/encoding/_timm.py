@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, import_library
+from eocausal.encoding._adapters import Adapter, LoadedNetwork, Loading, Look, import_library
 from eocausal.encoding._building import DTYPES, fill, read_weights, undisturbed
 from eocausal.encoding._spec_checks import check_named_bands, check_one_date, check_pooling
 from eocausal.encoding.spec import EncoderSpec
@@ -50,7 +50,7 @@ def _check(spec: EncoderSpec) -> None:
     check_one_date(spec)
 
 
-def _load(asked: Loading) -> Vectors:
+def _load(asked: Loading) -> LoadedNetwork:
     """Build the network by its name without fetching anything, and fill it from the folder."""
     import torch
 
@@ -72,7 +72,7 @@ def _load(asked: Loading) -> Vectors:
     def vectors(pictures: Tensor, look: Look) -> Tensor:
         return pool(network, pictures.to(dtype))
 
-    return vectors
+    return LoadedNetwork(network, vectors)
 
 
 def _build(spec: EncoderSpec, timm: Any) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, import_library
+from eocausal.encoding._adapters import Adapter, LoadedNetwork, Loading, Look, import_library
 from eocausal.encoding._building import fill, read_weights, undisturbed
 from eocausal.encoding._spec_checks import (
     check_bands,
@@ -230,7 +230,7 @@ def _check_size(spec: EncoderSpec, family: _Family) -> None:
     check_one_date(spec)
 
 
-def _load(asked: Loading) -> Vectors:
+def _load(asked: Loading) -> LoadedNetwork:
     """Build the network by torchgeo's function without weights, and fill it from the folder."""
     spec, family = asked.spec, FAMILIES[asked.spec.loader]
     if family.needs_metres and not asked.pixel_m:
@@ -252,7 +252,7 @@ def _load(asked: Loading) -> Vectors:
         with torch.autocast(pictures.device.type, torch.bfloat16, enabled=asked.precision == "bf16"):
             return pool(network, given)
 
-    return vectors
+    return LoadedNetwork(network, vectors)
 
 
 def _fill(network: Any, asked: Loading, family: _Family) -> None:

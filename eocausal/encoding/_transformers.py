@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from eocausal.encoding._adapters import Adapter, Loading, Vectors, need
+from eocausal.encoding._adapters import Adapter, LoadedNetwork, Loading, Look, need
 from eocausal.encoding._spec_checks import check_loader, check_named_bands, check_pooling
 from eocausal.encoding._weights import CONFIG, hash_weights
 from eocausal.encoding.spec import EncoderSpec
@@ -160,7 +160,7 @@ def _check(spec: EncoderSpec) -> None:
         raise EncoderError(explain(text, rule=rule, fix=fix))
 
 
-def _load(asked: Loading) -> Vectors:
+def _load(asked: Loading) -> LoadedNetwork:
     """Load the network from safetensors, or say what does not fit."""
     need("transformers", "transformers")
     import torch
@@ -198,7 +198,11 @@ def _load(asked: Loading) -> Vectors:
     network = network.eval().to(asked.device)
     config = network.config
     _check_sizes(spec, config)
-    return lambda pictures, look: pool.vector(network(**pool.given(pictures.to(dtype), config)), config)
+
+    def vectors(pictures: Tensor, look: Look) -> Tensor:
+        return pool.vector(network(**pool.given(pictures.to(dtype), config)), config)
+
+    return LoadedNetwork(network, vectors)
 
 
 def _check_sizes(spec: EncoderSpec, config: Any) -> None:

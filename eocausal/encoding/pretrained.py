@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import one_of
-from eocausal.encoding._adapters import Adapter, Loading, Look, Vectors, adapter_of, need
+from eocausal.encoding._adapters import Adapter, LoadedNetwork, Loading, Look, adapter_of, need
 from eocausal.encoding._chip_units import check_told_units
 from eocausal.encoding._days import days_of
 from eocausal.encoding._moments import learn_moments, moments_from
@@ -242,7 +242,7 @@ class FittedPretrained:
 
     config: Pretrained
     prepared: Preparation
-    vectors: Vectors
+    network: LoadedNetwork
     device: str = "cpu"
 
     def columns(self, block: str) -> tuple[str, ...]:
@@ -299,7 +299,9 @@ class FittedPretrained:
         import torch
 
         with torch.inference_mode():
-            made = self.vectors(self._on_device(torch.from_numpy(pictures)), look).float().cpu().numpy()
+            made = (
+                self.network.vectors(self._on_device(torch.from_numpy(pictures)), look).float().cpu().numpy()
+            )
         width = int(self.config.spec.dim or 0)
         if made.shape != (len(pictures), width):
             text = f"The network of {self.config.name!r} gives {made.shape[-1]} numbers, not {width}."

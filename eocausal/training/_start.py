@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -68,17 +67,8 @@ def _published(
         made, _ = fitted.prepared.frames(pixels, valid, table.block)
         return made[:, 0]
 
-    module = _network_inside(fitted.vectors)
-    module.requires_grad_(True)
+    network = fitted.network
+    network.module.requires_grad_(True)
     return Start(
-        Body(module, lambda given: fitted.vectors(given, look), int(encoder.spec.dim or 0)), pictures
+        Body(network.module, lambda given: network.vectors(given, look), int(encoder.spec.dim or 0)), pictures
     )
-
-
-def _network_inside(vectors: Callable[..., Any]) -> Any:
-    """Return the network that the function of an adapter runs pictures through."""
-    import torch
-
-    inside = inspect.getclosurevars(vectors).nonlocals.values()
-    (network,) = [one for one in inside if isinstance(one, torch.nn.Module)]
-    return network
