@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from eocausal._checks import one_of
 from eocausal.design import Design
 from eocausal.effects.balancing import entropy_balancing
@@ -130,5 +133,12 @@ def ate(
         assumptions=fitted.assumptions,
         warnings=fitted.warnings,
         diagnostics=fitted.diagnostics,
+        weights=None if fitted.weights is None else _by_arm(fitted.weights, fitted.design),
         provenance=provenance(design, settings),
     )
+
+
+def _by_arm(weights: npt.NDArray[np.float64], design: Design) -> npt.NDArray[np.float64]:
+    """Return weights (n,) that are 1 on average in each arm, as stabilised weights are."""
+    treated = design.table.treatment == 1
+    return np.asarray(weights / np.where(treated, weights[treated].mean(), weights[~treated].mean()))

@@ -50,7 +50,11 @@ def entropy_balancing(design: Design, settings: Settings, asked: Asked) -> Fitte
         for arm, (name, found) in enumerate(zip(ARMS, balanced))
     }
     said = {**sizes, "balanced_columns": len(names), "pca": settings.learners.pca}
-    return Fitted(design, scored, (_assumption(design, asked.estimand),), _few_left(sizes), said)
+    weights = table.weights.copy()
+    for arm, found in enumerate(balanced):
+        if found is not None:
+            weights[table.treatment == arm] = found
+    return Fitted(design, scored, (_assumption(design, asked.estimand),), _few_left(sizes), said, weights)
 
 
 def _target(treatment: FloatArray, estimand: str) -> FloatArray:

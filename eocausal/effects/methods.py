@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.nuisance import Learners, OutOfFold
 from eocausal.inference.tilting import ESTIMANDS
@@ -36,13 +39,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a method hands back: the scored estimate, the units it is for, and what a reader must know of it."""
+    """What a method hands back: the scored estimate, the units it is for, and what a reader must know of it.
+
+    ``weights`` (n,) are what each unit weighs in the mean of its arm, on any scale; None where no arm is weighed.
+    """
 
     design: Design
     scored: ScoredEstimate
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    weights: npt.NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

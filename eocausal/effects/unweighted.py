@@ -22,7 +22,8 @@ def difference(design: Design, settings: Settings, asked: Asked) -> Fitted:
     """Compare the arms as they are, on every unit with an outcome."""
     plain = design.unadjusted()
     table = plain.table
-    return Fitted(plain, scores.difference(table.outcome, table.treatment, table.weights), (RANDOMISED,))
+    scored = scores.difference(table.outcome, table.treatment, table.weights)
+    return Fitted(plain, scored, (RANDOMISED,), weights=table.weights)
 
 
 def regression(design: Design, settings: Settings, asked: Asked) -> Fitted:

@@ -69,6 +69,7 @@ def ipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
             "largest_smd_after_weighting": worst,
             **kept.diagnostics,
         },
+        table.weights * balancing_weights(table.treatment, propensity, asked.estimand),
     )
 
 
@@ -98,6 +99,7 @@ def aipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
         (ignorability(design, known, settings.learners, asked.estimand), *kept.assumptions),
         tuple(warnings),
         {**_diagnostics(kept, nuisance, settings.learners, asked.estimand), **kept.diagnostics},
+        table.weights * balancing_weights(table.treatment, nuisance.propensity[rows], asked.estimand),
     )
 
 

@@ -40,7 +40,8 @@ def assemble(
     warnings, diagnostics
         Added to what holds for every estimate: units left out, few clusters, counts by arm.
     **named
-        ``estimand, method, terms, provenance`` and, if any, ``assumptions`` of the :class:`Estimate`.
+        ``estimand, method, terms, provenance`` and, if any, ``assumptions`` and ``weights`` of the
+        :class:`Estimate`.
     """
     own = design.cluster_labels()
     chosen = vcov if vcov is not None else ("cluster" if own else "iid")

@@ -58,6 +58,8 @@ class Estimate:
         Cluster labels by name that :meth:`with_vcov` can use.
     coordinates : array of shape (n, 2) or None
         Longitude and latitude of the units in degrees, where the design knows them.
+    weights : array of shape (n,) or None
+        What each unit weighs in the mean of its arm, where the method weighs the arms; 1 on average in each arm.
     n_params : int
     assumptions, warnings : tuple of str
     diagnostics, provenance : mapping
@@ -72,6 +74,7 @@ class Estimate:
     variance: Variance
     groups: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     coordinates: FloatArray | None = None
+    weights: FloatArray | None = None
     n_params: int = 1
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -224,6 +227,7 @@ class Estimate:
             content["score_values"] = self.score_values.tolist()
             content["groups"] = {name: labels.tolist() for name, labels in self.groups.items()}
             content["coordinates"] = None if self.coordinates is None else self.coordinates.tolist()
+            content["weights"] = None if self.weights is None else self.weights.tolist()
         return content
 
     @classmethod
@@ -239,7 +243,7 @@ class Estimate:
             raise EstimationError(
                 explain("The content holds no unit-level scores.", fix="write it with to_dict(scores=True)")
             )
-        variance, places = content["variance"], content["coordinates"]
+        variance, places, weights = content["variance"], content["coordinates"], content["weights"]
         how = Vcov(**{**variance["how"], "names": tuple(variance["how"]["names"])})
         return cls(
             estimand=content["estimand"],
@@ -258,6 +262,7 @@ class Estimate:
             ),
             groups={name: np.array(labels) for name, labels in content["groups"].items()},
             coordinates=None if places is None else np.array(places, dtype=float),
+            weights=None if weights is None else np.array(weights, dtype=float),
             n_params=content["n_params"],
             assumptions=tuple(content["assumptions"]),
             warnings=tuple(content["warnings"]),

@@ -242,3 +242,22 @@ def test_the_ate_score_is_the_doubly_robust_score() -> None:
     numerator, share = scores.augmented(y, t, estimand="ate", **options)
     np.testing.assert_array_equal(numerator, scores.doubly_robust(y, t, **options))
     np.testing.assert_array_equal(share, np.ones(30))
+
+
+@pytest.mark.parametrize("method", ["difference", "ipw", "aipw", "entropy_balancing"])
+def test_results_hold_what_each_unit_weighs_in_its_arm(method: str) -> None:
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"age": rng.normal(size=200), "w": rng.uniform(1, 3, 200)})
+    table["grant"] = (table["age"] + rng.logistic(size=200) > 0).astype(int)
+    table["income"] = table["grant"] + table["age"] + rng.normal(size=200)
+    design = ec.Design(table, outcome="income", treatment="grant", covariates=["age"], weights="w")
+    result = ec.ate(design, method=method)
+    assert result.weights is not None
+    means = []
+    for arm in (0, 1):
+        chosen = (table["grant"] == arm).to_numpy()
+        assert result.weights[chosen].mean() == pytest.approx(1.0)
+        means.append(np.average(table["income"][chosen], weights=result.weights[chosen]))
+    if method != "aipw":  # which adds to the weighted gap what predictions say
+        assert means[1] - means[0] == pytest.approx(result.estimate, abs=1e-10)
+    assert ec.Estimate.from_dict(result.to_dict(scores=True)) == result
