@@ -72,6 +72,7 @@ _HOME = {
     "report": "eocausal.reporting.report",
     "run": "eocausal.pipeline",
     "simulate_catalog": "eocausal.simulate.catalog",
+    "simulate_kernel_confounding": "eocausal.simulate.kernel_confounding",
     "simulate_region": "eocausal.simulate.region",
 }
 _MODULES = ("errors",)
@@ -147,6 +148,9 @@ if TYPE_CHECKING:
     from eocausal.runner.embed import embed as embed
     from eocausal.runner.temporal_dropout import temporal_dropout as temporal_dropout
     from eocausal.simulate.catalog import simulate_catalog as simulate_catalog
+    from eocausal.simulate.kernel_confounding import (
+        simulate_kernel_confounding as simulate_kernel_confounding,
+    )
     from eocausal.simulate.region import simulate_region as simulate_region
     from eocausal.training.finetune import finetune as finetune
     from eocausal.training.network import Network as Network
