@@ -29,6 +29,21 @@ TILTS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "ato": lambda propensity: propensity * (1 - propensity),
 }
 ESTIMANDS = tuple(TILTS)
+# How the tilts move with the propensity.
+TILT_SLOPES: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "ate": np.zeros_like,
+    "att": np.ones_like,
+    "atc": lambda propensity: -np.ones_like(propensity),
+    "ato": lambda propensity: 1 - 2 * propensity,
+}
+# How much of the group asked for a unit is, given treatment and propensity, and how that moves with the propensity.
+# Who is treated is seen, so the treated are counted; how far a unit lies in the overlap is not.
+SHARES: dict[str, Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]] = {
+    "ate": lambda treatment, propensity: (np.ones_like(treatment), np.zeros_like(treatment)),
+    "att": lambda treatment, propensity: (treatment, np.zeros_like(treatment)),
+    "atc": lambda treatment, propensity: (1 - treatment, np.zeros_like(treatment)),
+    "ato": lambda treatment, propensity: (TILTS["ato"](propensity), TILT_SLOPES["ato"](propensity)),
+}
 
 
 def balancing_weights(treatment: FloatArray, propensity: FloatArray, estimand: str) -> FloatArray:
@@ -44,3 +59,38 @@ def balancing_weights(treatment: FloatArray, propensity: FloatArray, estimand: s
     [0.8, 0.2]
     """
     return TILTS[estimand](propensity) / np.where(treatment == 1, propensity, 1 - propensity)
+
+
+def balancing_slopes(treatment: FloatArray, propensity: FloatArray, estimand: str) -> FloatArray:
+    """Return how fast the weight of each unit moves with its propensity: the derivative of its balancing weight.
+
+    Examples
+    --------
+    >>> balancing_slopes(np.array([1.0, 0.0]), np.array([0.5, 0.5]), "ate").tolist()
+    [-4.0, 4.0]
+    >>> balancing_slopes(np.array([1.0, 0.0]), np.array([0.2, 0.2]), "ato").tolist()
+    [-1.0, 1.0]
+    """
+    own = np.where(treatment == 1, propensity, 1 - propensity)
+    sign = 2 * treatment - 1
+    return np.asarray((TILT_SLOPES[estimand](propensity) - sign * TILTS[estimand](propensity) / own) / own)
+
+
+def stabilised_weights(
+    treatment: FloatArray, propensity: FloatArray, estimand: str, *, weights: FloatArray
+) -> FloatArray:
+    """Return balancing weights times the share of the arm over the mean tilt; for the ``ate`` ``p / e``.
+
+    Their mean is 1 in each arm where the propensity is right, whatever the estimand, and is not made to be 1.
+    Robins, Hernan and Brumback (2000), Epidemiology 11, 550-560.
+
+    Examples
+    --------
+    >>> t, e = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0.8, 0.5, 0.5, 0.2])
+    >>> stabilised_weights(t, e, "ate", weights=np.ones(4)).tolist()
+    [0.625, 1.0, 1.0, 0.625]
+    """
+    treated = np.average(treatment, weights=weights)
+    arm = np.where(treatment == 1, treated, 1 - treated)
+    tilt = np.average(TILTS[estimand](propensity), weights=weights)
+    return np.asarray(balancing_weights(treatment, propensity, estimand) * arm / tilt)
