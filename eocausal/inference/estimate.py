@@ -9,23 +9,24 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.errors import EstimationError, explain
+from eocausal.inference.arms import Arms
+from eocausal.inference.panel_index import PanelIndex
+from eocausal.inference.stored import content_of, fields_of
 from eocausal.inference.tables import (
     broom_frame,
     confidence_bounds,
     interval_plot,
-    jsonable,
     summary_text,
     two_sided_p,
 )
-from eocausal.inference.variance import Variance, Vcov
+from eocausal.inference.variance import Variance
 from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ class Estimate:
         Longitude and latitude of the units in degrees, where the design knows them.
     weights : array of shape (n,) or None
         What each unit weighs in the mean of its arm, where the method weighs the arms; 1 on average in each arm.
+    arms : Arms or None
+        Treatment of each unit and the name of the groups it was assigned to, by which clusters are counted.
+    panel : PanelIndex or None
+        Unit and period of each row, where rows are of a panel.
     n_params : int
     assumptions, warnings : tuple of str
     diagnostics, provenance : mapping
@@ -75,6 +80,8 @@ class Estimate:
     groups: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     coordinates: FloatArray | None = None
     weights: FloatArray | None = None
+    arms: Arms | None = None
+    panel: PanelIndex | None = None
     n_params: int = 1
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -211,24 +218,7 @@ class Estimate:
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
         """Return JSON-safe content; unit-level values only when ``scores`` is true."""
-        content: dict[str, Any] = {
-            "type": "Estimate", "estimand": self.estimand, "method": self.method, "terms": list(self.terms),
-            "values": self.values.tolist(), "n": self.n, "vcov": self.vcov, "n_params": self.n_params,
-            "variance": {
-                "matrix": self.variance.matrix.tolist(), "df": self.variance.df,
-                "factor": self.variance.factor, "n_clusters": self.variance.n_clusters,
-                "how": jsonable(asdict(self.variance.how)), "notes": list(self.variance.notes),
-            },
-            "assumptions": list(self.assumptions), "warnings": list(self.warnings),
-            "diagnostics": jsonable(self.diagnostics), "provenance": jsonable(self.provenance),
-        }  # fmt: skip
-        if scores:
-            content["ids"] = self.ids.tolist()
-            content["score_values"] = self.score_values.tolist()
-            content["groups"] = {name: labels.tolist() for name, labels in self.groups.items()}
-            content["coordinates"] = None if self.coordinates is None else self.coordinates.tolist()
-            content["weights"] = None if self.weights is None else self.weights.tolist()
-        return content
+        return content_of(self, scores=scores)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Estimate:
@@ -239,36 +229,7 @@ class Estimate:
         EstimationError
             The content holds no unit-level scores.
         """
-        if "score_values" not in content:
-            raise EstimationError(
-                explain("The content holds no unit-level scores.", fix="write it with to_dict(scores=True)")
-            )
-        variance, places, weights = content["variance"], content["coordinates"], content["weights"]
-        how = Vcov(**{**variance["how"], "names": tuple(variance["how"]["names"])})
-        return cls(
-            estimand=content["estimand"],
-            method=content["method"],
-            terms=tuple(content["terms"]),
-            values=np.array(content["values"], dtype=float),
-            ids=np.array(content["ids"]),
-            score_values=np.array(content["score_values"], dtype=float),
-            variance=Variance(
-                np.array(variance["matrix"]),
-                variance["df"],
-                variance["factor"],
-                variance["n_clusters"],
-                how,
-                tuple(variance["notes"]),
-            ),
-            groups={name: np.array(labels) for name, labels in content["groups"].items()},
-            coordinates=None if places is None else np.array(places, dtype=float),
-            weights=None if weights is None else np.array(weights, dtype=float),
-            n_params=content["n_params"],
-            assumptions=tuple(content["assumptions"]),
-            warnings=tuple(content["warnings"]),
-            diagnostics=content["diagnostics"],
-            provenance=content["provenance"],
-        )
+        return cls(**fields_of(content))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw estimates with 95% intervals and return the Axes."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.estimate import Estimate
+from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.vcov import variance_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -64,6 +65,7 @@ def compare(**estimates: Estimate) -> Estimate:
         scores[np.searchsorted(ids, result.ids), column] = result.score_values[:, 0] * ids.size / result.n
     how = results[0].variance.how
     groups = {name: _joint_labels(ids, results, name) for name in how.names}
+    panel = _joint_panel(ids, results)
     coordinates = _joint_coordinates(ids, results, needed=how.kind == "conley")
     n_params = max(result.n_params for result in results)
     variance = variance_of(scores, how, groups=groups, coordinates=coordinates, n_params=n_params)
@@ -79,6 +81,7 @@ def compare(**estimates: Estimate) -> Estimate:
         variance=variance,
         groups=groups,
         coordinates=coordinates,
+        panel=panel,
         n_params=n_params,
         assumptions=tuple(dict.fromkeys(text for result in results for text in result.assumptions)),
         warnings=tuple(dict.fromkeys([*told, *variance.notes])),
@@ -148,3 +151,19 @@ def _joint_coordinates(ids: npt.NDArray[Any], results: list[Estimate], *, needed
     if moved.any() and needed:
         raise EstimationError(explain("Units lie at different places in the two results.", where=ids[moved]))
     return None if moved.any() else joint
+
+
+def _joint_panel(ids: npt.NDArray[Any], results: list[Estimate]) -> PanelIndex | None:
+    """Return unit and period of each id, or None where they are not known or differ."""
+    unit: dict[Any, Any] = {}
+    clash = False
+    for result in results:
+        if result.panel is None:
+            return None
+        rows = zip(result.panel.unit.tolist(), result.panel.period.tolist())
+        for one, row in zip(result.ids.tolist(), rows):
+            clash |= unit.setdefault(one, row) != row
+    if clash:
+        return None
+    found = [unit[one] for one in ids.tolist()]
+    return PanelIndex(np.array([row[0] for row in found]), np.array([row[1] for row in found]))
