@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal import leaks
 from eocausal._checks import one_of
-from eocausal._image_info import days_shown
+from eocausal._design_checks import refuse_constants, refuse_leaks, require_names
 from eocausal._provenance import hash_arrays
-from eocausal.errors import DesignError, LeakError, explain
-from eocausal.study_table import StudyTable, build_table, frame_of
+from eocausal._treatments import TREATMENT_TYPES, Treatment, require_arms, two_arms_only
+from eocausal.errors import DesignError, explain
+from eocausal.study_table import StudyTable, build_table
 from eocausal.units import Units
 
 if TYPE_CHECKING:
@@ -38,7 +38,12 @@ class Design:
     outcome : str
         Numeric column.
     treatment : str
-        Column of 0 (control) and 1 (treated).
+        Column of 0 (control) and 1 (treated), of named arms, or of doses, as ``treatment_type`` says.
+    treatment_type : {"binary", "categorical", "continuous"}
+        ``categorical``: text, categories or whole numbers that name two or more arms. ``continuous``: a numeric
+        dose with at least six distinct values. Verbs that compare two arms refuse both.
+    control : str, optional
+        The arm that the others are compared with; for a categorical treatment, where it must be given.
     features : Embeddings, optional
         Image features, joined by image key. Rows that share an image stay in one fold.
     covariates : sequence of str
@@ -60,8 +65,9 @@ class Design:
     Raises
     ------
     DesignError
-        Columns missing, treatment not 0/1, missing or infinite values, constant or text columns where numbers
-        must be, propensity outside (0, 1), weights not positive, fewer than two units in an arm.
+        Columns missing, treatment not 0/1 (or not of the type that was named), missing or infinite values,
+        constant or text columns where numbers must be, propensity outside (0, 1), weights not positive, fewer
+        than two units in an arm.
     LeakError
         A covariate or feature that is the outcome, or a function of the treatment; imagery dated on or after
         treatment.
@@ -78,6 +84,8 @@ class Design:
     _: KW_ONLY
     outcome: str
     treatment: str
+    treatment_type: Literal["binary", "categorical", "continuous"] = "binary"
+    control: str | int | None = None
     features: Embeddings | None = None
     covariates: Sequence[str] = ()
     cluster: str | None = None
@@ -96,13 +104,14 @@ class Design:
             raise DesignError(explain("covariates is None.", fix="leave covariates out, or covariates=[]"))
         object.__setattr__(self, "covariates", tuple(self.covariates))
         one_of(self.missing, ("error", "drop"), argument="missing", error=DesignError)
+        one_of(self.treatment_type, TREATMENT_TYPES, argument="treatment_type", error=DesignError)
         if isinstance(self.min_valid, bool) or not 0 <= self.min_valid <= 1:
             raise DesignError(explain(f"min_valid={self.min_valid!r}.", rule="a share between 0 and 1"))
-        _require_names(self)
+        require_names(self)
         table = build_table(self)
-        _require_two_arms(table.treatment, self.treatment)
-        _refuse_constants(table, self.outcome)
-        _refuse_leaks(self, table)
+        require_arms(Treatment(table.assigned, table.arms), self.treatment)
+        refuse_constants(table, self.outcome)
+        refuse_leaks(self, table)
         object.__setattr__(self, "table", table)
 
     def __len__(self) -> int:
@@ -111,7 +120,7 @@ class Design:
     def __repr__(self) -> str:
         """One line: the regression in words, and how much of everything there is."""
         table = self.table
-        parts = [f"{len(self)} units", f"{int(table.treatment.sum())} treated"]
+        parts = [f"{len(self)} units", _assigned_in_words(table)]
         if table.covariate_names:
             parts.append(f"{len(table.covariate_names)} covariates")
         if table.features.shape[1]:
@@ -131,9 +140,21 @@ class Design:
     def fingerprint(self) -> str:
         """Hash of everything that enters an estimate."""
         table = self.table
-        parts = [table.ids, table.outcome, table.treatment, table.weights, table.covariates, table.features]
-        optional = [table.clusters, table.propensity]
+        parts = [table.ids, table.outcome, table.assigned, table.weights, table.covariates, table.features]
+        named = None if self.treatment_type == "binary" else np.array([self.treatment_type, *table.arms])
+        optional = [table.clusters, table.propensity, named]
         return hash_arrays(*parts, *[part for part in optional if part is not None])
+
+    def require_binary(self, what: str) -> None:
+        """Raise unless the treatment has two arms, coded 0 and 1; ``what`` is the verb that compares them.
+
+        Raises
+        ------
+        DesignError
+            The treatment is categorical or continuous.
+        """
+        if self.treatment_type != "binary":
+            raise two_arms_only(what, self.treatment_type)
 
     def unadjusted(self) -> Self:
         """Return the design without covariates and features, on every unit that has an outcome."""
@@ -153,7 +174,7 @@ class Design:
         """
         chosen = _as_positions(rows, len(self))
         table = self.table.take(chosen)
-        _require_two_arms(table.treatment, self.treatment)
+        require_arms(Treatment(table.assigned, table.arms), self.treatment)
         positions = self.table.rows[chosen]
         data = self.data.iloc[positions] if isinstance(self.data, pd.DataFrame) else self.data.take(positions)
         part = copy(self)
@@ -233,22 +254,14 @@ def tied_groups(links: list[npt.NDArray[Any]], *, ids: npt.NDArray[Any]) -> npt.
     return rank[component]
 
 
-def _require_names(design: Design) -> None:
-    """Raise where values stand in place of the name of a column."""
-    required = {"outcome": design.outcome, "treatment": design.treatment}
-    required |= {f"covariates[{position}]": name for position, name in enumerate(design.covariates)}
-    optional: dict[str, Any] = {"cluster": design.cluster, "weights": design.weights}
-    if not isinstance(design.propensity, float | int | np.floating):
-        optional["propensity"] = design.propensity
-    for role, name in {**required, **optional}.items():
-        if not isinstance(name, str) and not (name is None and role in optional):
-            fix = f"data['{role}'] = values, then Design(data, {role}='{role}')"
-            raise DesignError(
-                explain(
-                    f"{role} is a {type(name).__name__}, not the name of a column.",
-                    fix=fix if role in optional else "data.columns = data.columns.astype(str)",
-                )
-            )
+def _assigned_in_words(table: StudyTable) -> str:
+    """Return how many units got what: the treated, each arm, or the range of doses."""
+    if table.treatment_type == "binary":
+        return f"{int(table.treatment.sum())} treated"
+    if table.treatment_type == "continuous":
+        return f"dose {table.assigned.min():.4g} to {table.assigned.max():.4g}"
+    counts = [f"{int((table.assigned == code).sum())} {arm}" for code, arm in enumerate(table.arms)]
+    return "arms " + " + ".join(counts)
 
 
 def _as_positions(rows: npt.NDArray[Any] | Sequence[int], n: int) -> npt.NDArray[np.intp]:
@@ -275,118 +288,3 @@ def _as_positions(rows: npt.NDArray[Any] | Sequence[int], n: int) -> npt.NDArray
             )
         )
     return chosen.astype(np.intp)
-
-
-def _require_two_arms(treatment: FloatArray, name: str) -> None:
-    n_treated, n_control = int(treatment.sum()), int((1 - treatment).sum())
-    if min(n_treated, n_control) < 2:
-        raise DesignError(
-            explain(
-                f"Treatment {name!r} has {n_treated} treated and {n_control} control units.",
-                rule="at least 2 units in each arm",
-            )
-        )
-
-
-def _refuse_constants(table: StudyTable, outcome: str) -> None:
-    if np.ptp(table.outcome) == 0:
-        raise DesignError(
-            explain(f"Outcome {outcome!r} has the same value for all {table.outcome.size} units.")
-        )
-    constant = np.ptp(table.covariates, axis=0) == 0 if table.covariates.size else np.zeros(0, dtype=bool)
-    if constant.any():
-        raise DesignError(
-            explain(
-                "Covariates are constant.",
-                where=np.array(table.covariate_names)[constant],
-                fix="leave them out; they carry no information",
-            )
-        )
-
-
-def _refuse_leaks(design: Design, table: StudyTable) -> None:
-    frame, _, _ = frame_of(design)
-    groups = _assignment_groups(table)
-    numeric = frame.select_dtypes("number").iloc[table.rows]
-    others = {
-        str(name): column.to_numpy(dtype=float)
-        for name, column in numeric.items()
-        if name != design.treatment
-    }
-    for position, name in enumerate(table.covariate_names):
-        column = table.covariates[:, position]
-        if leaks.equal_up_to_scale(column, table.outcome):
-            raise LeakError(
-                explain(f"Covariate {name!r} equals the outcome up to scale.", fix="leave it out")
-            )
-        candidates = {other: values for other, values in others.items() if other != name}
-        reason = leaks.function_of_treatment(column, table.treatment, groups=groups, others=candidates)
-        if reason is not None:
-            raise LeakError(
-                explain(
-                    f"Covariate {name!r} {reason}.",
-                    rule="a covariate is fixed before treatment and not made from it",
-                    fix=f"covariates=[c for c in covariates if c != {_column_of(name, design)!r}]; a trait of the "
-                    "places that were assigned needs cluster= in Design",
-                )
-            )
-    if table.features.shape[1]:
-        _refuse_leaking_features(design, table, groups)
-    if design.features is not None:
-        shown = design.features.info["last_date"].to_numpy(dtype=object)
-        refuse_late_images(design, table, shown[design.features.rows_for(table.image_keys)])
-
-
-def _column_of(name: str, design: Design) -> str:
-    """Return the column that a covariate was read from: ``region`` for ``region[north]``."""
-    return name if name in design.covariates else name.partition("[")[0]
-
-
-def _refuse_leaking_features(design: Design, table: StudyTable, groups: npt.NDArray[np.intp]) -> None:
-    columns = design.features.columns if design.features is not None else ()
-    found = leaks.leaking_features(table.features.astype(float), table.treatment, groups=groups)
-    if found:
-        names = [f"{columns[position]} {reason}" for position, reason in found.items()]
-        raise LeakError(
-            explain("Image features follow from the treatment.", where=names, fix="leave them out")
-        )
-    centred = table.outcome - table.outcome.mean()
-    spread = table.features - table.features.mean(axis=0)
-    norms = np.linalg.norm(spread, axis=0) * np.linalg.norm(centred)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        correlation = np.where(norms > 0, np.abs(centred @ spread) / norms, 0.0)
-    equal = correlation > 1 - 1e-6
-    if equal.any():
-        raise LeakError(
-            explain("Image features equal the outcome up to scale.", where=np.array(columns)[equal])
-        )
-
-
-def refuse_late_images(design: Design, table: StudyTable, days: npt.NDArray[Any]) -> None:
-    """Raise LeakError where a unit's image, by its last day (a day or None, (n,)), is not from before."""
-    treated_on = design.data.dates if isinstance(design.data, Units) else None
-    if treated_on is None:
-        return
-    shown = days_shown(days)
-    late = shown >= treated_on[table.rows]
-    if late.any():
-        latest = np.unique(shown[late])
-        span = str(latest[0]) if len(latest) == 1 else f"{latest[0]} to {latest[-1]}"
-        raise LeakError(
-            explain(
-                f"The imagery of {span} was taken on or after treatment.",
-                where=table.ids[late],
-                rule="images that adjust or explain an effect come from before treatment",
-                fix="use earlier imagery (ec.Frames(before=...)), or leave these units out",
-            )
-        )
-
-
-def _assignment_groups(table: StudyTable) -> npt.NDArray[np.intp]:
-    """Codes of the units of assignment: clusters, or else images, when most lie in one arm; else single units."""
-    labels = table.image_keys if table.clusters is None else table.clusters
-    codes = np.unique(labels, return_inverse=True)[1]
-    shares = np.bincount(codes, weights=table.treatment) / np.bincount(codes)
-    whole = np.isin(shares, (0.0, 1.0)).mean()
-    # a trial whose clusters are nearly all of one arm was assigned by cluster, whatever a few say
-    return codes if whole > 0.5 else np.arange(table.ids.size)

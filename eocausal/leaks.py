@@ -18,6 +18,112 @@ FloatArray = npt.NDArray[np.float64]
 
 # A pattern that random assignment brings about less often than this was made from the treatment.
 IMPROBABLE = 1e-6
+# Chatterjee's rank correlation above which a column follows the dose as only a function of it does; two normal
+# variables reach it when they are correlated by more than 0.998.
+FUNCTION_OF_DOSE = 0.95
+
+
+def function_of_assignment(
+    column: FloatArray,
+    assigned: FloatArray,
+    *,
+    n_arms: int,
+    groups: npt.NDArray[np.intp],
+    others: Mapping[str, FloatArray] | None = None,
+) -> str | None:
+    """Say how a column follows from what was assigned: two arms, several arms, or a dose (``n_arms=0``).
+
+    With several arms a column may follow no single arm from all others, so that each is looked at in turn.
+    Parameters are those of :func:`function_of_treatment`; ``assigned`` (n,) holds codes from 0, or doses.
+
+    Examples
+    --------
+    >>> arm = np.repeat([0.0, 1.0, 2.0], 40)
+    >>> price = np.array([0.0, 7.0, 5.0])[arm.astype(int)]
+    >>> function_of_assignment(price, arm, n_arms=3, groups=np.arange(120))
+    'has one value in each arm'
+    """
+    if n_arms == 0:
+        return function_of_dose(column, assigned, groups=groups, others=others)
+    if n_arms == 2:
+        return function_of_treatment(column, assigned, groups=groups, others=others)
+    spreads = [float(np.ptp(column[assigned == arm])) for arm in range(n_arms)]
+    if not any(spreads) and np.ptp(column) > 0:
+        return "has one value in each arm"
+    for arm in range(n_arms):
+        indicator = (assigned == arm).astype(float)
+        reason = function_of_treatment(column, indicator, groups=groups, others=others)
+        if reason is not None:
+            return f"{reason} (with the units of arm {arm} as the treated)"
+    return None
+
+
+def function_of_dose(
+    column: FloatArray,
+    dose: FloatArray,
+    *,
+    groups: npt.NDArray[np.intp],
+    others: Mapping[str, FloatArray] | None = None,
+) -> str | None:
+    """Say how a column follows from a dose (n,), or return None when it does not.
+
+    A column that is any function of the dose, bent or stepped, moves little between units of near doses. The rank
+    correlation of Chatterjee (2021), JASA 116, 2009-2022, which is 1 in the limit for functions and for nothing
+    else, finds it. Both are averaged over the groups that were assigned together.
+
+    Examples
+    --------
+    >>> dose = np.linspace(-2, 2, 80)
+    >>> function_of_dose(dose**2, dose, groups=np.arange(80))
+    'follows from the dose as only a function of it does: made from it, or no overlap'
+    >>> function_of_dose(np.tile([0.0, 1.0, 2.0, 5.0], 20), dose, groups=np.arange(80)) is None
+    True
+    """
+    if equal_up_to_scale(column, dose):
+        return "equals the dose up to scale"
+    for name, other in (others or {}).items():
+        if other is not column and np.ptp(column) > 0 and np.allclose(column, dose * other, equal_nan=True):
+            return f"equals the dose times {name!r}"
+    codes = np.unique(groups, return_inverse=True)[1]
+    sizes = np.bincount(codes)
+    mean_dose = np.bincount(codes, weights=dose) / sizes
+    mean_column = np.bincount(codes, weights=column) / sizes
+    # a function that bends once reaches 1 - 6 / n at the most
+    bound = FUNCTION_OF_DOSE - 4 / sizes.size
+    if (sizes.size >= 20 and rank_dependence(mean_column, mean_dose) > bound) or _in_step(
+        mean_column, mean_dose
+    ):
+        return "follows from the dose as only a function of it does: made from it, or no overlap"
+    return None
+
+
+def rank_dependence(column: FloatArray, dose: FloatArray) -> float:
+    """Return Chatterjee's rank correlation of a column with a dose, 0 for a constant column.
+
+    Units of equal dose come in an order that does not depend on the column.
+
+    Examples
+    --------
+    >>> round(rank_dependence(np.array([1.0, 4.0, 9.0, 16.0]), np.array([1.0, 2.0, 3.0, 4.0])), 3)
+    0.4
+    """
+    n = column.size
+    shuffled = np.random.default_rng(0).permutation(n)
+    in_order = column[shuffled][np.argsort(dose[shuffled], kind="stable")]
+    ordered = np.sort(in_order)
+    at_most = np.searchsorted(ordered, in_order, side="right")
+    at_least = n - np.searchsorted(ordered, in_order, side="left")
+    spread = float((at_least * (n - at_least)).sum())
+    return 1 - n * float(np.abs(np.diff(at_most)).sum()) / (2 * spread) if spread > 0 else 0.0
+
+
+def _in_step(column: FloatArray, dose: FloatArray) -> bool:
+    """Return whether both rise, or one rises as the other falls, from each group to the next without exception."""
+    n = column.size
+    if np.unique(column).size < n or np.unique(dose).size < n or 2 * np.exp(-gammaln(n + 1)) > IMPROBABLE:
+        return False
+    steps = np.diff(column[np.argsort(dose)])
+    return bool((steps > 0).all() or (steps < 0).all())
 
 
 def function_of_treatment(
@@ -94,6 +200,25 @@ def leaking_features(
         for column in np.flatnonzero(suspect)
     }
     return {column: reason for column, reason in reasons.items() if reason is not None}
+
+
+def features_of_assignment(
+    features: FloatArray, assigned: FloatArray, *, n_arms: int, groups: npt.NDArray[np.intp]
+) -> dict[int, str]:
+    """Return the feature columns that follow from arms or dose, with the reason for each."""
+    if n_arms == 0:
+        reasons = {
+            column: function_of_dose(features[:, column], assigned, groups=groups)
+            for column in range(features.shape[1])
+        }
+        return {column: reason for column, reason in reasons.items() if reason is not None}
+    if n_arms == 2:
+        return leaking_features(features, assigned, groups=groups)
+    found: dict[int, str] = {}
+    for arm in range(n_arms):
+        of_arm = leaking_features(features, (assigned == arm).astype(float), groups=groups)
+        found |= {column: reason for column, reason in of_arm.items() if column not in found}
+    return found
 
 
 def equal_up_to_scale(column: npt.NDArray[Any], target: FloatArray) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import require_columns, require_one_kind
+from eocausal._study_columns import (
+    expand_covariates,
+    read_clusters,
+    read_numbers,
+    read_propensity,
+    read_weights,
+)
+from eocausal._treatments import Treatment, alike, read_treatment, two_arms_only
 from eocausal.embeddings import Embeddings
 from eocausal.errors import DesignError, LeakError, explain
 from eocausal.units import Units
@@ -27,13 +36,18 @@ class StudyTable:
     Attributes
     ----------
     ids : array of shape (n,)
-    outcome, treatment, weights : array of shape (n,)
+    outcome, weights : array of shape (n,)
+    assigned : array of shape (n,)
+        What each unit got: 0 and 1 for two arms, codes 0 to K - 1 of ``arms`` for several, else the dose.
     covariates : array of shape (n, p)
     covariate_names : tuple of str, length p
     features : array of shape (n, d), float32
     feature_blocks : mapping of block name to (start, stop)
     image_keys : array of shape (n,)
     clusters : array of shape (n,) or None
+    arms : tuple of str
+        Names of the arms, the control first; empty where the treatment is a dose.
+    treatment_type : {"binary", "categorical", "continuous"}
     propensity : array of shape (n,) or None
         The known propensity.
     coordinates : array of shape (n, 2) or None
@@ -46,7 +60,7 @@ class StudyTable:
 
     ids: npt.NDArray[Any]
     outcome: FloatArray
-    treatment: FloatArray
+    assigned: FloatArray
     weights: FloatArray
     covariates: FloatArray
     covariate_names: tuple[str, ...]
@@ -58,6 +72,24 @@ class StudyTable:
     coordinates: FloatArray | None
     rows: npt.NDArray[np.intp]
     notes: tuple[str, ...]
+    arms: tuple[str, ...] = ("control", "treated")
+    treatment_type: str = "binary"
+
+    @property
+    def treatment(self) -> FloatArray:
+        """Treatment (n,) of two arms, 0 and 1; raise for other types, whose codes or doses are no such thing."""
+        if self.treatment_type != "binary":
+            raise two_arms_only("What was asked for", self.treatment_type)
+        return self.assigned
+
+    @property
+    def alike(self) -> npt.NDArray[np.intp]:
+        """Codes (n,) of units that got alike: the arm, or the quarter of the doses."""
+        return alike(Treatment(self.assigned, self.arms))
+
+    def by_arm(self, rows: npt.NDArray[np.bool_]) -> str:
+        """Return how many units a boolean array (n,) picks, in all and by arm."""
+        return by_arm(rows, self.assigned, self.arms)
 
     def take(self, chosen: npt.NDArray[np.intp]) -> StudyTable:
         """Return the table of some units, by position, for the data of just these units."""
@@ -66,7 +98,7 @@ class StudyTable:
 
 
 _BY_UNIT = (
-    "ids", "outcome", "treatment", "weights", "covariates", "features", "image_keys", "clusters", "propensity",
+    "ids", "outcome", "assigned", "weights", "covariates", "features", "image_keys", "clusters", "propensity",
     "coordinates",
 )  # fmt: skip
 
@@ -79,10 +111,13 @@ def build_table(design: Design) -> StudyTable:
         named.append(design.propensity)
     require_columns(frame, [name for name in named if name is not None], table="data", error=DesignError)
     _refuse_double_roles(design)
-    treatment = _read_treatment(frame[design.treatment], ids)
-    covariates = _expand_covariates(frame, list(design.covariates), ids)
+    treatment = read_treatment(
+        frame[design.treatment], ids, treatment_type=design.treatment_type, control=design.control
+    )
+    _refuse_known_propensity(design)
+    covariates = expand_covariates(frame, list(design.covariates), ids)
     features, blocks, no_image = _join_features(design.features, image_keys)
-    outcome = _read_numbers(frame[design.outcome], ids, role="outcome")
+    outcome = read_numbers(frame[design.outcome], ids, role="outcome")
     reasons = {f"no outcome {design.outcome!r}": np.isnan(outcome), "no usable image": no_image}
     if design.min_valid > 0:
         bound = f"less than {100 * design.min_valid:.10g}% valid pixels"
@@ -93,18 +128,20 @@ def build_table(design: Design) -> StudyTable:
     return StudyTable(
         ids=ids[rows],
         outcome=outcome[rows],
-        treatment=treatment[rows],
-        weights=_read_weights(frame, design.weights, ids)[rows],
+        assigned=treatment.assigned[rows],
+        weights=read_weights(frame, design.weights, ids)[rows],
         covariates=covariates.to_numpy(dtype=float)[rows],
         covariate_names=tuple(covariates.columns),
         features=features[rows],
         feature_blocks=blocks,
         image_keys=image_keys[rows],
-        clusters=_read_clusters(frame, design.cluster, ids, rows),
-        propensity=_read_propensity(frame, design.propensity, ids, rows),
+        clusters=read_clusters(frame, design.cluster, ids, rows),
+        propensity=read_propensity(frame, design.propensity, ids, rows),
         coordinates=_coordinates(design.data, rows),
         rows=rows,
         notes=tuple(notes),
+        arms=treatment.arms,
+        treatment_type=design.treatment_type,
     )
 
 
@@ -168,86 +205,6 @@ def _refuse_double_roles(design: Design) -> None:
         )
 
 
-def _read_treatment(column: pd.Series, ids: npt.NDArray[Any]) -> FloatArray:
-    missing = column.isna().to_numpy()
-    name = column.name
-    if missing.any():
-        raise DesignError(
-            explain(
-                f"Treatment {name!r} is missing for some units.",
-                where=ids[missing],
-                fix=f"data = data.dropna(subset=[{name!r}])",
-            )
-        )
-    values = column.unique().tolist()
-    if pd.api.types.is_numeric_dtype(column) and set(values) <= {0, 1}:
-        return column.to_numpy(dtype=float)
-    shown = ", ".join(repr(value) for value in sorted(values, key=str)[:5])
-    fix = f"data[{name!r}] = (data[{name!r}] == {values[-1]!r}).astype(int)"
-    if set(map(str, values)) <= {"0", "1"}:
-        fix = f"data[{name!r}] = data[{name!r}].astype(int)"
-    elif len(values) > 2:
-        fix = f"keep two arms, then {fix}"
-    raise DesignError(
-        explain(
-            f"Treatment {name!r} is not coded 0 and 1: it holds {len(values)} values ({shown}).",
-            rule="0 = control, 1 = treated",
-            fix=fix,
-        )
-    )
-
-
-def _read_numbers(column: pd.Series, ids: npt.NDArray[Any], *, role: str) -> FloatArray:
-    """Return a numeric column with NaN where missing; refuse text and infinities."""
-    if not (pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)):
-        as_numbers = pd.to_numeric(column, errors="coerce")
-        bad = as_numbers.isna().to_numpy() & column.notna().to_numpy()
-        fix = f"data[{column.name!r}] = pd.to_numeric(data[{column.name!r}], errors='coerce')"
-        first = f" First value that is no number: {column[bad].iloc[0]!r}." if bad.any() else ""
-        raise DesignError(
-            explain(f"The {role} {column.name!r} is not numeric.{first}", where=ids[bad], fix=fix)
-        )
-    values = column.to_numpy(dtype=float, na_value=np.nan)
-    infinite = np.isinf(values)
-    if infinite.any():
-        raise DesignError(
-            explain(
-                f"The {role} {column.name!r} holds infinite values.",
-                where=ids[infinite],
-                fix=f"data[{column.name!r}] = data[{column.name!r}].replace([np.inf, -np.inf], np.nan)",
-            )
-        )
-    return values
-
-
-def _expand_covariates(frame: pd.DataFrame, names: list[str], ids: npt.NDArray[Any]) -> pd.DataFrame:
-    """Return the covariates as numbers; a text column becomes 0/1 columns with its first level left out."""
-    columns: dict[str, FloatArray] = {}
-    for name in names:
-        columns |= _as_numbers(frame[name], name, ids)
-    return pd.DataFrame(columns, index=range(len(frame)))
-
-
-def _as_numbers(column: pd.Series, name: str, ids: npt.NDArray[Any]) -> dict[str, FloatArray]:
-    """Return one numeric column, or 0/1 columns of a text column's levels, NaN where missing."""
-    if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-        return {name: _read_numbers(column, ids, role="covariate")}
-    levels = sorted(column.dropna().unique().tolist(), key=str)
-    if len(levels) > max(2, len(column) // 10):
-        raise DesignError(
-            explain(
-                f"Covariate {name!r} is text with {len(levels)} values for {len(column)} units.",
-                rule="at most one level for ten units",
-                fix=f"data[{name!r}] = pd.to_numeric(data[{name!r}]), or leave it out",
-            )
-        )
-    missing = column.isna().to_numpy()
-    return {
-        f"{name}[{level}]": np.where(missing, np.nan, (column == level).to_numpy(dtype=float))
-        for level in levels[1:]
-    }
-
-
 def _join_features(
     features: Embeddings | None, image_keys: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.float32], dict[str, tuple[int, int]], npt.NDArray[np.bool_]]:
@@ -299,7 +256,7 @@ def _valid_share(
 def _keep_complete(
     design: Design,
     ids: npt.NDArray[Any],
-    treatment: FloatArray,
+    treatment: Treatment,
     reasons: dict[str, npt.NDArray[np.bool_]],
 ) -> tuple[npt.NDArray[np.bool_], list[str]]:
     """Return which units are complete, with one note for each reason to leave units out."""
@@ -308,95 +265,51 @@ def _keep_complete(
     for reason, missing in reasons.items():
         if not missing.any():
             continue
+        counted = by_arm(missing, treatment.assigned, treatment.arms)
         if design.missing == "error":
             raise DesignError(
                 explain(
-                    f"{by_arm(missing, treatment)} have {reason}.",
+                    f"{counted} have {reason}.",
                     where=ids[missing],
                     fix="missing='drop' leaves them out and says so in every result",
                 )
             )
-        notes.append(f"left out: {by_arm(missing, treatment)} with {reason}")
+        notes.append(f"left out: {counted} with {reason}")
         keep &= ~missing
     if not keep.any():
         raise DesignError(explain("No unit is complete.", where=notes))
     return keep, notes
 
 
-def by_arm(rows: npt.NDArray[np.bool_], treatment: FloatArray) -> str:
+def by_arm(
+    rows: npt.NDArray[np.bool_], assigned: FloatArray, arms: Sequence[str] = ("control", "treated")
+) -> str:
     """Return how many units a boolean array (n,) picks, in all and by arm.
 
     Examples
     --------
     >>> by_arm(np.array([True, True, False]), np.array([1.0, 0.0, 0.0]))
     '2 units (1 treated, 1 control)'
+    >>> by_arm(np.array([True, True, False]), np.array([2.0, 0.0, 0.0]), ("none", "China", "both"))
+    '2 units (0 China, 1 both, 1 none)'
+    >>> by_arm(np.array([True, True, False]), np.array([2.5, 0.1, 7.0]), ())
+    '2 units'
     """
-    treated, control = int(rows[treatment == 1].sum()), int(rows[treatment == 0].sum())
-    return f"{treated + control} units ({treated} treated, {control} control)"
+    total = f"{int(rows.sum())} units"
+    if not arms:
+        return total
+    in_order = [*range(1, len(arms)), 0]
+    return f"{total} ({', '.join(f'{int(rows[assigned == code].sum())} {arms[code]}' for code in in_order)})"
 
 
-def _read_weights(frame: pd.DataFrame, name: str | None, ids: npt.NDArray[Any]) -> FloatArray:
-    if name is None:
-        return np.ones(ids.size)
-    values = _read_numbers(frame[name], ids, role="weight")
-    bad = ~(values > 0)
-    if bad.any():
+def _refuse_known_propensity(design: Design) -> None:
+    if design.propensity is not None and design.treatment_type != "binary":
         raise DesignError(
             explain(
-                f"Weights {name!r} must be positive and present.",
-                where=ids[bad],
-                fix=f"data = data[data[{name!r}] > 0]",
+                f"A known propensity goes with two arms, and the treatment is {design.treatment_type}.",
+                fix="leave propensity= out; the probabilities of the arms, or the density of the dose, are learned",
             )
         )
-    return values
-
-
-def _read_clusters(
-    frame: pd.DataFrame, name: str | None, ids: npt.NDArray[Any], rows: npt.NDArray[np.intp]
-) -> npt.NDArray[Any] | None:
-    if name is None:
-        return None
-    missing = frame[name].isna().to_numpy()
-    if missing.any():
-        raise DesignError(
-            explain(
-                f"Cluster {name!r} is missing for some units.",
-                where=ids[missing],
-                fix=f"data = data.dropna(subset=[{name!r}])",
-            )
-        )
-    labels = frame[name].to_numpy()[rows]
-    require_one_kind(
-        labels,
-        what=f"Cluster {name!r}",
-        error=DesignError,
-        fix=f"data[{name!r}] = data[{name!r}].astype(str)",
-    )
-    if np.unique(labels).size < 2:
-        raise DesignError(explain(f"Cluster {name!r} has a single value.", rule="at least two clusters"))
-    return np.asarray(labels)
-
-
-def _read_propensity(
-    frame: pd.DataFrame, propensity: float | str | None, ids: npt.NDArray[Any], rows: npt.NDArray[np.intp]
-) -> FloatArray | None:
-    if propensity is None:
-        return None
-    if isinstance(propensity, str):
-        values = _read_numbers(frame[propensity], ids, role="propensity")
-    else:
-        values = np.full(ids.size, float(propensity))
-    bad = ~((values > 0) & (values < 1))
-    if bad.any():
-        raise DesignError(
-            explain(
-                f"Known propensity {propensity!r} is not strictly between 0 and 1.",
-                where=ids[bad] if isinstance(propensity, str) else (),
-                rule="0 < propensity < 1; a share such as 0.5, not a percentage",
-                fix="leave out units that could not have been in both arms",
-            )
-        )
-    return values[rows]
 
 
 def _coordinates(data: Units | pd.DataFrame, rows: npt.NDArray[np.intp]) -> FloatArray | None:

@@ -14,9 +14,10 @@ import pandas as pd
 
 from eocausal import __version__
 from eocausal._checks import as_folder, one_of, whole_number
+from eocausal._design_checks import refuse_late_images
 from eocausal._device import resolve_device
 from eocausal._provenance import hash_arrays
-from eocausal.design import Design, refuse_late_images
+from eocausal.design import Design
 from eocausal.encoding.pretrained import Pretrained
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.folds import Folds, deal
