@@ -55,7 +55,7 @@ _HOME = {
     "Network": "eocausal.training.network",
     "Design": "eocausal.design",
     "Folds": "eocausal.inference.folds",
-    "Learners": "eocausal.inference.nuisance",
+    "Learners": "eocausal.inference.learners",
     "Trim": "eocausal.inference.trim",
     "Estimate": "eocausal.inference.estimate",
     "compare": "eocausal.inference.joint",
@@ -139,7 +139,7 @@ if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate as Estimate
     from eocausal.inference.folds import Folds as Folds
     from eocausal.inference.joint import compare as compare
-    from eocausal.inference.nuisance import Learners as Learners
+    from eocausal.inference.learners import Learners as Learners
     from eocausal.inference.spatial_curve import conley_curve as conley_curve
     from eocausal.inference.trim import Trim as Trim
     from eocausal.nearest_features import embeddings_at as embeddings_at

@@ -11,7 +11,7 @@ from eocausal.design import Design
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.components import components_asked
 from eocausal.inference.folds import Folds
-from eocausal.inference.nuisance import Learners
+from eocausal.inference.learners import Learners
 
 
 @dataclass(frozen=True)
@@ -37,20 +37,33 @@ def settings_for(design: Design, *, folds: Folds | None, learners: Learners | No
     return Settings(folds, learners, whole_number(seed, argument="seed", error=EstimationError))
 
 
-def provenance(design: Design, settings: Settings) -> dict[str, Any]:
-    """Return what made a result: data and feature hashes, folds, seed, versions."""
+def provenance(design: Design, settings: Settings, *, known: bool = True) -> dict[str, Any]:
+    """Return what made a result: data and feature hashes, folds, seed, versions.
+
+    With ``known`` a propensity that the design knows was used, and no prediction of it.
+    """
     features = design.features
     asked, given = components_asked(features), settings.learners.given()
+    if known and design.table.propensity is not None:
+        given.pop("propensity", None)
     return {
         "design": repr(design),
         "design_hash": design.fingerprint,
         "features_hash": None if features is None else features.recipe_hash,
         **({"components_asked": asked} if asked else {}),
         **({"predictions_given": given} if given else {}),
-        "folds": {"kind": settings.folds.kind, "k": settings.folds.k},
+        "folds": _dealt(design, settings.folds),
         "seed": settings.seed,
         "versions": versions(),
     }
+
+
+def _dealt(design: Design, folds: Folds) -> dict[str, Any]:
+    """Return the scheme of the folds, with the cells and the groups that they make where there are cells."""
+    scheme: dict[str, Any] = {"kind": folds.kind, "k": folds.k}
+    if folds.block_m is not None:
+        scheme |= {"block_m": folds.block_m, "groups": int(folds.groups(design).max()) + 1}
+    return scheme | ({"repeats": folds.repeats} if folds.repeats > 1 else {})
 
 
 def _kind_of(value: object) -> str:

@@ -202,7 +202,7 @@ def test_a_model_is_not_asked_about_other_columns() -> None:
     [
         ({"outcome": Ridge}, r"outcome learner is a class[\s\S]*Learners\(outcome=Ridge\(\)\)"),
         ({"propensity": LinearRegression()}, r"propensity learner LinearRegression has no predict_proba\(\)"),
-        ({"outcome": "ridge"}, r"outcome learner str has no predict\(\)"),
+        ({"outcome": "ridges"}, r"outcome learner 'ridges' is not known[\s\S]*Did you mean 'ridge'"),
         ({"pca": 0}, "pca=0"),
         ({"pca": 2.5}, "pca=2.5"),
     ],

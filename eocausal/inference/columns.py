@@ -1,0 +1,107 @@
+"""The columns that learners see: covariates and features, standardised and made narrow on training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal._checks import one_of
+from eocausal._threads import one_blas_thread
+from eocausal.errors import EstimationError, explain
+from eocausal.inference.components import components_asked
+from eocausal.inference.learners import COLUMNS
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class ColumnReducer:
+    """Standardise covariates and features on training rows; wide feature blocks become principal components.
+
+    With ``by_block`` a block whose encoder asked for a number of components gets it, others ``pca``. ``columns``
+    leaves out the features or the covariates.
+    """
+
+    def __init__(self, *, pca: int | None, seed: int, by_block: bool = False, columns: str = "both") -> None:
+        one_of(columns, COLUMNS, argument="columns", error=EstimationError)
+        self.pca = pca
+        self.seed = seed
+        self.by_block = by_block
+        self.columns = columns
+
+    @one_blas_thread()
+    def fit(self, design: Design, rows: npt.NDArray[Any]) -> ColumnReducer:
+        """Learn means, scales and components from the rows of a design."""
+        from sklearn.decomposition import PCA
+        from sklearn.preprocessing import StandardScaler
+
+        table = design.table
+        self.fitted_on = (table.covariate_names, table.feature_blocks)
+        covariates = table.covariate_names if self.columns != "features" else ()
+        blocks = table.feature_blocks if self.columns != "covariates" else {}
+        self.covariate_scaler = StandardScaler().fit(table.covariates[rows]) if covariates else None
+        asked = components_asked(design.features) if self.by_block and self.pca is not None else {}
+        self.block_steps: dict[str, tuple[Any, Any]] = {}
+        for name, (start, stop) in blocks.items():
+            block = table.features[rows, start:stop].astype(float)
+            scaler = StandardScaler().fit(block)
+            most = asked.get(name, self.pca)
+            width = min(most or stop - start, len(block) - 1)
+            reducer = None
+            if most is not None and stop - start > most:
+                reducer = PCA(width, svd_solver="full").fit(scaler.transform(block))
+            self.block_steps[name] = (scaler, reducer)
+        return self
+
+    @property
+    def n_covariates(self) -> int:
+        """How many of the columns, the first ones, are covariates."""
+        return 0 if self.covariate_scaler is None else int(self.covariate_scaler.n_features_in_)
+
+    @one_blas_thread()
+    def transform(self, design: Design, rows: npt.NDArray[Any]) -> FloatArray:
+        """Return the columns (rows, p) that learners see: covariates first, then features block by block."""
+        table = design.table
+        if (table.covariate_names, table.feature_blocks) != self.fitted_on:
+            raise EstimationError(
+                explain(
+                    f"The design has the columns {_columns_of(table.covariate_names, table.feature_blocks)}, but "
+                    f"the model was fitted on {_columns_of(*self.fitted_on)}.",
+                    rule="the same covariates, levels of text covariates, and feature blocks",
+                    fix="make one design and part it: design.split() or design.take(rows)",
+                )
+            )
+        n_rows = table.ids[rows].size
+        parts = [np.zeros((n_rows, 0))]
+        if self.covariate_scaler is not None:
+            parts.append(self.covariate_scaler.transform(table.covariates[rows]))
+        for name, (scaler, reducer) in self.block_steps.items():
+            start, stop = table.feature_blocks[name]
+            block = scaler.transform(table.features[rows, start:stop].astype(float))
+            parts.append(block if reducer is None else reducer.transform(block))
+        return np.concatenate(parts, axis=1)
+
+
+def _columns_of(covariates: tuple[str, ...], blocks: Mapping[str, tuple[int, int]]) -> list[str]:
+    return [*covariates, *(f"{name} (width {stop - start})" for name, (start, stop) in blocks.items())]
+
+
+def require_columns_asked(design: Design, columns: str) -> None:
+    """Raise where learners are to see the covariates, or the features, of a design that has none."""
+    table = design.table
+    lacking = {
+        "covariates": not table.covariate_names and "covariates=[...]",
+        "features": not table.features.shape[1] and "features=embeddings",
+    }.get(columns)
+    if lacking:
+        raise EstimationError(
+            explain(
+                f"columns={columns!r}, but the design has no {columns}.",
+                fix=f"ec.Design(..., {lacking}), or Learners(columns='both')",
+            )
+        )

@@ -1,0 +1,140 @@
+"""Models of outcome and propensity: each a function from a sample to a function that predicts. Pure arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal.errors import EstimationError, explain
+from eocausal.inference.folds import group_splits
+
+FloatArray = npt.NDArray[np.float64]
+Predictor = Callable[[FloatArray], FloatArray]
+
+# Penalties to choose from, for columns of unit scale, and the splits to choose on.
+RIDGE_PENALTIES = np.logspace(-1, 5, 7)
+LOGIT_INVERSE_PENALTIES = np.logspace(-4, 1, 6)
+INNER_SPLITS = 4
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a model is fitted on.
+
+    Attributes
+    ----------
+    columns : array of shape (m, p)
+        Of about unit scale.
+    target : array of shape (m,)
+        The outcome, or the treatment as 0 and 1.
+    weights : array of shape (m,) or None
+        Sampling weights of mean 1; None where they are equal.
+    groups : array of shape (m,)
+        Units that no split may part.
+    ids : array of shape (m,)
+        For texts of errors.
+    seed : int
+    """
+
+    columns: FloatArray
+    target: FloatArray
+    weights: FloatArray | None
+    groups: npt.NDArray[np.intp]
+    ids: npt.NDArray[Any]
+    seed: int
+
+    def only(self, columns: slice) -> Sample:
+        """Return the sample with some of its columns."""
+        return replace(self, columns=self.columns[:, columns])
+
+
+def ridge(sample: Sample) -> Predictor:
+    """Fit ridge regression, its penalty chosen on splits that keep groups whole."""
+    from sklearn.linear_model import RidgeCV
+
+    model = RidgeCV(alphas=RIDGE_PENALTIES, cv=group_splits(sample.groups, k=INNER_SPLITS))
+    fitted = _fit(model, sample, sample.target)
+    return lambda columns: np.asarray(fitted.predict(columns), dtype=float)
+
+
+def penalised_logit(sample: Sample) -> Predictor:
+    """Fit a logit with a ridge penalty chosen on splits that keep groups whole."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+
+    model = GridSearchCV(
+        LogisticRegression(solver="newton-cholesky", max_iter=1000),
+        {"C": LOGIT_INVERSE_PENALTIES},
+        scoring="neg_log_loss",
+        cv=two_class_splits(sample),
+    )
+    fitted = _fit(model, sample, sample.target.astype(int))
+    return lambda columns: np.asarray(fitted.predict_proba(columns)[:, 1], dtype=float)
+
+
+def given_regressor(estimator: Any, sample: Sample) -> Predictor:
+    """Fit a clone of a scikit-learn regressor; what it predicts is checked."""
+    from sklearn.base import clone
+
+    fitted = _fit(clone(estimator), sample, sample.target)
+
+    def predict(columns: FloatArray) -> FloatArray:
+        values = np.asarray(fitted.predict(columns), dtype=float)
+        if values.shape != (len(columns),) or not np.isfinite(values).all():
+            raise EstimationError(
+                explain(
+                    f"The outcome learner {type(fitted).__name__} predicted shape {values.shape} or values that "
+                    "are not finite.",
+                    rule=f"one finite number for each of {len(columns)} units",
+                )
+            )
+        return values
+
+    return predict
+
+
+def given_classifier(estimator: Any, sample: Sample) -> Predictor:
+    """Fit a clone of a scikit-learn classifier; it predicts the probability of treatment."""
+    from sklearn.base import clone
+
+    fitted = _fit(clone(estimator), sample, sample.target.astype(int))
+    return lambda columns: np.asarray(fitted.predict_proba(columns)[:, 1], dtype=float)
+
+
+def constant(value: float) -> Predictor:
+    """Predict one number: the model where there is nothing to predict from."""
+    return lambda columns: np.full(len(columns), value)
+
+
+def two_class_splits(sample: Sample) -> list[Any]:
+    """Return the inner splits whose training and test parts hold both arms."""
+    treatment = sample.target
+    splits = group_splits(sample.groups, k=INNER_SPLITS)
+    usable = [split for split in splits if all(0 < treatment[part].mean() < 1 for part in split)]
+    if not usable:
+        raise EstimationError(
+            explain(
+                "No inner fold holds both arms, so the penalty of the propensity cannot be chosen.",
+                rule="several clusters of each arm outside each fold",
+                fix="fewer folds: Folds(k=2), or Learners(propensity=...) with a fixed penalty",
+            )
+        )
+    return usable
+
+
+def _fit(model: Any, sample: Sample, target: npt.NDArray[Any]) -> Any:
+    if sample.weights is None:
+        return model.fit(sample.columns, target)
+    try:
+        return model.fit(sample.columns, target, sample_weight=sample.weights)
+    except TypeError as error:
+        raise EstimationError(
+            explain(
+                f"The learner {type(model).__name__} takes no sample weights, but the design has them.",
+                fix="use a learner whose fit() has sample_weight",
+            )
+        ) from error
