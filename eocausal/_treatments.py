@@ -76,7 +76,7 @@ def two_arms_only(what: str, treatment_type: str) -> DesignError:
     """Return the error of everything that compares two arms, for a design that has not two."""
     several = treatment_type == "categorical"
     able = "ec.ate(design), with one effect for each arm" if several else "ec.dose_response(design)"
-    part = "data[data[arm].isin([one, other])], coded 0 and 1" if several else "data['high'] = (dose > cut)"
+    part = "design.pair(arm)" if several else "data['high'] = (data[dose] > cut).astype(int)"
     return DesignError(
         explain(
             f"{what} needs two arms, and the treatment of this design is {treatment_type}.",

@@ -183,6 +183,63 @@ class Design:
         object.__setattr__(part, "table", table)
         return part
 
+    def pair(self, arm: str, against: str | None = None) -> Self:
+        """Return the units of two arms as a design of two arms, for every verb that needs them.
+
+        Parameters
+        ----------
+        arm : str
+            The arm that counts as treated.
+        against : str, optional
+            The arm that counts as control. Default: the control of this design.
+
+        Returns
+        -------
+        Design
+            Its treatment column is called ``treatment[arm]``.
+
+        Raises
+        ------
+        DesignError
+            The treatment is not categorical, or an arm is not one of its arms.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd
+        >>> table = pd.DataFrame({"aid": ["none", "China", "both"] * 4, "wealth": np.arange(12.0)})
+        >>> arms = Design(table, outcome="wealth", treatment="aid", treatment_type="categorical", control="none")
+        >>> arms.pair("China")
+        Design(wealth ~ aid[China]: 8 units, 4 treated)
+        """
+        code, base = (
+            _code_of(self, name) for name in (arm, str(self.control) if against is None else against)
+        )
+        if code == base:
+            raise DesignError(explain(f"{arm!r} cannot be compared with itself."))
+        return self._two_arms(arm, (self.table.assigned == code) | (self.table.assigned == base), code)
+
+    def against_rest(self, arm: str) -> Self:
+        """Return all units as a design of two arms: one arm, and all others together; as :meth:`pair` else."""
+        code = _code_of(self, arm)
+        return self._two_arms(arm, np.ones(len(self), dtype=bool), code)
+
+    def _two_arms(self, arm: str, rows: npt.NDArray[np.bool_], code: int) -> Self:
+        name = f"{self.treatment}[{arm}]"
+        table = self.table.take(np.flatnonzero(rows))
+        treated = (table.assigned == code).astype(float)
+        data, positions = self.data, self.table.rows[rows]
+        if isinstance(data, pd.DataFrame):
+            held: Units | pd.DataFrame = data.iloc[positions].assign(**{name: treated.astype(int)})
+        else:
+            held = data.take(positions).with_columns(**{name: treated.astype(int)})
+        part = copy(self)
+        part.__dict__.pop("groups", None)
+        two = replace(table, assigned=treated, arms=("control", "treated"), treatment_type="binary")
+        changed = {"data": held, "table": two, "treatment": name, "treatment_type": "binary", "control": None}
+        for field_name, value in changed.items():
+            object.__setattr__(part, field_name, value)
+        return part
+
     def split(self, share: float = 0.5, *, seed: int) -> tuple[Self, Self]:
         """Split into two designs that share no cluster and no image.
 
@@ -252,6 +309,19 @@ def tied_groups(links: list[npt.NDArray[Any]], *, ids: npt.NDArray[Any]) -> npt.
     rank = np.empty(component.max() + 1, dtype=np.intp)
     rank[np.unique(component)[np.argsort(first_seen)]] = np.arange(first_seen.size)
     return rank[component]
+
+
+def _code_of(design: Design, arm: str) -> int:
+    """Return the code of an arm of a categorical design; raise for other designs and unknown arms."""
+    if design.treatment_type != "categorical":
+        raise DesignError(
+            explain(
+                f"The treatment of this design is {design.treatment_type}, so it has no arms to choose from.",
+                rule="treatment_type='categorical'",
+            )
+        )
+    one_of(str(arm), design.table.arms, argument="arm", error=DesignError)
+    return design.table.arms.index(str(arm))
 
 
 def _assigned_in_words(table: StudyTable) -> str:
