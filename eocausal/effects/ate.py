@@ -2,43 +2,76 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import one_of
 from eocausal.design import Design
 from eocausal.effects.balancing import entropy_balancing
-from eocausal.effects.methods import Asked, Method, require_answerable
+from eocausal.effects.cbps import cbps
+from eocausal.effects.methods import (
+    Asked,
+    Fitted,
+    Method,
+    predicts_outcomes,
+    predicts_propensity,
+    require_answerable,
+    require_repeatable,
+)
+from eocausal.effects.partially_linear import partially_linear
 from eocausal.effects.unweighted import difference, regression
-from eocausal.effects.weighting import aipw, ipw
+from eocausal.effects.weighting import aipw, horvitz_thompson, ipw
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
-from eocausal.inference.nuisance import LEADING_COMPONENTS, Learners
-from eocausal.inference.settings import provenance, settings_for
+from eocausal.inference.learners import Learners
+from eocausal.inference.nuisance import LEADING_COMPONENTS
+from eocausal.inference.repeats import median_over
+from eocausal.inference.settings import Settings, provenance, settings_for
 from eocausal.inference.tilting import ESTIMANDS
 from eocausal.inference.trim import Trim
 from eocausal.inference.vcov import VcovChoice
 
 NO_OVERLAP = "the ato weighs units by their propensity, and this method has none"
+NO_PROPENSITY = "uses no propensity to trim by"
+LEADING = Learners(pca=LEADING_COMPONENTS)
 
 # A new estimator is one function and one row here.
 METHODS: dict[str, Method] = {
-    "aipw": Method(aipw, trims=True),
+    "aipw": Method(aipw, still=predicts_outcomes),
     "difference": Method(
         difference,
         estimands=("ate",),
         why="the difference in means is right where all units had the same probability of treatment, and there "
         "all four averages are one",
+        why_not_trimmed=NO_PROPENSITY,
     ),
-    "regression": Method(regression, estimands=("ate", "att", "atc"), why=NO_OVERLAP),
-    "ipw": Method(ipw, trims=True),
+    "regression": Method(
+        regression, estimands=("ate", "att", "atc"), why=NO_OVERLAP, why_not_trimmed=NO_PROPENSITY
+    ),
+    "ipw": Method(ipw, still=predicts_propensity),
+    "horvitz_thompson": Method(horvitz_thompson, still=predicts_propensity),
+    "partially_linear": Method(
+        partially_linear,
+        estimands=("ato",),
+        why="the coefficient of the partially linear model is the average effect in the overlap, and that of others "
+        "only where effects are equal for all",
+        still=predicts_outcomes,
+    ),
     "entropy_balancing": Method(
         entropy_balancing,
         estimands=("ate", "att", "atc"),
         why=NO_OVERLAP,
-        learners=Learners(pca=LEADING_COMPONENTS),
+        why_not_trimmed=NO_PROPENSITY,
+        learners=LEADING,
+    ),
+    "cbps": Method(
+        cbps,
+        why_not_trimmed="chooses its propensity so that all units balance, and trimming would undo that",
+        learners=LEADING,
     ),
 }
 
@@ -47,7 +80,7 @@ def ate(
     design: Design,
     *,
     method: str = "aipw",
-    estimand: str = "ate",
+    estimand: str | None = None,
     trim: Trim | None = None,
     folds: Folds | None = None,
     learners: Learners | None = None,
@@ -59,22 +92,28 @@ def ate(
     Parameters
     ----------
     design : Design
-    method : {"aipw", "difference", "regression", "ipw", "entropy_balancing"}
+    method : str
         ``aipw`` (default): augmented inverse-probability weighting with out-of-fold nuisances; adjusts for
-        covariates and image features. ``difference``: difference of weighted means, of all units with an
-        outcome. ``regression``: covariates interacted with treatment (Lin 2013); image features are too many
-        for it and do not enter. ``ipw``: Hajek-normalised weighting by the known or out-of-fold propensity.
-        ``entropy_balancing``: weights that make the means of covariates and of the leading 10 components of each
-        block of features exactly equal (Hainmueller 2012); ``Learners(pca=)`` sets another number.
-    estimand : {"ate", "att", "atc", "ato"}
+        covariates and image features. ``partially_linear``: residuals of the outcome on residuals of the treatment,
+        both out of fold. ``ipw``: weighting by the known, fitted or out-of-fold propensity, each arm to a mean of 1
+        (Hajek); ``horvitz_thompson``: the same without that. With ``Learners(propensity="logit")`` or ``"probit"``
+        the propensity is fitted to all units by maximum likelihood, and the standard error holds the error of its
+        coefficients. ``cbps``: a logit whose coefficients are chosen so that the weights balance covariates and
+        the leading 10 components of each block of features. ``entropy_balancing``: weights that make their means
+        exactly equal; ``Learners(pca=)`` sets another number for both. ``regression``: covariates interacted with
+        treatment (Lin 2013); image features are too many for it and do not enter. ``difference``: difference of
+        weighted means, of all units with an outcome.
+    estimand : {"ate", "att", "atc", "ato"}, optional
         Whose average effect: of all units, of the treated, of the controls, or of the units that could have been
-        in either arm (overlap weights; Li, Morgan and Zaslavsky 2018). ``difference`` has the first only, and
-        ``regression`` and ``entropy_balancing`` have no ``ato``.
+        in either arm (overlap weights; Li, Morgan and Zaslavsky 2018). Default ``ate``; ``ato`` with
+        ``partially_linear``, which has no other. ``difference`` has the first only, and ``regression`` and
+        ``entropy_balancing`` have no ``ato``.
     trim : Trim, optional
-        Units to leave out for want of overlap, with ``aipw`` and ``ipw``. The estimand is then called
-        ``ate (trimmed)``, and the warnings count those left out by arm. Default: nobody is left out.
+        Units to leave out for want of overlap, with methods that compare by a propensity. The estimand is then
+        called ``ate (trimmed)``, and the warnings count those left out by arm. Default: nobody is left out.
     folds : Folds, optional
-        Default five folds with clusters and shared images kept whole.
+        Default five folds with clusters and shared images kept whole. With ``Folds(repeats=5)`` units are dealt
+        five times, by ``seed``, ``seed + 1`` and so on, and the estimate is the median: ``result.repeats``.
     learners : Learners, optional
     vcov : {"iid", "hetero", "cluster"} or mapping, optional
         As in :meth:`Estimate.with_vcov`: several kinds of clusters and Conley's standard errors too.
@@ -89,18 +128,23 @@ def ate(
     Raises
     ------
     EstimationError
-        Unknown method, an estimand or trimming that the method does not have, covariates collinear within an arm
-        (``regression``), means that no weights reach (``entropy_balancing``), a fold without one arm, or a learned
-        propensity of exactly 0 or 1.
+        Unknown method, an estimand or trimming that the method does not have, repeats of what is not random,
+        collinear covariates (``regression``, ``cbps``, a logit or probit), arms that columns tell apart or means
+        that no weights reach (these and ``entropy_balancing``), a fold without one arm, or a learned propensity of
+        exactly 0 or 1.
 
     Notes
     -----
     AIPW: Robins, Rotnitzky and Zhao (1994), cross-fitted as in Chernozhukov et al. (2018), Econometrics Journal
     21, C1-C68, definition 3.1 with the scores of their equations (5.3) for the ``ate`` and (5.4) for the ``att``.
-    For the ``ato`` the score is that of the partially linear model, their equation (4.4).
+    For the ``ato`` the score is that of the partially linear model, their equation (4.4); ``partially_linear`` has
+    the same with one model of the outcome over both arms. Repeats: their definition 3.3.
 
-    ``entropy_balancing`` takes the components of the features as given. Standard errors after trimming take the
-    set of units kept as given, and the nuisances are those learned on all units.
+    Fitted propensities: stacked estimating equations of coefficients and effect (Lunceford and Davidian 2004,
+    Statistics in Medicine 23). Balance: Imai and Ratkovic (2014), JRSS B 76; Hainmueller (2012), Political
+    Analysis 20. These methods take the components of the features as given. Standard errors after trimming take the
+    set of units kept as given; learned nuisances are those of all units, and a logit or probit is fitted again to
+    the units kept.
 
     Examples
     --------
@@ -115,18 +159,36 @@ def ate(
     True
     """
     one_of(method, tuple(METHODS), argument="method", error=EstimationError)
-    one_of(estimand, ESTIMANDS, argument="estimand", error=EstimationError)
+    row = METHODS[method]
+    estimand = one_of(estimand or row.estimands[0], ESTIMANDS, argument="estimand", error=EstimationError)
     if trim is not None and not isinstance(trim, Trim):
         raise EstimationError(explain(f"trim is {trim!r}.", fix="pass ec.Trim('fixed', low=0.1, high=0.9)"))
-    row, asked = METHODS[method], Asked(estimand, trim)
+    asked = Asked(estimand, trim)
     require_answerable(method, row, asked, METHODS)
     learners = row.learners if learners is None else learners
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
-    fitted = row.fit(design, settings, asked)
+    require_repeatable(method, row, asked, design, settings)
+    seeds = [settings.seed + repeat for repeat in range(settings.folds.repeats)]
+    results = [
+        _result(row.fit(design, replace(settings, seed=one), asked), design, settings, asked, method, vcov)
+        for one in seeds
+    ]
+    return results[0] if len(results) == 1 else median_over(results, seeds)
+
+
+def _result(
+    fitted: Fitted,
+    design: Design,
+    settings: Settings,
+    asked: Asked,
+    method: str,
+    vcov: VcovChoice | None,
+) -> Estimate:
+    """Return what a method found as a result."""
     return assemble(
         fitted.design,
         [fitted.scored],
-        estimand=estimand if trim is None else f"{estimand} (trimmed)",
+        estimand=asked.estimand if asked.trim is None else f"{asked.estimand} (trimmed)",
         method=method,
         terms=(design.treatment,),
         vcov=vcov,

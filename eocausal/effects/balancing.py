@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from eocausal.effects.coefficients import ModelColumns, model_columns
 from eocausal.effects.methods import OVERLAP, Asked, Fitted
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.entropy import balanced_means, out_of_reach, tilted_weights
-from eocausal.inference.nuisance import ColumnReducer
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -26,18 +27,9 @@ ARMS = ("control", "treated")
 def entropy_balancing(design: Design, settings: Settings, asked: Asked) -> Fitted:
     """Weigh the arms so that covariates and leading components have exactly the means of the units asked for."""
     table = design.table
-    rows = np.arange(len(design))
-    reducer = ColumnReducer(pca=settings.learners.pca, seed=settings.seed, by_block=True).fit(design, rows)
-    columns = reducer.transform(design, rows)
-    if not columns.shape[1]:
-        raise EstimationError(
-            explain(
-                "The design has no covariates and no features to balance.",
-                fix="covariates=[...] or features= in Design, or method='difference'",
-            )
-        )
+    found = columns_to_balance(design, settings)
+    columns, names = found.values, list(found.names)
     target = _target(table.treatment, asked.estimand)
-    names = _names(design, reducer)
     balanced = [
         _weights_of(arm, columns, names, target=target, treatment=table.treatment, weights=table.weights)
         for arm in (0, 1)
@@ -46,15 +38,32 @@ def entropy_balancing(design: Design, settings: Settings, asked: Asked) -> Fitte
         table.outcome, table.treatment, table.weights, columns=columns, target=target, balanced=balanced
     )
     sizes = {
-        f"ess_{name}": _effective(table.weights[table.treatment == arm] if found is None else found)
-        for arm, (name, found) in enumerate(zip(ARMS, balanced))
+        f"ess_{name}": _effective(table.weights[table.treatment == arm] if made is None else made)
+        for arm, (name, made) in enumerate(zip(ARMS, balanced))
     }
     said = {**sizes, "balanced_columns": len(names), "pca": settings.learners.pca}
     weights = table.weights.copy()
-    for arm, found in enumerate(balanced):
-        if found is not None:
-            weights[table.treatment == arm] = found
-    return Fitted(design, scored, (_assumption(design, asked.estimand),), _few_left(sizes), said, weights)
+    for arm, made in enumerate(balanced):
+        if made is not None:
+            weights[table.treatment == arm] = made
+    either = "the outcome is linear in them or the balancing weights have the right form (log-linear in them)"
+    return Fitted(
+        design, scored, (balancing_assumption(design, settings, asked.estimand, either=either),),
+        few_left(sizes), said, weights,
+    )  # fmt: skip
+
+
+def columns_to_balance(design: Design, settings: Settings) -> ModelColumns:
+    """Return the columns whose means shall agree between the arms, with their names; raise where none are."""
+    columns = model_columns(design, settings)
+    if not columns.names:
+        raise EstimationError(
+            explain(
+                "The design has no covariates and no features to balance.",
+                fix="covariates=[...] or features= in Design, or method='difference'",
+            )
+        )
+    return columns
 
 
 def _target(treatment: FloatArray, estimand: str) -> FloatArray:
@@ -92,32 +101,22 @@ def _weights_of(
     )
 
 
-def _names(design: Design, reducer: ColumnReducer) -> list[str]:
-    """Return what the columns are called: covariates, then features or components block by block."""
-    table = design.table
-    names = list(table.covariate_names)
-    for block, (_, components) in reducer.block_steps.items():
-        start, stop = table.feature_blocks[block]
-        wide = stop - start if components is None else int(components.n_components_)
-        word = "column" if components is None else "component"
-        names += [f"{block} {word} {position + 1}" for position in range(wide)]
-    return names
-
-
 def _effective(weights: FloatArray) -> float:
     return float(weights.sum() ** 2 / (weights @ weights))
 
 
-def _assumption(design: Design, estimand: str) -> str:
-    used = [*(["covariates"] if design.table.covariate_names else [])]
-    used += ["leading components of the image features"] if design.table.features.shape[1] else []
-    return (
-        f"given the {' and '.join(used)}, treatment is as good as random, {OVERLAP[estimand]}, and either the "
-        "outcome is linear in them or the balancing weights have the right form (log-linear in them)"
-    )
+def balancing_assumption(design: Design, settings: Settings, estimand: str, *, either: str) -> str:
+    """Return what must hold for balanced means to compare like with like; ``either`` names two ways."""
+    seen = settings.learners.columns
+    used = ["covariates"] if design.table.covariate_names and seen != "features" else []
+    if design.table.features.shape[1] and seen != "covariates":
+        used.append("leading components of the image features")
+    given = " and ".join(used)
+    return f"given the {given}, treatment is as good as random, {OVERLAP[estimand]}, and either {either}"
 
 
-def _few_left(sizes: dict[str, float]) -> tuple[str, ...]:
+def few_left(sizes: Mapping[str, float]) -> tuple[str, ...]:
+    """Return a warning where the arms are worth few units after weighting."""
     few = [f"{size:.1f} {name.removeprefix('ess_')}" for name, size in sizes.items() if size < FEW_EFFECTIVE]
     if not few:
         return ()

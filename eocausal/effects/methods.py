@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.nuisance import Learners, OutOfFold
+from eocausal.inference.learners import Learners, OutOfFold
 from eocausal.inference.tilting import ESTIMANDS
 
 if TYPE_CHECKING:
@@ -52,14 +52,37 @@ class Fitted:
     weights: npt.NDArray[np.float64] | None = None
 
 
+def no_predictions(design: Design, learners: Learners) -> str:
+    """Return why a method that predicts nothing out of fold is the same for every seed."""
+    return "makes no out-of-fold predictions"
+
+
+def predicts_outcomes(design: Design, learners: Learners) -> str:
+    """Return nothing: outcomes are predicted out of fold."""
+    return ""
+
+
+def predicts_propensity(design: Design, learners: Learners) -> str:
+    """Return why a method whose only prediction is the propensity is the same for every seed, where it is."""
+    if design.table.propensity is not None:
+        return "with a known propensity predicts nothing"
+    return f"with a {learners.parametric} fits it to all units at once" if learners.parametric else ""
+
+
 @dataclass(frozen=True)
 class Method:
-    """A method, the estimands it has, why it has no others, and the learners it uses by default."""
+    """A method, the estimands it has, why it has no others, and the learners it uses by default.
+
+    The first of the estimands is the one meant when none is named. ``why_not_trimmed`` is empty where units can be
+    left out for want of overlap. ``still`` says of a design and learners why nothing in the method is random, and
+    nothing where out-of-fold predictions are.
+    """
 
     fit: Callable[[Design, Settings, Asked], Fitted]
     estimands: tuple[str, ...] = ESTIMANDS
     why: str = ""
-    trims: bool = False
+    why_not_trimmed: str = ""
+    still: Callable[[Design, Learners], str] = no_predictions
     learners: Learners = field(default_factory=Learners)
 
 
@@ -67,8 +90,8 @@ def ignorability(design: Design, known: bool, learners: Learners, estimand: str 
     """Return what must hold of the assignment for an adjusted estimate to be causal."""
     if known:
         return "treatment was assigned with the known propensity"
-    used = ["covariates"] if design.table.covariate_names else []
-    used += ["image features"] if design.table.features.shape[1] else []
+    used = ["covariates"] if design.table.covariate_names and learners.columns != "features" else []
+    used += ["image features"] if design.table.features.shape[1] and learners.columns != "covariates" else []
     made_before = [isinstance(one, OutOfFold) for one in (learners.outcome, learners.propensity)]
     used += ["pictures"] if any(made_before) else []
     if not used:
@@ -100,11 +123,11 @@ def require_answerable(name: str, method: Method, asked: Asked, methods: Mapping
         )
     if asked.trim is None:
         return
-    if not method.trims:
-        able = [other for other, row in methods.items() if row.trims]
+    if method.why_not_trimmed:
+        able = [other for other, row in methods.items() if not row.why_not_trimmed]
         raise EstimationError(
             explain(
-                f"method={name!r} uses no propensity to trim by.",
+                f"method={name!r} {method.why_not_trimmed}.",
                 fix=f"leave trim= out, or method= one of {', '.join(able)}",
             )
         )
@@ -113,5 +136,40 @@ def require_answerable(name: str, method: Method, asked: Asked, methods: Mapping
             explain(
                 f"Trim('crump') is the best trimming for the ate, not for the {asked.estimand}.",
                 fix="Trim('fixed', low=0.1, high=0.9)",
+            )
+        )
+
+
+def require_repeatable(name: str, method: Method, asked: Asked, design: Design, settings: Settings) -> None:
+    """Raise where repeated cross-fitting was asked for and there is nothing to repeat, or other units each time."""
+    if settings.folds.repeats == 1:
+        return
+    still = method.still(design, settings.learners)
+    if still:
+        raise EstimationError(
+            explain(
+                f"Folds(repeats={settings.folds.repeats}), but method={name!r} {still}: it has nothing random to "
+                "repeat.",
+                fix="leave repeats out, or method='aipw'",
+            )
+        )
+    if asked.trim is not None:
+        raise EstimationError(
+            explain(
+                f"Folds(repeats={settings.folds.repeats}) with trim=: each repeat would leave out other units.",
+                rule="a median is of estimates on the same units",
+                fix="trim once without repeats, then design.take() the units of its scores",
+            )
+        )
+    given = [
+        role for role in ("outcome", "propensity") if isinstance(getattr(settings.learners, role), OutOfFold)
+    ]
+    if given:
+        raise EstimationError(
+            explain(
+                f"Folds(repeats={settings.folds.repeats}) with predictions that were made beforehand, for one set "
+                "of folds.",
+                where=given,
+                fix="leave repeats out",
             )
         )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from eocausal.effects.methods import RANDOMISED, Asked, Fitted
 from eocausal.errors import EstimationError, explain
 from eocausal.inference import scores
+from eocausal.inference.parametric import dependent_columns
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -42,23 +41,16 @@ def regression(design: Design, settings: Settings, asked: Asked) -> Fitted:
 
 def _require_full_rank(design: Design) -> None:
     """Raise with the names of covariates that are collinear among the units of an arm."""
-    from scipy.linalg import qr
-
     table = design.table
     for arm, name in ((1, "treated"), (0, "control")):
         rows = table.covariates[table.treatment == arm]
-        columns = np.column_stack([np.ones(len(rows)), rows])
-        scale = np.linalg.norm(columns, axis=0)
-        scaled = columns / np.where(scale > 0, scale, 1.0)
-        _, upper, order = qr(scaled, mode="economic", pivoting=True)
-        size = np.abs(np.diag(upper))
-        rank = int((size > 1e-10 * size[0]).sum())
-        if rank < columns.shape[1]:
+        dependent = dependent_columns(rows)
+        if dependent:
             names = ["(intercept)", *table.covariate_names]
             raise EstimationError(
                 explain(
                     f"Covariates are collinear among the {name} units ({len(rows)} units).",
-                    where=[names[position] for position in order[rank:]],
+                    where=[names[position + 1] for position in dependent],
                     rule="covariates have full rank in each arm",
                     fix="leave these covariates out, or use method='aipw', which penalises them",
                 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -18,6 +19,7 @@ import pandas as pd
 
 from eocausal.inference.arms import Arms
 from eocausal.inference.panel_index import PanelIndex
+from eocausal.inference.repeats import Repeats
 from eocausal.inference.stored import content_of, fields_of
 from eocausal.inference.tables import (
     broom_frame,
@@ -65,6 +67,9 @@ class Estimate:
         Treatment of each unit and the name of the groups it was assigned to, by which clusters are counted.
     panel : PanelIndex or None
         Unit and period of each row, where rows are of a panel.
+    repeats : Repeats or None
+        With ``Folds(repeats=)`` the estimates that this one is the median of; influence values are then those of the
+        repeat in the middle.
     n_params : int
     assumptions, warnings : tuple of str
     diagnostics, provenance : mapping
@@ -82,6 +87,7 @@ class Estimate:
     weights: FloatArray | None = None
     arms: Arms | None = None
     panel: PanelIndex | None = None
+    repeats: Repeats | None = None
     n_params: int = 1
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -146,10 +152,13 @@ class Estimate:
             is not positive.
         """
         how, groups = resolve_vcov(vcov, groups=self.groups, ids=self.ids)
-        made = variance_of(
-            self.score_values, how, groups=groups, coordinates=self.coordinates, n_params=self.n_params
+        make = partial(
+            variance_of, how=how, groups=groups, coordinates=self.coordinates, n_params=self.n_params
         )
-        return replace(self, variance=made, groups=groups, warnings=_with_notes(self, made))
+        made, repeats = make(self.score_values), self.repeats
+        if repeats is not None:
+            made, repeats = repeats.variance(make)
+        return replace(self, variance=made, groups=groups, repeats=repeats, warnings=_with_notes(self, made))
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Return the difference of two estimates with their joint standard error."""

@@ -198,3 +198,21 @@ def ratio_of_means(numerator: FloatArray, share: FloatArray, weights: FloatArray
     total = float(weights @ share)
     estimate = float(weights @ numerator) / total
     return ScoredEstimate(estimate, share.size * weights * (numerator - estimate * share) / total, 1)
+
+
+def partially_linear(
+    outcome_residual: FloatArray, treatment_residual: FloatArray, weights: FloatArray
+) -> ScoredEstimate:
+    """Return the slope of the outcome's residuals on those of the treatment, both from out-of-fold predictions.
+
+    The partially linear model of Robinson (1988), Econometrica 56, by the score of Chernozhukov et al. (2018),
+    Econometrics Journal 21, equation (4.4): ``(u - slope v) v`` with ``u`` the outcome less its prediction from all
+    columns but the treatment, and ``v`` the treatment, of any kind, less its own. Where effects differ the slope is
+    their average with weights ``v^2``: for a 0/1 treatment the ``ato``.
+
+    Examples
+    --------
+    >>> partially_linear(np.array([1.0, -3.0]), np.array([0.5, -0.5]), np.ones(2)).estimate
+    4.0
+    """
+    return ratio_of_means(outcome_residual * treatment_residual, treatment_residual**2, weights)

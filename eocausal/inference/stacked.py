@@ -2,9 +2,9 @@
 
 Every function returns an estimate and its *pull* (n,): the derivative of the estimate with respect to the
 propensity of each unit. Where the propensity is known the pull is of no use. Where its coefficients were estimated,
-it carries their error into the estimate (:func:`stack`), as solving the stacked estimating equations of coefficients
-and estimate does (Stefanski and Boos 2002, American Statistician 56; Lunceford and Davidian 2004, Statistics in
-Medicine 23, section 3).
+it carries their error into the estimate (:func:`stack`), as solving the stacked estimating equations of
+coefficients and estimate does (Stefanski and Boos 2002, American Statistician 56; Lunceford and Davidian 2004,
+Statistics in Medicine 23, section 3).
 """
 
 from __future__ import annotations

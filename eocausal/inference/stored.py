@@ -11,6 +11,7 @@ import numpy as np
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.arms import Arms
 from eocausal.inference.panel_index import PanelIndex
+from eocausal.inference.repeats import Repeats
 from eocausal.inference.tables import jsonable
 from eocausal.inference.variance import Variance, Vcov
 
@@ -35,6 +36,7 @@ def content_of(result: Estimate, *, scores: bool) -> dict[str, Any]:
         content["weights"] = None if result.weights is None else result.weights.tolist()
         content["arms"] = None if result.arms is None else result.arms.to_dict()
         content["panel"] = None if result.panel is None else result.panel.to_dict()
+        content["repeats"] = None if result.repeats is None else result.repeats.to_dict()
     return content
 
 
@@ -52,7 +54,7 @@ def fields_of(content: Mapping[str, Any]) -> dict[str, Any]:
         )
     places, weights = content["coordinates"], content["weights"]
     # results written before these were kept have neither
-    arms, panel = content.get("arms"), content.get("panel")
+    arms, panel, repeats = (content.get(name) for name in ("arms", "panel", "repeats"))
     return {
         "estimand": content["estimand"],
         "method": content["method"],
@@ -66,6 +68,7 @@ def fields_of(content: Mapping[str, Any]) -> dict[str, Any]:
         "weights": None if weights is None else np.array(weights, dtype=float),
         "arms": None if arms is None else Arms.from_dict(arms),
         "panel": None if panel is None else PanelIndex.from_dict(panel),
+        "repeats": None if repeats is None else Repeats.from_dict(repeats),
         "n_params": content["n_params"],
         "assumptions": tuple(content["assumptions"]),
         "warnings": tuple(content["warnings"]),
