@@ -1,11 +1,8 @@
-"""Balance: how alike the two arms were before treatment, in covariates, features and places."""
+"""Balance: how alike the two arms are before treatment, in covariates, features, pictures and places."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,145 +10,74 @@ import pandas as pd
 from scipy import stats
 
 from eocausal._checks import whole_number
+from eocausal.embeddings import Embeddings
 from eocausal.errors import EvaluationError, explain
+from eocausal.evaluate.balance_result import BOUNDS, Balance
+from eocausal.evaluate.balance_weights import estimand_of, read_weights, sizes, weak_weights
+from eocausal.evaluate.two_sample import AFTER, classifier_frame, classifier_test
 from eocausal.inference import scores
 from eocausal.inference.assemble import assemble
-from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.nuisance import LEADING_COMPONENTS, ColumnReducer
-from eocausal.inference.settings import provenance, settings_for
-from eocausal.inference.smd import standardised_differences, weighted_variance
-from eocausal.inference.tables import jsonable
+from eocausal.inference.nuisance import LEADING_COMPONENTS, ColumnReducer, Learners
+from eocausal.inference.settings import Settings, provenance, settings_for
+from eocausal.inference.smd import standardised_differences, variance_ratios, weighted_ks
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from eocausal.design import Design
+
+__all__ = ["BOUNDS", "Balance", "balance"]
 
 FloatArray = npt.NDArray[np.float64]
 
-# The usual bound above which an arm difference is called an imbalance, and the strict one.
-BOUNDS = (0.1, 0.05)
 # Smaller, relative to the largest, is rounding: the columns are collinear in that direction.
 SMALLEST_EIGENVALUE = 1e-10
+# A classifier that still tells the arms apart with less than this chance of error is spoken of.
+TELLS_APART = 0.05
 
 
-@dataclass(frozen=True, eq=False)
-class Balance:
-    """Differences between the arms before treatment.
+class _Columns(NamedTuple):
+    """What the arms are compared in: values (n, p), names and kinds."""
 
-    Made by :func:`eocausal.balance`.
-
-    Attributes
-    ----------
-    differences : Estimate
-        Raw difference in means of each column, with (clustered) standard errors.
-    table : DataFrame
-        Columns ``term kind mean_treated mean_control smd variance_ratio p_value``.
-    joint_p_value : float
-        Wald test that no column differs, with an F reference when clusters are few.
-    """
-
-    differences: Estimate
-    table: pd.DataFrame
-    joint_p_value: float
-
-    estimand = Delegated("differences")
-    method = Delegated("differences")
-    terms = Delegated("differences")
-    n = Delegated("differences")
-    n_clusters = Delegated("differences")
-    estimate = Delegated("differences")
-    std_error = Delegated("differences")
-    ci = Delegated("differences")
-    p_value = Delegated("differences")
-    scores = Delegated("differences")
-    assumptions = Delegated("differences")
-    warnings = Delegated("differences")
-    diagnostics = Delegated("differences")
-    provenance = Delegated("differences")
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the balance table, one row per column compared."""
-        return self.table.copy()
-
-    def worst(self, count: int = 5) -> pd.DataFrame:
-        """Return the rows with the largest standardised mean differences."""
-        return self.table.reindex(self.table["smd"].abs().sort_values(ascending=False).index[:count])
-
-    def summary(self) -> str:
-        """Return a text of at most 25 lines."""
-        over = int((self.table["smd"].abs() > BOUNDS[0]).sum())
-        lines = [
-            f"balance of {len(self.table)} columns  (n {self.n})",
-            f"|smd| above {BOUNDS[0]}: {over}; joint p-value {self.joint_p_value:.4f}",
-            *self.worst(15).to_string(index=False, float_format=lambda value: f"{value:.3f}").splitlines(),
-            *[f"WARNING: {text}" for text in self.warnings[:4]],
-        ]
-        return "\n".join(lines[:25])
-
-    def __repr__(self) -> str:
-        """One line: the worst column and the joint test."""
-        worst = self.worst(1).iloc[0]
-        return (
-            f"Balance({len(self.table)} columns, largest smd {worst['smd']:.3f} ({worst['term']}), "
-            f"joint p {self.joint_p_value:.3g})"
-        )
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Balance):
-            return NotImplemented
-        return self.to_dict(scores=True) == other.to_dict(scores=True)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
-
-    def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
-        """Return JSON-safe content; unit-level values only when ``scores`` is true."""
-        return {
-            "type": "Balance",
-            "differences": self.differences.to_dict(scores=scores),
-            "table": jsonable(self.table.to_dict(orient="list")),
-            "joint_p_value": jsonable(self.joint_p_value),
-        }
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Balance:
-        """Rebuild the result that ``to_dict(scores=True)`` wrote."""
-        return cls(
-            differences=Estimate.from_dict(content["differences"]),
-            table=pd.DataFrame({name: _as_numbers(values) for name, values in content["table"].items()}),
-            joint_p_value=float(_as_numbers([content["joint_p_value"]])[0]),
-        )
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the standardised mean differences (a love plot) and return the Axes."""
-        frame = self.table
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            _, ax = plt.subplots(figsize=(6, 1.2 + 0.24 * len(frame)), layout="constrained")
-        height = np.arange(len(frame))[::-1]
-        ax.axvline(0, color="0.5", linewidth=0.8)
-        for bound in BOUNDS[:1]:
-            ax.axvspan(-bound, bound, color="#7fa6c9", alpha=0.18, linewidth=0)
-        ax.plot(frame["smd"], height, "o", color="#1f4e79")
-        ax.set_yticks(height, labels=frame["term"].tolist(), fontsize=8)
-        ax.set_xlabel("standardised mean difference, treated minus control")
-        return ax
+    values: FloatArray
+    names: list[str]
+    kinds: list[str]
 
 
-def balance(design: Design, *, n_components: int = LEADING_COMPONENTS, seed: int = 0) -> Balance:
-    """Compare the arms in covariates, leading components of the image features, and coordinates.
+def balance(
+    design: Design,
+    *,
+    weights: Estimate | pd.Series | None = None,
+    estimand: str | None = None,
+    indices: pd.DataFrame | Embeddings | None = None,
+    n_components: int = LEADING_COMPONENTS,
+    classifier: bool | None = None,
+    learners: Learners | None = None,
+    seed: int = 0,
+) -> Balance:
+    """Compare the arms in covariates, components of image features, indices of the pictures, and coordinates.
 
     Parameters
     ----------
     design : Design
+    weights : Estimate or Series, optional
+        What each unit weighs after weighting: an estimate that weighs the arms (``ec.ate`` with ``ipw``, ``aipw``
+        or ``entropy_balancing``), or a Series by unit id, sampling weights included. Units that the weights lack,
+        as after trimming, weigh zero and are counted. Adds the columns after weighting.
+    estimand : {"ate", "att", "atc", "ato"}, optional
+        Whose standard deviation, before weighting, differences are measured in: of both arms (pooled), of the
+        treated (``att``) or of the controls (``atc``). Default: that of the estimate in ``weights``, else ``ate``.
+    indices : DataFrame or Embeddings, optional
+        Simple numbers of the pictures, such as a greenness: a table by unit id, or by image key what
+        ``ec.embed(chips, encoder="image_stats")`` gives. Compared, and seen by no model.
     n_components : int
         Principal components kept of each feature block (computed on all units: they describe, they predict
         nothing).
+    classifier : bool, optional
+        Whether a model shall try to tell the arms apart, held out, from covariates and features
+        (``Balance.classifier``), trained on the folds before the one that it ranks. Default: where there are
+        weights.
+    learners : Learners, optional
+        Of that model, the propensity learner.
     seed : int
 
     Returns
@@ -161,7 +87,15 @@ def balance(design: Design, *, n_components: int = LEADING_COMPONENTS, seed: int
     Raises
     ------
     EvaluationError
-        There is nothing to compare: no covariates, features or coordinates.
+        There is nothing to compare: no covariates, features, indices or coordinates. Or weights that are of other
+        units, negative or missing, and indices that are missing for some units.
+
+    Notes
+    -----
+    Standardised mean differences have fixed denominators (Austin 2009, Statistics in Medicine 28). The variance
+    ratio is that of the treated over the controls. ``ks`` is the largest gap between the weighted distribution
+    functions; of a column of 0 and 1 it is the raw difference of the shares. P-values are of the differences before
+    weighting.
 
     Examples
     --------
@@ -170,48 +104,113 @@ def balance(design: Design, *, n_components: int = LEADING_COMPONENTS, seed: int
     >>> design = ec.Design(table, outcome="income", treatment="grant", covariates=["age"])
     >>> ec.balance(design).to_frame()[["term", "smd"]].round(3).to_dict("records")
     [{'term': 'age', 'smd': 0.707}]
+    >>> weights = pd.Series([1.0, 3.0, 3.0, 1.0], index=table.index)
+    >>> ec.balance(design, weights=weights, classifier=False).to_frame()["smd_weighted"].tolist()
+    [0.0]
     """
-    settings = settings_for(design, folds=None, learners=None, seed=seed)
+    settings = settings_for(design, folds=None, learners=learners, seed=seed)
     whole_number(n_components, argument="n_components", error=EvaluationError, least=1)
-    columns, names, kinds = _columns(design, n_components, settings.seed)
+    columns = _columns(design, n_components, settings.seed, indices)
+    weighs, left_out = read_weights(design, weights)
+    yardstick = estimand_of(weights, estimand)
+    frame, warnings, diagnostics = _table(design, columns, weighs, yardstick)
+    asked = (weighs is not None) if classifier is None else bool(classifier)
+    tested = _classifier(design, settings, weighs) if asked else None
+    differences = _differences(
+        design,
+        columns,
+        settings,
+        warnings=[*left_out, *warnings, *_told_apart(tested)],
+        diagnostics={"yardstick": yardstick, **diagnostics},
+    )
+    frame["p_value"] = np.atleast_1d(differences.p_value())
+    order = [name for name in frame if not str(name).endswith("_weighted")]
+    frame = frame[[*order, *[name for name in frame if name not in order]]]
+    joint = _wald_p(differences.values, differences.variance.matrix, differences.variance.df)
+    return Balance(differences, frame, joint, tested)
+
+
+def _differences(
+    design: Design, columns: _Columns, settings: Settings, *, warnings: list[str], diagnostics: dict[str, Any]
+) -> Estimate:
+    """Return the raw differences in means before weighting, with their influence values."""
     table = design.table
     # measured from the first unit, so that rounding makes no difference out of a constant column
-    centred = columns - columns[0]
-    scored = [
-        scores.difference(centred[:, k], table.treatment, table.weights) for k in range(columns.shape[1])
-    ]
-    differences = assemble(
+    centred = columns.values - columns.values[0]
+    return assemble(
         design,
-        scored,
+        [scores.difference(column, table.treatment, table.weights) for column in centred.T],
         estimand="difference before treatment",
         method="difference",
-        terms=tuple(names),
+        terms=tuple(columns.names),
         vcov="cluster" if design.cluster_labels() else "hetero",
+        warnings=warnings,
+        diagnostics=diagnostics,
         provenance=provenance(design, settings),
     )
-    treated, control = table.treatment == 1, table.treatment == 0
-    spread = [weighted_variance(centred[arm], table.weights[arm]) for arm in (treated, control)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = spread[0] / spread[1]
-    frame = pd.DataFrame(
-        {
-            "term": names,
-            "kind": kinds,
-            "mean_treated": np.average(columns[treated], axis=0, weights=table.weights[treated]),
-            "mean_control": np.average(columns[control], axis=0, weights=table.weights[control]),
-            "smd": standardised_differences(centred, table.treatment, weights=table.weights,
-                                            base_weights=table.weights),
-            "variance_ratio": ratio,
-            "p_value": np.atleast_1d(differences.p_value()),
-        }
-    )  # fmt: skip
-    return Balance(
-        differences, frame, _wald_p(differences.values, differences.variance.matrix, differences.variance.df)
-    )
 
 
-def _columns(design: Design, n_components: int, seed: int) -> tuple[FloatArray, list[str], list[str]]:
-    """Return what is compared (n, p), with names and kinds."""
+def _table(
+    design: Design, columns: _Columns, weighs: FloatArray | None, estimand: str
+) -> tuple[pd.DataFrame, list[str], dict[str, Any]]:
+    """Return the table of balance, and what a reader must know of what weighting did."""
+    table, values = design.table, columns.values
+    found: dict[str, Any] = {"term": columns.names, "kind": columns.kinds}
+    for suffix, weight in (("", table.weights), ("_weighted", weighs)):
+        if weight is None:
+            continue
+        for name, arm in (("treated", table.treatment == 1), ("control", table.treatment == 0)):
+            found[f"mean_{name}{suffix}"] = np.average(values[arm], axis=0, weights=weight[arm])
+        found[f"smd{suffix}"] = standardised_differences(
+            values, table.treatment, weights=weight, base_weights=table.weights, estimand=estimand
+        )
+        found[f"variance_ratio{suffix}"] = variance_ratios(values, table.treatment, weight)
+        found[f"ks{suffix}"] = weighted_ks(values, table.treatment, weight)
+    frame = pd.DataFrame(found)
+    if weighs is None:
+        return frame, [], {}
+    effective = sizes(design, weighs)
+    before = {f"{name}_unweighted": value for name, value in sizes(design, table.weights).items()}
+    worst = frame["smd_weighted"].abs().to_numpy(dtype=float)
+    warnings = weak_weights(design, effective)
+    if (worst > BOUNDS[0]).any():
+        warnings.append(
+            f"after weighting {int((worst > BOUNDS[0]).sum())} of {len(frame)} columns still differ by more than "
+            f"{BOUNDS[0]} standard deviations, most {frame['term'].iloc[int(np.argmax(worst))]} ({worst.max():.2f})"
+        )
+    return frame, warnings, {**effective, **before, "largest_smd_after_weighting": float(worst.max())}
+
+
+def _classifier(design: Design, settings: Settings, weighs: FloatArray | None) -> Estimate:
+    table = design.table
+    if not table.covariate_names and not table.features.shape[1]:
+        raise EvaluationError(
+            explain(
+                "There is nothing that a classifier could tell the arms apart by.",
+                rule="covariates or features; indices and coordinates are compared, but no model sees them",
+                fix="classifier=False, or Design(..., covariates=[...]) or features=",
+            )
+        )
+    return classifier_test(design, settings, weighs)
+
+
+def _told_apart(tested: Estimate | None) -> list[str]:
+    """Return a warning when a model that has not seen a unit still tells its arm after weighting."""
+    if tested is None or AFTER not in tested.terms:
+        return []
+    after = classifier_frame(tested).set_index("term").loc[AFTER]
+    if not after["p_value"] < TELLS_APART:
+        return []
+    return [
+        f"after weighting a model still tells the arms apart in units that it has not seen: AUC "
+        f"{after['auc']:.3f}, p {after['p_value']:.2g}"
+    ]
+
+
+def _columns(
+    design: Design, n_components: int, seed: int, indices: pd.DataFrame | Embeddings | None
+) -> _Columns:
+    """Return what is compared: covariates, components of features, indices of pictures, coordinates."""
     table = design.table
     parts, names = [table.covariates], list(table.covariate_names)
     kinds = ["covariate"] * len(names)
@@ -225,6 +224,11 @@ def _columns(design: Design, n_components: int, seed: int) -> tuple[FloatArray, 
             width = stop - start if components_of is None else components_of.n_components_
             names += [f"{block} component {k + 1}" for k in range(width)]
             kinds += ["feature"] * width
+    if indices is not None:
+        found = _indices(design, indices)
+        parts.append(found.to_numpy(dtype=float))
+        names += [str(name) for name in found.columns]
+        kinds += ["index"] * found.shape[1]
     if table.coordinates is not None:
         parts.append(table.coordinates)
         names += ["longitude", "latitude"]
@@ -236,12 +240,45 @@ def _columns(design: Design, n_components: int, seed: int) -> tuple[FloatArray, 
                 "There is nothing to compare the arms in.", fix="Design(..., covariates=[...]) or features="
             )
         )
-    return columns, names, kinds
+    return _Columns(columns, names, kinds)
 
 
-def _as_numbers(values: list[Any]) -> list[Any]:
-    """Return a column read from JSON, which writes NaN and infinity as None."""
-    return [float("nan") if value is None else value for value in values]
+def _indices(design: Design, indices: pd.DataFrame | Embeddings) -> pd.DataFrame:
+    """Return indices of the pictures by unit (n, q), from a table by unit id or features by image key."""
+    ids = design.table.ids
+    if isinstance(indices, Embeddings):
+        rows = indices.rows_for(design.table.image_keys)
+        values = np.where(rows[:, None] >= 0, indices.values[np.maximum(rows, 0)], np.nan)
+        found = pd.DataFrame(values.astype(float), index=ids, columns=list(indices.columns))
+    elif isinstance(indices, pd.DataFrame):
+        text = [str(name) for name, column in indices.items() if not pd.api.types.is_numeric_dtype(column)]
+        if text or indices.index.has_duplicates or not indices.shape[1]:
+            raise EvaluationError(
+                explain(
+                    "The table of indices cannot be read.",
+                    where=text,
+                    rule="numeric columns, one row for each unit id",
+                    fix="indices = indices.set_index('id').select_dtypes('number')",
+                )
+            )
+        found = indices.reindex(ids)
+    else:
+        raise EvaluationError(
+            explain(
+                f"indices is a {type(indices).__name__}.",
+                fix="a DataFrame by unit id, or ec.embed(chips, encoder='image_stats')",
+            )
+        )
+    missing = ~np.isfinite(found.to_numpy(dtype=float)).all(axis=1)
+    if missing.any():
+        raise EvaluationError(
+            explain(
+                "Indices are missing for some units of the design.",
+                where=ids[missing],
+                fix="design.take(rows) with the units that have them",
+            )
+        )
+    return found
 
 
 def _wald_p(values: FloatArray, matrix: FloatArray, df: float) -> float:

@@ -233,3 +233,21 @@ def test_ihdp_effects_on_the_treated_hold_the_truth(shared: Path, method: str) -
         off.append((found.estimate - truth) / found.std_error)
     assert len(off) == 9
     assert np.abs(off).max() < 3
+
+
+def test_balance_of_the_614_men_agrees_with_cobalt(shared: Path) -> None:
+    asked = _earnings(_lalonde(shared, "cps_controls3", LALONDE), LALONDE)
+    found = ec.balance(asked, weights=ec.ate(asked, method="ipw", estimand="att"), classifier=False)
+    frame = found.to_frame().set_index("term")
+    published = {
+        "age": (-0.3094, 0.1188),
+        "education": (0.0550, -0.0284),
+        "re74": (-0.7211, -0.0021),
+        "re75": (-0.2903, 0.0110),
+    }
+    for name, (before, after) in published.items():
+        assert frame.loc[name, "smd"] == pytest.approx(before, abs=6e-5)
+        assert frame.loc[name, "smd_weighted"] == pytest.approx(after, abs=6e-5)
+    assert found.diagnostics["ess_control"] == pytest.approx(99.8154, abs=6e-3)
+    # of shares the largest gap between distributions is their raw difference, cobalt's default
+    assert frame.loc["black", "ks"] == pytest.approx(0.8432 - 0.2028, abs=6e-5)

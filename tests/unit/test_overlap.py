@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 import eocausal as ec
+from eocausal.errors import EvaluationError
 from eocausal.evaluate.overlap import Overlap, auc_with_influence
+from eocausal.evaluate.roc import auc_by_fold
 from eocausal.inference.nuisance import propensity_out_of_fold
 from tests.studies import FAST, THREE, by_village, design, study
 
@@ -111,7 +113,7 @@ def test_a_result_goes_through_json_and_clusters_reach_it() -> None:
     assert found.auc.vcov == "cluster(village)"
     back = Overlap.from_dict(json.loads(json.dumps(found.to_dict(scores=True), allow_nan=False)))
     assert back == found
-    assert set(found.to_dict()) == {"type", "auc"}
+    assert set(found.to_dict()) == {"type", "auc", "cuts"}
     assert len(found.summary().splitlines()) <= 25
 
 
@@ -132,3 +134,68 @@ def test_the_p_value_of_an_auc_is_against_one_half() -> None:
     found = ec.overlap(ec.Design(table, outcome="outcome", treatment="treated", covariates=["age"]))
     assert found.p_value() == found.auc.p_value(0.5)
     assert found.p_value() > 0.001
+
+
+def test_sampling_weights_reach_the_auc_as_pairs() -> None:
+    rng = np.random.default_rng(0)
+    label = (rng.uniform(size=50) < 0.4).astype(float)
+    score, weights = np.round(rng.normal(size=50) + label, 1), rng.integers(0, 4, size=50).astype(float)
+    found, influence = auc_with_influence(score, label, weights)
+    times = weights.astype(int)
+    assert found == pytest.approx(_pairs(np.repeat(score, times), np.repeat(label, times)), abs=1e-12)
+    assert influence[weights == 0].tolist() == [0.0] * int((weights == 0).sum())
+    assert influence.mean() == pytest.approx(0, abs=1e-12)
+    table = study(200, selected=True)
+    weighted = ec.overlap(design(table, weights="weight"), learners=FAST, folds=THREE)
+    expected = auc_with_influence(weighted.propensity, weighted.treatment, table["weight"].to_numpy())[0]
+    assert weighted.estimate == expected
+    w = table["weight"] / np.where(table["grant"] == 1, weighted.propensity, 1 - weighted.propensity)
+    w = w[table["grant"] == 1]
+    assert weighted.diagnostics["ess_treated"] == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-12)
+
+
+def test_the_auc_within_folds_does_not_compare_units_of_two_folds() -> None:
+    rng = np.random.default_rng(1)
+    label, folds = (rng.uniform(size=60) < 0.5).astype(float), np.arange(60) % 3
+    score = rng.normal(size=60) + label
+    found = auc_by_fold(score, label, folds)
+    parts = [(_pairs(score[folds == k], label[folds == k]), label[folds == k]) for k in range(3)]
+    pairs = [mine.sum() * (1 - mine).sum() for _, mine in parts]
+    assert found.estimate == pytest.approx(np.average([auc for auc, _ in parts], weights=pairs), abs=1e-12)
+    assert auc_by_fold(score + 100 * folds, label, folds).estimate == pytest.approx(found.estimate, abs=1e-12)
+    assert found.scores.mean() == pytest.approx(0, abs=1e-12)
+
+
+def test_whom_a_trimming_would_leave_out_is_counted_and_nobody_is_left_out() -> None:
+    asked = design(study(300, selected=True))
+    found = ec.overlap(asked, learners=FAST, trim=ec.Trim("fixed", low=0.35, high=0.6))
+    assert found.n == 300
+    outside = (found.propensity < 0.35) | (found.propensity > 0.6)
+    np.testing.assert_array_equal(found.left_out(), outside)
+    frame = found.to_frame().set_index("arm")
+    assert frame.loc["treated", "left_out_fixed"] == outside[found.treatment == 1].sum()
+    low, high = ec.Trim("crump").bounds(found.propensity, found.treatment)
+    assert found.cuts == {"crump": (low, high), "fixed": (0.35, 0.6)}
+    assert list(ec.overlap(asked, learners=FAST, trim=ec.Trim("crump")).cuts) == ["crump"]
+    with pytest.raises(EvaluationError, match=r"no rule 'fix'[\s\S]*crump, fixed"):
+        found.left_out("fix")
+    with pytest.raises(EvaluationError, match=r"trim is 0\.1"):
+        ec.overlap(asked, trim=0.1)
+
+
+def test_the_map_shows_every_place_and_marks_those_left_out() -> None:
+    import matplotlib.pyplot as plt
+
+    table = study(200, selected=True).reset_index().assign(lon=np.linspace(30, 31, 200), lat=1.5)
+    table["lat"] += np.random.default_rng(0).uniform(size=200)
+    units = ec.read_units(table, id="id", lon="lon", lat="lat")
+    found = ec.overlap(design(units), learners=FAST, trim=ec.Trim("fixed", low=0.4, high=0.6))
+    axes = found.map()
+    every, gone = axes.collections[:2]
+    np.testing.assert_allclose(np.sort(every.get_offsets()[:, 0]), np.sort(table["lon"]))
+    assert len(gone.get_offsets()) == found.left_out().sum() > 0
+    told = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert told[0] == f"kept ({(~found.left_out()).sum()} units)"
+    plt.close("all")
+    with pytest.raises(EvaluationError, match=r"no map[\s\S]*read_units"):
+        ec.overlap(design(study()), learners=FAST, folds=THREE).map()

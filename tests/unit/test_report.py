@@ -430,21 +430,21 @@ def test_large_chips_are_averaged_down_and_flat_ones_are_named():
 
 def test_maps_keep_proportion_and_cross_the_date_line():
     fiji = pd.DataFrame({"lon": [179.0, -179.0], "lat": [-17.0, -17.0]})
-    extent = maps._extent_of(fiji)
+    extent = maps.extent_of(fiji)
     assert extent.wraps
     assert extent.width_km == pytest.approx(2 * 111.32 * np.cos(np.radians(17)) * 1.1)
-    assert not maps._extent_of(fiji.assign(lon=[32.0, 34.0])).wraps
+    assert not maps.extent_of(fiji.assign(lon=[32.0, 34.0])).wraps
 
 
 def test_a_map_of_one_place_has_an_extent():
-    extent = maps._extent_of(pd.DataFrame({"lon": [32.0, 32.0], "lat": [1.0, 1.0]}))
+    extent = maps.extent_of(pd.DataFrame({"lon": [32.0, 32.0], "lat": [1.0, 1.0]}))
     assert extent.width_km == pytest.approx(1.1)
     assert extent.height > 0
 
 
 def test_places_are_averaged():
     people = pd.DataFrame({"lon": [1.0, 1.0, 2.0], "lat": [0.0, 0.0, 0.0]})
-    values, places = maps._extent_of(people).places(people, np.array([1.0, 3.0, 9.0]))
+    values, places = maps.extent_of(people).places(people, np.array([1.0, 3.0, 9.0]))
     assert values.tolist() == [2.0, 9.0]
     assert places["size"].tolist() == [2, 1]
 
