@@ -9,11 +9,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from eocausal.inference.bootstrap import Recentring
 from eocausal.inference.variance import FEW_CLUSTERS, Vcov
 
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
 
+_COUNTS = ("clusters_treated_only", "clusters_control_only", "clusters_with_both_arms")
+_ROUNDING = 1e-9
 OFFER = "{'bootstrap': 'wild'} and ec.randomisation_test(design) do not rest on many clusters"
 
 
@@ -24,26 +27,48 @@ class Arms:
     Attributes
     ----------
     treatment : array of shape (n,)
-        0 or 1.
+        0 for control, 1 for treated; of several arms their numbers, 0 for control.
     cluster : str or None
-        Name, among the groups of the result, of the design's cluster: the units of assignment. None where units were
-        treated one by one.
+        Name, among the groups of the result, of the design's cluster: the units of assignment. None where units
+        were treated one by one.
+    of_means : bool
+        Whether the estimate is a difference of means of the arms, each made of that arm's outcomes.
     """
 
     treatment: FloatArray
     cluster: str | None = None
+    of_means: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe content."""
-        return {"treatment": self.treatment.tolist(), "cluster": self.cluster}
+        return {
+            "treatment": self.treatment.tolist(), "cluster": self.cluster, "of_means": self.of_means
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Rebuild what ``to_dict`` wrote."""
-        return cls(np.array(content["treatment"], dtype=float), content["cluster"])
+        return cls(np.array(content["treatment"], dtype=float), content["cluster"], content["of_means"])
+
+    def recentring(self, scores: FloatArray, weights: FloatArray | None) -> Recentring:
+        """Return which influence values (n, k) a bootstrap recentres together: those of an arm, or all.
+
+        A difference of means fits one for each arm, and its influence values sum to zero in each. Where few
+        clusters are treated, standard errors are too small because theirs are pulled to zero together, and only
+        draws that do the same show it.
+        """
+        even = np.ones(len(scores))
+        if self.of_means or self._sums_vanish(scores):
+            return Recentring(self.treatment, even if weights is None else weights)
+        return Recentring(np.zeros(len(scores)), even)
+
+    def _sums_vanish(self, scores: FloatArray) -> bool:
+        arms = np.unique(self.treatment)
+        sums = np.array([scores[self.treatment == arm].sum(axis=0) for arm in arms])
+        return bool((np.abs(sums) <= _ROUNDING * np.abs(scores).sum(axis=0)).all())
 
     def line(self, groups: Mapping[str, Labels]) -> str | None:
-        """Return how many units of assignment were treated, as text, or None where units were treated one by one."""
+        """Return how many units of assignment were treated, or None where units were treated one by one."""
         if self.cluster is None or self.cluster not in groups:
             return None
         share = treated_shares(groups[self.cluster], self.treatment)
@@ -58,11 +83,8 @@ class Arms:
         if labels is None:
             return {}
         share = treated_shares(labels, self.treatment)
-        return {
-            "clusters_treated_only": int((share == 1).sum()),
-            "clusters_control_only": int((share == 0).sum()),
-            "clusters_with_both_arms": int(((share > 0) & (share < 1)).sum()),
-        }
+        of = (share == 1, share == 0, (share > 0) & (share < 1))
+        return {name: int(one.sum()) for name, one in zip(_COUNTS, of)}
 
     def notes(self, how: Vcov, groups: Mapping[str, Labels]) -> tuple[str, ...]:
         """Return what a reader must know of these clusters: few in an arm, or finer than the assignment."""
@@ -118,7 +140,7 @@ def treated_shares(labels: Labels, treatment: FloatArray) -> FloatArray:
     [1.0, 0.5]
     """
     codes = np.unique(labels, return_inverse=True)[1]
-    return np.asarray(np.bincount(codes, weights=treatment) / np.bincount(codes))
+    return np.asarray(np.bincount(codes, weights=treatment > 0) / np.bincount(codes))
 
 
 def nested(inner: Labels, outer: Labels) -> bool:
@@ -133,3 +155,15 @@ def nested(inner: Labels, outer: Labels) -> bool:
     one, other = (np.unique(labels, return_inverse=True)[1] for labels in (inner, outer))
     pairs = np.unique(one * (int(other.max()) + 1) + other).size
     return bool(pairs == int(one.max()) + 1)
+
+
+def with_counts(diagnostics: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
+    """Return diagnostics with counts of clusters by arm in place of those they hold."""
+    found: dict[str, Any] = {}
+    for name, value in diagnostics.items():
+        if name in _COUNTS:
+            continue
+        found[name] = value
+        if name == "n_control":
+            found.update(counts)
+    return {**found, **counts}

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from eocausal.inference.arms import Arms
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.scores import ScoredEstimate
-from eocausal.inference.variance import FEW_CLUSTERS
 from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
 
 if TYPE_CHECKING:
     from eocausal.design import Design
 
-FloatArray = npt.NDArray[np.float64]
+# Fits means of the arms from the outcomes of each, though its influence values do not sum to zero in each.
+ARM_MEANS = ("regression",)
 
 
 def assemble(
@@ -46,10 +46,19 @@ def assemble(
     own = design.cluster_labels()
     chosen = vcov if vcov is not None else ("cluster" if own else "iid")
     how, groups = resolve_vcov(chosen, groups=own, ids=design.table.ids)
-    labels = min((groups[name] for name in how.names), key=lambda one: np.unique(one).size, default=None)
     values = np.column_stack([one.scores for one in scored])
+    arms = arms_of(design, of_means=named.get("method") in ARM_MEANS)
+    counts = {} if arms is None else arms.counts(how, groups)
     n_params, places = scored[0].n_params, design.table.coordinates
-    variance = variance_of(values, how, groups=groups, coordinates=places, n_params=n_params)
+    variance = variance_of(
+        values,
+        how,
+        groups=groups,
+        coordinates=places,
+        n_params=n_params,
+        arms=arms,
+        weights=named.get("weights"),
+    )
     return Estimate(
         values=np.array([one.estimate for one in scored]),
         ids=design.table.ids,
@@ -57,39 +66,24 @@ def assemble(
         variance=variance,
         groups=groups,
         coordinates=places,
+        arms=arms,
         n_params=n_params,
-        warnings=(*design.table.notes, *few_clusters(design, labels), *warnings, *variance.notes),
-        diagnostics={**arm_counts(design, labels), **(diagnostics or {})},
+        warnings=(*design.table.notes, *warnings, *variance.notes),
+        diagnostics={**unit_counts(design), **counts, **(diagnostics or {})},
         **named,
     )
 
 
-def arm_counts(design: Design, labels: npt.NDArray[Any] | None) -> dict[str, Any]:
-    """Return how many units, and how many clusters, the two arms have; of several kinds of clusters the fewest."""
-    treatment = design.table.treatment
-    counts: dict[str, Any] = {"n_treated": int(treatment.sum()), "n_control": int((1 - treatment).sum())}
-    if labels is not None:
-        share = _cluster_shares(labels, treatment)
-        counts["clusters_treated_only"] = int((share == 1).sum())
-        counts["clusters_control_only"] = int((share == 0).sum())
-        counts["clusters_with_both_arms"] = int(((share > 0) & (share < 1)).sum())
-    return counts
+def arms_of(design: Design, *, of_means: bool = False) -> Arms | None:
+    """Return who was treated, and by what groups; None where the treatment is a dose."""
+    if design.treatment_type == "continuous":
+        return None
+    return Arms(design.table.assigned, design.cluster, of_means)
 
 
-def few_clusters(design: Design, labels: npt.NDArray[Any] | None) -> list[str]:
-    """Return a warning when an arm has few clusters; every clustered standard error carries it."""
-    if labels is None:
-        return []
-    share = _cluster_shares(labels, design.table.treatment)
-    treated, control = int((share > 0).sum()), int((share < 1).sum())
-    if min(treated, control) >= FEW_CLUSTERS:
-        return []
-    return [
-        f"{treated} clusters with treated and {control} with control units: with fewer than {FEW_CLUSTERS} in an "
-        "arm, clustered standard errors are too small"
-    ]
-
-
-def _cluster_shares(labels: npt.NDArray[Any], treatment: FloatArray) -> FloatArray:
-    codes = np.unique(labels, return_inverse=True)[1]
-    return np.asarray(np.bincount(codes, weights=treatment) / np.bincount(codes))
+def unit_counts(design: Design) -> dict[str, int]:
+    """Return how many units the arms have: treated and control, or each of several; none of a dose."""
+    table = design.table
+    names = {code: f"n_{arm}" for code, arm in enumerate(table.arms)}
+    order = [*range(1, len(names)), *range(min(1, len(names)))]
+    return {names[code]: int((table.assigned == code).sum()) for code in order}

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.inference.arms import Arms
+from eocausal.inference.arms import Arms, with_counts
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.repeats import Repeats
 from eocausal.inference.stored import content_of, fields_of
@@ -64,7 +64,7 @@ class Estimate:
     weights : array of shape (n,) or None
         What each unit weighs in the mean of its arm, where the method weighs the arms; 1 on average in each arm.
     arms : Arms or None
-        Treatment of each unit and the name of the groups it was assigned to, by which clusters are counted.
+        Treatment of each unit and the name of the groups it was assigned to; clusters are counted by it.
     panel : PanelIndex or None
         Unit and period of each row, where rows are of a panel.
     repeats : Repeats or None
@@ -101,7 +101,7 @@ class Estimate:
 
     @property
     def vcov(self) -> str:
-        """How standard errors are made: ``iid``, ``hetero``, ``cluster(name)``, ``conley(50 km, bartlett)``."""
+        """How standard errors are made, such as ``iid``, ``cluster(village)`` or ``conley(50 km, bartlett)``."""
         return self.variance.how.label
 
     @property
@@ -126,12 +126,15 @@ class Estimate:
 
     def ci(self, level: float = 0.95) -> tuple[float, float] | FloatArray:
         """Return the confidence interval: (low, high) for one term, else an array of shape (k, 2)."""
-        bounds = confidence_bounds(self.values, self._std_errors, df=self.variance.df, level=level)
+        bounds = confidence_bounds(
+            self.values, self._std_errors, df=self.variance.df, level=level, reference=self.variance.reference
+        )
         return (float(bounds[0, 0]), float(bounds[0, 1])) if len(self.terms) == 1 else bounds
 
     def p_value(self, null: float = 0.0) -> float | FloatArray:
         """Return the two-sided p-value of the hypothesis that the estimand equals ``null``."""
-        return _scalar_or_array(two_sided_p(self.values - null, self._std_errors, df=self.variance.df))
+        by: dict[str, Any] = {"df": self.variance.df, "reference": self.variance.reference}
+        return _scalar_or_array(two_sided_p(self.values - null, self._std_errors, **by))
 
     def with_vcov(self, vcov: VcovChoice) -> Self:
         """Return the same estimates with standard errors made another way, at no refit.
@@ -142,8 +145,12 @@ class Estimate:
             ``{"cluster": name}`` with a name in ``groups``, or ``{"cluster": series}`` with a Series of
             labels by unit id; a list of these clusters by several at once. Plain ``"cluster"`` takes the design's
             cluster. ``{"conley": "50km"}`` lets units vary together up to a distance on the ground (text with km or
-            m, or metres), with ``"kernel": "uniform"`` (default) or ``"bartlett"``. The page
-            ``docs/results.md`` states formulas and factors.
+            m, or metres), with ``"kernel": "uniform"`` (default) or ``"bartlett"``, ``"crs": "EPSG:32636"`` for
+            flat distances and, of a panel, ``"serial": 2``: up to how many periods apart rows of one unit vary
+            together (default ``"all"``). ``{"bootstrap": "wild"}``, ``"cluster"`` or ``"block"`` draw anew, with
+            ``"draws"``, ``"seed"`` and ``"cluster"`` (a name or a Series) or ``"block": "50km"``, and ``"wild"``
+            with ``"weights"``: ``"rademacher"``, ``"webb"`` (default with 12 clusters or fewer) or ``"mammen"``.
+            The page ``docs/standard_errors.md`` states formulas, factors and how often their intervals cover.
 
         Raises
         ------
@@ -153,12 +160,21 @@ class Estimate:
         """
         how, groups = resolve_vcov(vcov, groups=self.groups, ids=self.ids)
         make = partial(
-            variance_of, how=how, groups=groups, coordinates=self.coordinates, n_params=self.n_params
-        )
+            variance_of, how=how, groups=groups, coordinates=self.coordinates, n_params=self.n_params,
+            panel=self.panel, arms=self.arms, weights=self.weights,
+        )  # fmt: skip
         made, repeats = make(self.score_values), self.repeats
         if repeats is not None:
             made, repeats = repeats.variance(make)
-        return replace(self, variance=made, groups=groups, repeats=repeats, warnings=_with_notes(self, made))
+        counts = {} if self.arms is None else self.arms.counts(how, groups)
+        return replace(
+            self,
+            variance=made,
+            groups=groups,
+            repeats=repeats,
+            warnings=_with_notes(self, made),
+            diagnostics=with_counts(self.diagnostics, counts),
+        )
 
     def __sub__(self, other: Estimate) -> Estimate:
         """Return the difference of two estimates with their joint standard error."""
@@ -174,6 +190,9 @@ class Estimate:
             groups=joint.groups,
             coordinates=joint.coordinates,
             n_params=joint.n_params,
+            panel=joint.panel,
+            arms=joint.arms,
+            weights=joint.weights,
         )
         name = f"{self.terms[0]} ({self.method}) - {other.terms[0]} ({other.method})"
         return replace(
@@ -207,13 +226,16 @@ class Estimate:
         """Return one row per term with broom's columns (see ``docs/conventions.md``)."""
         return broom_frame(
             terms=self.terms, estimand=self.estimand, method=self.method, values=self.values,
-            std_errors=self._std_errors, df=self.variance.df, level=level, n=self.n,
-            n_clusters=self.n_clusters,
+            std_errors=self._std_errors, variance=self.variance, level=level, n=self.n,
         )  # fmt: skip
 
     def summary(self) -> str:
         """Return a text of at most 25 lines: the table, how it was made, assumptions and warnings."""
-        made = f"standard errors: {self.vcov}, factor {self.variance.factor:.5f}, t({self.variance.df:.0f})"
+        made = (
+            f"standard errors: {self.vcov}, factor {self.variance.factor:.5f}, {self.variance.distribution}"
+        )
+        assigned = None if self.arms is None else self.arms.line(self.groups)
+        made = made if assigned is None else f"{made}\n{assigned}"
         return summary_text(self.to_frame(), made, self.diagnostics, self.assumptions, self.warnings)
 
     def to_latex(self) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
+from eocausal.inference.arms import Arms
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.vcov import variance_of
@@ -68,7 +69,17 @@ def compare(**estimates: Estimate) -> Estimate:
     panel = _joint_panel(ids, results)
     coordinates = _joint_coordinates(ids, results, needed=how.kind == "conley")
     n_params = max(result.n_params for result in results)
-    variance = variance_of(scores, how, groups=groups, coordinates=coordinates, n_params=n_params)
+    arms, weights = _joint_arms(ids, results)
+    variance = variance_of(
+        scores,
+        how,
+        groups=groups,
+        coordinates=coordinates,
+        n_params=n_params,
+        panel=panel,
+        arms=arms,
+        weights=weights,
+    )
     notes = {text for result in results for text in result.variance.notes}
     told = [text for result in results for text in result.warnings if text not in notes]
     return Estimate(
@@ -81,6 +92,8 @@ def compare(**estimates: Estimate) -> Estimate:
         variance=variance,
         groups=groups,
         coordinates=coordinates,
+        weights=weights,
+        arms=arms,
         panel=panel,
         n_params=n_params,
         assumptions=tuple(dict.fromkeys(text for result in results for text in result.assumptions)),
@@ -167,3 +180,24 @@ def _joint_panel(ids: npt.NDArray[Any], results: list[Estimate]) -> PanelIndex |
         return None
     found = [unit[one] for one in ids.tolist()]
     return PanelIndex(np.array([row[0] for row in found]), np.array([row[1] for row in found]))
+
+
+def _joint_arms(ids: npt.NDArray[Any], results: list[Estimate]) -> tuple[Arms | None, FloatArray | None]:
+    """Return the treatment of each id and what it weighs, or None where they are not known or differ."""
+    joint, weight = np.full(ids.size, np.nan), np.full(ids.size, np.nan)
+    weighed = True
+    for result in results:
+        if result.arms is None:
+            return None, None
+        rows = np.searchsorted(ids, result.ids)
+        if (~np.isnan(joint[rows]) & (joint[rows] != result.arms.treatment)).any():
+            return None, None
+        joint[rows] = result.arms.treatment
+        own = np.ones(result.n) if result.weights is None else result.weights
+        weighed &= not (~np.isnan(weight[rows]) & (weight[rows] != own)).any()
+        weight[rows] = own
+    all_arms = [result.arms for result in results if result.arms is not None]
+    names = {one.cluster for one in all_arms}
+    cluster = names.pop() if len(names) == 1 else None
+    arms = Arms(joint, cluster, of_means=all(one.of_means for one in all_arms))
+    return arms, weight if weighed else None

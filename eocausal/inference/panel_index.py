@@ -25,8 +25,8 @@ class PanelIndex:
     unit : array of shape (n,)
         Labels of units: all numbers, or all text.
     period : array of shape (n,)
-        Numbers of periods, such as years. How far apart two rows are in time is the difference of their numbers, not
-        of their places in the table, so that a gap counts as a gap.
+        Numbers of periods, such as years. How far apart two rows are in time is the difference of their numbers,
+        not of their places in the table, so that a gap counts as a gap.
 
     Raises
     ------

@@ -8,6 +8,7 @@ the pairs of the others are looked at, a bounded number at a time. No distance m
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -25,22 +26,32 @@ _BLOCK = 128
 _PAIRS_AT_ONCE = 2**20
 
 
-def _uniform(chord: FloatArray, cutoff_m: float) -> FloatArray:
-    return (chord <= _chord_of(cutoff_m)).astype(float)
+def _uniform(chord: FloatArray, cutoff_m: float, plane: bool) -> FloatArray:
+    return (chord <= _reach_of(cutoff_m, plane)).astype(float)
 
 
-def _bartlett(chord: FloatArray, cutoff_m: float) -> FloatArray:
-    distance = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(chord / (2 * EARTH_RADIUS_M), 1.0))
+def _bartlett(chord: FloatArray, cutoff_m: float, plane: bool) -> FloatArray:
+    distance = chord
+    if not plane:
+        distance = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(chord / (2 * EARTH_RADIUS_M), 1.0))
     return np.asarray(np.maximum(1 - distance / cutoff_m, 0.0))
 
 
-# Weight of a pair from the straight line between its units (metres, through the Earth) and the cutoff.
-KERNELS: dict[str, Callable[[FloatArray, float], FloatArray]] = {"uniform": _uniform, "bartlett": _bartlett}
+# Weight of a pair from the straight line between its units in metres (through the Earth or on a plane).
+KERNELS: dict[str, Callable[[FloatArray, float, bool], FloatArray]] = {
+    "uniform": _uniform,
+    "bartlett": _bartlett,
+}
 
 
 @one_blas_thread()
 def kernel_sum(
-    values: FloatArray, coordinates: FloatArray, *, cutoff_m: float, kernel: str = "uniform"
+    values: FloatArray,
+    coordinates: FloatArray,
+    *,
+    cutoff_m: float,
+    kernel: str = "uniform",
+    plane: bool = False,
 ) -> FloatArray:
     """Return the sum over all ordered pairs of units, each with itself too, of weight times products of values.
 
@@ -49,10 +60,12 @@ def kernel_sum(
     values : array of shape (n, m)
     coordinates : array of shape (n, 2)
         Longitude and latitude in degrees. Distances are those of great circles on a sphere of mean radius.
+        With ``plane`` easting and northing in metres, and flat distances.
     cutoff_m : float
         Distance in metres beyond which a pair has no weight.
     kernel : {"uniform", "bartlett"}
         ``uniform``: weight 1 up to the cutoff. ``bartlett``: weight falls linearly from 1 to 0 at the cutoff.
+    plane : bool
 
     Returns
     -------
@@ -67,7 +80,9 @@ def kernel_sum(
     >>> kernel_sum(np.ones((3, 1)), places, cutoff_m=2000.0).item()
     5.0
     """
-    points = on_the_sphere(coordinates)
+    points = (
+        np.column_stack([coordinates, np.zeros(len(coordinates))]) if plane else on_the_sphere(coordinates)
+    )
     blocks = compact_blocks(points)
     order = np.concatenate(blocks)
     starts = np.concatenate([[0], np.cumsum([block.size for block in blocks])])
@@ -75,11 +90,12 @@ def kernel_sum(
     lower = np.minimum.reduceat(points, starts[:-1])
     upper = np.maximum.reduceat(points, starts[:-1])
     sums = np.add.reduceat(values, starts[:-1])
-    reach = _chord_of(cutoff_m)
+    reach = _reach_of(cutoff_m, plane)
+    weigh = partial(KERNELS[kernel], cutoff_m=cutoff_m, plane=plane)
     total = np.zeros((values.shape[1], values.shape[1]))
     for block in range(len(blocks)):
         own = slice(starts[block], starts[block + 1])
-        total += values[own].T @ _weighted(points[own], points[own], values[own], cutoff_m, kernel)
+        total += values[own].T @ _weighted(points[own], points[own], values[own], weigh)
         later = np.arange(block + 1, len(blocks))
         apart = np.maximum(lower[later] - upper[block], lower[block] - upper[later]).clip(min=0)
         across = np.maximum(upper[later] - lower[block], upper[block] - lower[later])
@@ -88,7 +104,7 @@ def kernel_sum(
         others = sums[later[whole]].sum(axis=0) * np.ones((starts[block + 1] - starts[block], 1))
         parts = [np.arange(starts[one], starts[one + 1]) for one in later[near & ~whole]]
         columns = np.concatenate([*parts, np.empty(0, dtype=np.intp)])
-        others += _weighted(points[own], points[columns], values[columns], cutoff_m, kernel)
+        others += _weighted(points[own], points[columns], values[columns], weigh)
         both = values[own].T @ others
         total += both + both.T
     return total
@@ -125,7 +141,7 @@ def compact_blocks(points: FloatArray, *, size: int = _BLOCK) -> list[Positions]
 
 
 def _weighted(
-    rows: FloatArray, columns: FloatArray, values: FloatArray, cutoff_m: float, kernel: str
+    rows: FloatArray, columns: FloatArray, values: FloatArray, weigh: Callable[[FloatArray], FloatArray]
 ) -> FloatArray:
     """Return for each row (r, 3) the weighted sum of the values (c, m) of the columns (c, 3)."""
     from scipy.spatial.distance import cdist
@@ -134,11 +150,13 @@ def _weighted(
     step = max(1, _PAIRS_AT_ONCE // len(rows))
     for start in range(0, len(columns), step):
         part = slice(start, start + step)
-        total += KERNELS[kernel](cdist(rows, columns[part]), cutoff_m) @ values[part]
+        total += weigh(cdist(rows, columns[part])) @ values[part]
     return total
 
 
-def _chord_of(cutoff_m: float) -> float:
+def _reach_of(cutoff_m: float, plane: bool) -> float:
     """Return the straight line, in metres, between two places that lie a cutoff apart on the ground."""
+    if plane:
+        return cutoff_m + TIE_M
     half_angle = min((cutoff_m + TIE_M) / (2 * EARTH_RADIUS_M), np.pi / 2)
     return 2 * EARTH_RADIUS_M * float(np.sin(half_angle))

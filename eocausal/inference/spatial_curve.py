@@ -11,10 +11,12 @@ import pandas as pd
 
 from eocausal._checks import one_of
 from eocausal.errors import EstimationError, explain
+from eocausal.inference.conley import conley_variance
 from eocausal.inference.estimate import Estimate
+from eocausal.inference.how import Vcov
 from eocausal.inference.spatial import KERNELS
 from eocausal.inference.tables import confidence_bounds
-from eocausal.inference.variance import Vcov, conley_variance, positive
+from eocausal.inference.variance import positive
 from eocausal.inference.vcov import read_cutoff
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import numpy as np
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.arms import Arms
 from eocausal.inference.panel_index import PanelIndex
+from eocausal.inference.reference import Reference
 from eocausal.inference.repeats import Repeats
 from eocausal.inference.tables import jsonable
 from eocausal.inference.variance import Variance, Vcov
@@ -24,7 +25,7 @@ def content_of(result: Estimate, *, scores: bool) -> dict[str, Any]:
     content: dict[str, Any] = {
         "type": "Estimate", "estimand": result.estimand, "method": result.method, "terms": list(result.terms),
         "values": result.values.tolist(), "n": result.n, "vcov": result.vcov, "n_params": result.n_params,
-        "variance": _variance_content(result.variance),
+        "variance": _variance_content(result.variance, scores=scores),
         "assumptions": list(result.assumptions), "warnings": list(result.warnings),
         "diagnostics": jsonable(result.diagnostics), "provenance": jsonable(result.provenance),
     }  # fmt: skip
@@ -77,7 +78,8 @@ def fields_of(content: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _variance_content(variance: Variance) -> dict[str, Any]:
+def _variance_content(variance: Variance, *, scores: bool) -> dict[str, Any]:
+    drawn = {} if variance.reference is None or not scores else {"reference": variance.reference.to_dict()}
     return {
         "matrix": variance.matrix.tolist(),
         "df": variance.df,
@@ -85,6 +87,7 @@ def _variance_content(variance: Variance) -> dict[str, Any]:
         "n_clusters": variance.n_clusters,
         "how": jsonable(asdict(variance.how)),
         "notes": list(variance.notes),
+        **drawn,
     }
 
 
@@ -96,4 +99,5 @@ def _variance_of(content: Mapping[str, Any]) -> Variance:
         content["n_clusters"],
         Vcov(**{**content["how"], "names": tuple(content["how"]["names"])}),
         tuple(content["notes"]),
+        Reference.from_dict(content["reference"]) if "reference" in content else None,
     )

@@ -15,6 +15,9 @@ from eocausal.errors import EstimationError, explain
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from eocausal.inference.reference import Reference
+    from eocausal.inference.variance import Variance
+
 FloatArray = npt.NDArray[np.float64]
 
 BROOM = (
@@ -23,18 +26,29 @@ BROOM = (
 )  # fmt: skip
 
 
-def confidence_bounds(values: FloatArray, std_errors: FloatArray, *, df: float, level: float) -> FloatArray:
-    """Return intervals of shape (k, 2) from the t distribution."""
+def confidence_bounds(
+    values: FloatArray, std_errors: FloatArray, *, df: float, level: float, reference: Reference | None = None
+) -> FloatArray:
+    """Return intervals of shape (k, 2) from the t distribution, or from the draws of a bootstrap."""
     if not 0 < level < 1:
         raise EstimationError(
             explain(f"level={level} is not a confidence level.", rule="0 < level < 1", fix="level=0.95")
         )
+    if reference is not None:
+        return reference.bounds(values, std_errors, level=level)
     half = stats.t.ppf(0.5 + level / 2, df) * std_errors
     return np.column_stack([values - half, values + half])
 
 
-def two_sided_p(values: FloatArray, std_errors: FloatArray, *, df: float) -> FloatArray:
-    """Return two-sided p-values by the survival function; an exact zero with no error has p = 1."""
+def two_sided_p(
+    values: FloatArray, std_errors: FloatArray, *, df: float, reference: Reference | None = None
+) -> FloatArray:
+    """Return two-sided p-values by the survival function; an exact zero with no error has p = 1.
+
+    With the draws of a bootstrap they are shares of draws.
+    """
+    if reference is not None:
+        return reference.p_values(values, std_errors)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = np.where(values == 0, 0.0, np.abs(values) / std_errors)
     return np.asarray(2 * stats.t.sf(statistic, df), dtype=float)
@@ -47,20 +61,20 @@ def broom_frame(
     method: str,
     values: FloatArray,
     std_errors: FloatArray,
-    df: float,
+    variance: Variance,
     level: float,
     n: int,
-    n_clusters: int | None,
 ) -> pd.DataFrame:
     """Return the table that every result gives: one row a term, broom's column names."""
-    bounds = confidence_bounds(values, std_errors, df=df, level=level)
+    by: dict[str, Any] = {"df": variance.df, "reference": variance.reference}
+    bounds = confidence_bounds(values, std_errors, level=level, **by)
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = np.where(values == 0, 0.0, values / std_errors)
     frame = pd.DataFrame(
         {
             "term": list(terms), "estimand": estimand, "estimate": values, "std_error": std_errors,
-            "statistic": statistic, "p_value": two_sided_p(values, std_errors, df=df),
-            "conf_low": bounds[:, 0], "conf_high": bounds[:, 1], "n": n, "n_clusters": n_clusters,
+            "statistic": statistic, "p_value": two_sided_p(values, std_errors, **by),
+            "conf_low": bounds[:, 0], "conf_high": bounds[:, 1], "n": n, "n_clusters": variance.n_clusters,
             "method": method,
         }
     )  # fmt: skip

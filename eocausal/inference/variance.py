@@ -16,7 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.spatial import kernel_sum
+from eocausal.inference.blocks import cells
+from eocausal.inference.bootstrap import Recentring, resampled, wild
+from eocausal.inference.conley import GIVE_PLACES, NO_PLACES, conley_variance
+from eocausal.inference.how import Variance, Vcov
+from eocausal.inference.panel_index import PanelIndex
+
+__all__ = ["FEW_CLUSTERS", "Variance", "Vcov", "positive", "score_variance", "sum_within"]
 
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
@@ -27,76 +33,15 @@ FEW_CLUSTERS = 30
 _ROUNDING = 1e-10
 
 
-@dataclass(frozen=True)
-class Vcov:
-    """How a variance is made.
-
-    Attributes
-    ----------
-    kind : str
-        ``iid``, ``hetero``, ``cluster``, ``conley``; of RATE ``half-sample``.
-    names : tuple of str
-        Names of the clusters.
-    cutoff_m : float or None
-        Distance beyond which units are taken as independent, in metres.
-    kernel : str or None
-        How the weight of a pair falls with distance: ``uniform`` or ``bartlett``.
-    """
-
-    kind: str = "iid"
-    names: tuple[str, ...] = ()
-    cutoff_m: float | None = None
-    kernel: str | None = None
-
-    @property
-    def label(self) -> str:
-        """How it is printed.
-
-        Examples
-        --------
-        >>> print(Vcov().label, Vcov("cluster", ("village", "image")).label)
-        iid cluster(village & image)
-        >>> Vcov("conley", cutoff_m=50_000.0, kernel="bartlett").label
-        'conley(50 km, bartlett)'
-        """
-        if self.cutoff_m is not None:
-            return f"{self.kind}({distance_text(self.cutoff_m)}, {self.kernel})"
-        return f"{self.kind}({' & '.join(self.names)})" if self.names else self.kind
-
-
-@dataclass(frozen=True)
-class Variance:
-    """Covariance of ``k`` estimates, with how it was made.
-
-    Attributes
-    ----------
-    matrix : array of shape (k, k)
-    df : float
-        Degrees of freedom of the t distribution: ``G - 1`` with clusters, else ``n - n_params``.
-    factor : float
-        The finite-sample factor that was applied to the plain sum.
-    n_clusters : int or None
-        Of several kinds of clusters the smallest number.
-    how : Vcov
-    notes : tuple of str
-        What a reader must know of it; they stand in the result's warnings.
-    """
-
-    matrix: FloatArray
-    df: float
-    factor: float
-    n_clusters: int | None
-    how: Vcov = Vcov()
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Asked:
     scores: FloatArray
     how: Vcov
     clusters: tuple[Labels, ...]
     coordinates: FloatArray | None
     n_params: int
+    panel: PanelIndex | None
+    recentring: Recentring
 
 
 def score_variance(
@@ -106,6 +51,8 @@ def score_variance(
     clusters: Labels | Sequence[Labels] | None = None,
     coordinates: FloatArray | None = None,
     n_params: int = 1,
+    panel: PanelIndex | None = None,
+    recentring: Recentring | None = None,
 ) -> Variance:
     """Return the covariance of estimates from their influence values.
 
@@ -119,13 +66,18 @@ def score_variance(
         ``G / (G - 1) * (n - 1) / (n - n_params)`` as in Stata and fixest; of several kinds of clusters by inclusion
         and exclusion, with ``G`` the smallest number. ``conley``: products of all pairs of rows within the cutoff,
         weighted by the kernel, factor ``(n - 1) / (n - n_params)`` as in fixest. None of them assumes equal
-        variances in the two arms.
+        variances in the two arms. ``wild``: as ``cluster``, with the t distribution replaced by that of the wild
+        bootstrap. ``bootstrap``: the covariance of draws of whole clusters, times the factor of clusters.
     clusters : array of shape (n,) or sequence of such arrays, optional
         Cluster labels, needed by ``cluster``.
     coordinates : array of shape (n, 2), optional
-        Longitude and latitude in degrees, needed by ``conley``.
+        Longitude and latitude in degrees, needed by ``conley`` and by bootstraps of blocks.
     n_params : int
         Number of coefficients the estimator fitted.
+    panel : PanelIndex, optional
+        With it ``conley`` pairs rows of one period by distance and rows of one unit by time.
+    recentring : Recentring, optional
+        Which influence values bootstraps recentre together; default all.
 
     Returns
     -------
@@ -156,7 +108,8 @@ def score_variance(
         )
     how = Vcov(vcov) if isinstance(vcov, str) else vcov
     labels = [] if clusters is None else [clusters] if isinstance(clusters, np.ndarray) else clusters
-    return _KINDS[how.kind](_Asked(scores, how, tuple(labels), coordinates, n_params))
+    together = Recentring(np.zeros(n, dtype=np.intp), np.ones(n)) if recentring is None else recentring
+    return _KINDS[how.kind](_Asked(scores, how, tuple(labels), coordinates, n_params, panel, together))
 
 
 def _independent(asked: _Asked) -> Variance:
@@ -190,38 +143,52 @@ def _clustered(asked: _Asked) -> Variance:
     return made if len(codes) == 1 else _usable(made, asked.scores)
 
 
+def _wild(asked: _Asked) -> Variance:
+    plain = _clustered(_of_one_kind(asked))
+    how = asked.how
+    reference = wild(
+        asked.scores, _codes(asked), recentring=asked.recentring, factor=plain.factor,
+        weights=str(how.weights), draws=int(how.draws or 0), seed=int(how.seed or 0),
+    )  # fmt: skip
+    return replace(plain, how=how, reference=reference)
+
+
+def _bootstrap(asked: _Asked) -> Variance:
+    plain = _clustered(_of_one_kind(asked))
+    how = asked.how
+    matrix, reference = resampled(
+        asked.scores, _codes(asked), recentring=asked.recentring, factor=plain.factor,
+        draws=int(how.draws or 0), seed=int(how.seed or 0),
+    )  # fmt: skip
+    return replace(plain, how=how, matrix=matrix, reference=reference)
+
+
+def _of_one_kind(asked: _Asked) -> _Asked:
+    """Return what is asked with the clusters that a bootstrap draws: those named, or cells of a grid."""
+    if asked.how.block_m is None:
+        return asked
+    if asked.coordinates is None:
+        raise EstimationError(
+            explain("A bootstrap of blocks was asked for, but " + NO_PLACES, fix=GIVE_PLACES)
+        )
+    return replace(asked, clusters=(cells(asked.coordinates, block_m=asked.how.block_m),))
+
+
+def _codes(asked: _Asked) -> npt.NDArray[np.intp]:
+    return np.unique(_of_one_kind(asked).clusters[0], return_inverse=True)[1]
+
+
 def _conley(asked: _Asked) -> Variance:
-    made, places = conley_variance(asked.scores, asked.how, asked.coordinates, n_params=asked.n_params)
+    made, places = conley_variance(
+        asked.scores, asked.how, asked.coordinates, n_params=asked.n_params, panel=asked.panel
+    )
     if places < FEW_CLUSTERS:
         note = (
             f"{made.how.label} lets each unit vary with {100 / places:.0f}% of all units, as if there were "
             f"{places:.0f} separate places: with fewer than {FEW_CLUSTERS}, Conley standard errors are too small"
         )
-        made = replace(made, notes=(note,))
+        made = replace(made, notes=(note, *made.notes))
     return _usable(made, asked.scores)
-
-
-def conley_variance(
-    scores: FloatArray, how: Vcov, coordinates: FloatArray | None, *, n_params: int
-) -> tuple[Variance, float]:
-    """Return Conley's variance, which may not be positive, and how many separate places it sees.
-
-    The second is ``n^2`` over the sum of the weights of all pairs: the number of clusters of equal size that would
-    have as many pairs of dependent units.
-    """
-    if coordinates is None or how.cutoff_m is None or how.kernel is None:
-        raise EstimationError(
-            explain(
-                "Conley standard errors were asked for, but this result does not know where its units are.",
-                fix="pass units with coordinates to Design: ec.read_units(table, id=..., lon=..., lat=...)",
-            )
-        )
-    n = len(scores)
-    rows = np.column_stack([scores, np.ones(n)])
-    total = kernel_sum(rows, coordinates, cutoff_m=how.cutoff_m, kernel=how.kernel)
-    factor = (n - 1) / (n - n_params)
-    made = Variance(factor * total[:-1, :-1] / n**2, float(n - n_params), factor, None, how)
-    return made, n**2 / float(total[-1, -1])
 
 
 _KINDS: dict[str, Callable[[_Asked], Variance]] = {
@@ -229,6 +196,8 @@ _KINDS: dict[str, Callable[[_Asked], Variance]] = {
     "hetero": _independent,
     "cluster": _clustered,
     "conley": _conley,
+    "bootstrap": _bootstrap,
+    "wild": _wild,
 }
 
 
@@ -244,17 +213,6 @@ def sum_within(values: FloatArray, clusters: Labels) -> FloatArray:
     sums = np.zeros((codes.max() + 1, values.shape[1]))
     np.add.at(sums, codes, values)
     return sums
-
-
-def distance_text(metres: float) -> str:
-    """Return a distance as it is printed.
-
-    Examples
-    --------
-    >>> distance_text(50_000.0), distance_text(250.0)
-    ('50 km', '250 m')
-    """
-    return f"{metres / 1000:.12g} km" if metres >= 1000 else f"{metres:.12g} m"
 
 
 def _both(first: npt.NDArray[np.intp], second: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal._checks import one_of, require_one_kind
+from eocausal._checks import one_of, require_one_kind, whole_number
 from eocausal.errors import EstimationError, explain
+from eocausal.inference.arms import Arms
+from eocausal.inference.bootstrap import FEW_FOR_TWO_POINTS, WEIGHTS
+from eocausal.inference.panel_index import PanelIndex
+from eocausal.inference.projected import read_crs
+from eocausal.inference.serial import ALL_PERIODS
 from eocausal.inference.spatial import KERNELS
 from eocausal.inference.variance import Variance, Vcov, score_variance
 
@@ -46,11 +52,8 @@ def resolve_vcov(choice: VcovChoice, *, groups: Groups, ids: Labels) -> tuple[Vc
         reader, options = _READERS[kind]
         strange = [str(name) for name in choice if name not in (kind, *options)]
         if strange:
-            fix = (
-                f"with {kind!r} goes only {options[0]!r}"
-                if options
-                else f"leave them out: {kind!r} has no options"
-            )
+            goes = ", ".join(repr(one) for one in options)
+            fix = f"with {kind!r} goes only {goes}" if options else f"leave them out: {kind!r} has no options"
             raise EstimationError(
                 explain(f"vcov={choice!r} holds options that are not known.", where=strange, fix=fix)
             )
@@ -66,14 +69,29 @@ def resolve_vcov(choice: VcovChoice, *, groups: Groups, ids: Labels) -> tuple[Vc
 
 
 def variance_of(
-    scores: FloatArray, how: Vcov, *, groups: Groups, coordinates: FloatArray | None, n_params: int
+    scores: FloatArray,
+    how: Vcov,
+    *,
+    groups: Groups,
+    coordinates: FloatArray | None,
+    n_params: int,
+    panel: PanelIndex | None = None,
+    arms: Arms | None = None,
+    weights: FloatArray | None = None,
 ) -> Variance:
-    """Return the covariance of estimates from influence values (n, k), labels by name and coordinates (n, 2)."""
-    clusters = [groups[name] for name in how.names]
-    return score_variance(scores, vcov=how, clusters=clusters, coordinates=coordinates, n_params=n_params)
+    """Return the covariance of estimates from influence values (n, k), labels by name and coordinates (n, 2).
+
+    With the arms, what there is to say of the clusters stands in its notes, and bootstraps recentre influence
+    values arm by arm where the estimate is a difference of means; ``weights`` (n,) are then those of the means.
+    """
+    made = score_variance(
+        scores, vcov=how, clusters=[groups[name] for name in how.names], coordinates=coordinates, n_params=n_params,
+        panel=panel, recentring=None if arms is None else arms.recentring(scores, weights),
+    )  # fmt: skip
+    return made if arms is None else replace(made, notes=(*arms.notes(how, groups), *made.notes))
 
 
-def read_cutoff(cutoff: object) -> float:
+def read_cutoff(cutoff: object, *, what: str = "a cutoff", fix: str = "{'conley': '50km'}") -> float:
     """Return a distance in metres, from a number of metres or from text.
 
     Examples
@@ -90,9 +108,9 @@ def read_cutoff(cutoff: object) -> float:
     if not 1 <= metres <= _FARTHEST_M:
         raise EstimationError(
             explain(
-                f"{cutoff!r} is not a cutoff.",
+                f"{cutoff!r} is not {what}.",
                 rule="text such as '50km' or '800 m', or a number of metres, from 1 m to half around the Earth",
-                fix="{'conley': '50km'}",
+                fix=fix,
             )
         )
     return round(metres, 3)
@@ -169,18 +187,86 @@ def _read_conley(
     choice: Mapping[str, Any], known: dict[str, Labels], ids: Labels
 ) -> tuple[Vcov, dict[str, Labels]]:
     kernel = one_of(choice.get("kernel", "uniform"), tuple(KERNELS), argument="kernel", error=EstimationError)
-    return Vcov("conley", cutoff_m=read_cutoff(choice["conley"]), kernel=kernel), known
+    serial = choice.get("serial")
+    if serial not in (None, ALL_PERIODS):
+        serial = whole_number(serial, argument="serial", error=EstimationError)
+    crs = None if choice.get("crs") is None else read_crs(choice["crs"])
+    how = Vcov("conley", cutoff_m=read_cutoff(choice["conley"]), kernel=kernel, serial=serial, crs=crs)
+    return how, known
 
+
+def _read_bootstrap(
+    choice: Mapping[str, Any], known: dict[str, Labels], ids: Labels
+) -> tuple[Vcov, dict[str, Labels]]:
+    kind = one_of(choice["bootstrap"], BOOTSTRAPS, argument="bootstrap", error=EstimationError)
+    seed = whole_number(choice.get("seed", 0), argument="seed", error=EstimationError)
+    default = 1999 if kind == "wild" else 999
+    draws = whole_number(choice.get("draws", default), argument="draws", error=EstimationError, least=99)
+    drawn = Vcov("wild" if kind == "wild" else "bootstrap", draws=draws, seed=seed)
+    if kind == "block" or (kind == "wild" and "block" in choice):
+        _refuse_options(choice, ("cluster",), f"{kind!r} with blocks of its own")
+        size = read_cutoff(choice.get("block"), what="the size of a block", fix=_BLOCK_FIX)
+        drawn = replace(drawn, block_m=size)
+    else:
+        _refuse_options(choice, ("block",), f"{kind!r}")
+        drawn, known = _with_one_cluster(drawn, choice, known, ids)
+    if kind != "wild":
+        _refuse_options(choice, ("weights",), f"{kind!r}, which draws whole clusters")
+        return drawn, known
+    few = bool(drawn.names) and np.unique(known[drawn.names[0]]).size <= FEW_FOR_TWO_POINTS
+    weights = choice.get("weights", "webb" if few else "rademacher")
+    return replace(
+        drawn, weights=one_of(weights, tuple(WEIGHTS), argument="weights", error=EstimationError)
+    ), known
+
+
+def _with_one_cluster(
+    drawn: Vcov, choice: Mapping[str, Any], known: dict[str, Labels], ids: Labels
+) -> tuple[Vcov, dict[str, Labels]]:
+    if "cluster" not in choice and not known:
+        text = "A bootstrap of clusters was asked for, but the design has no clusters."
+        fix = "cluster= in Design, {'bootstrap': 'cluster', 'cluster': series_by_unit_id}, or " + _BLOCK_FIX
+        raise EstimationError(explain(text, fix=fix))
+    wanted = choice.get("cluster", next(iter(known), None))
+    how, known = _read_clusters({"cluster": wanted}, known, ids)
+    if len(how.names) > 1:
+        raise EstimationError(
+            explain(
+                "A bootstrap draws clusters of one kind, and several were named.",
+                where=list(how.names),
+                fix="name the units of assignment",
+            )
+        )
+    return replace(drawn, names=how.names), known
+
+
+def _refuse_options(choice: Mapping[str, Any], options: tuple[str, ...], kind: str) -> None:
+    strange = [name for name in options if name in choice]
+    if strange:
+        raise EstimationError(
+            explain(
+                f"vcov={choice!r} holds options that do not go with {kind}.",
+                where=strange,
+                fix="leave them out",
+            )
+        )
+
+
+BOOTSTRAPS = ("cluster", "block", "wild")
+_BLOCK_FIX = "{'bootstrap': 'block', 'block': '50km'}"
 
 _Reader = Callable[[Mapping[str, Any], dict[str, Labels], Labels], tuple[Vcov, dict[str, Labels]]]
 
 # Kinds that need more than their name: how each is read, and the options that go with it.
 _READERS: dict[str, tuple[_Reader, tuple[str, ...]]] = {
+    # first, since clusters are an option of it
+    "bootstrap": (_read_bootstrap, ("cluster", "block", "draws", "seed", "weights")),
     "cluster": (_read_clusters, ()),
-    "conley": (_read_conley, ("kernel",)),
+    "conley": (_read_conley, ("kernel", "serial", "crs")),
 }
 
 
 def _not_known(choice: object) -> EstimationError:
-    fix = "'iid', 'hetero', 'cluster', {'cluster': name}, {'cluster': [name, name]} or {'conley': '50km'}"
+    fix = "'iid', 'hetero', 'cluster', {'cluster': name}, {'cluster': [name, name]}, {'conley': '50km'} or "
+    fix += "{'bootstrap': 'wild'}"
     return EstimationError(explain(f"vcov={choice!r} is not known.", fix=fix))

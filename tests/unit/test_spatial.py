@@ -64,7 +64,7 @@ def test_no_more_pairs_than_allowed_are_held(
 ) -> None:
     held = []
 
-    def seen(chord: np.ndarray, cutoff_m: float) -> np.ndarray:
+    def seen(chord: np.ndarray, cutoff_m: float, plane: bool) -> np.ndarray:
         held.append(chord.size)
         return np.ones_like(chord)
 
