@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.folds import group_splits
+from eocausal.inference.penalised_logit import fit_penalised_logit
+from eocausal.inference.ridge import fit_ridge
 
 FloatArray = npt.NDArray[np.float64]
 Predictor = Callable[[FloatArray], FloatArray]
@@ -47,40 +49,58 @@ class Sample:
     ids: npt.NDArray[Any]
     seed: int
 
+    @property
+    def case_weights(self) -> FloatArray:
+        """What each row counts, mean 1."""
+        return np.ones(len(self.target)) if self.weights is None else self.weights
+
     def only(self, columns: slice) -> Sample:
         """Return the sample with some of its columns."""
         return replace(self, columns=self.columns[:, columns])
 
+    def rows(self, rows: npt.NDArray[Any]) -> Sample:
+        """Return the sample with some of its rows, by position."""
+        return Sample(
+            columns=self.columns[rows],
+            target=self.target[rows],
+            weights=None if self.weights is None else self.weights[rows],
+            groups=self.groups[rows],
+            ids=self.ids[rows],
+            seed=self.seed,
+        )
+
 
 def ridge(sample: Sample) -> Predictor:
     """Fit ridge regression, its penalty chosen on splits that keep groups whole."""
-    from sklearn.linear_model import RidgeCV
-
-    model = RidgeCV(alphas=RIDGE_PENALTIES, cv=group_splits(sample.groups, k=INNER_SPLITS))
-    fitted = _fit(model, sample, sample.target)
-    return lambda columns: np.asarray(fitted.predict(columns), dtype=float)
+    parts = _parts(group_splits(sample.groups, k=INNER_SPLITS), sample)
+    return fit_ridge(
+        sample.columns, sample.target, sample.case_weights, penalties=RIDGE_PENALTIES, parts=parts
+    ).predict
 
 
 def penalised_logit(sample: Sample) -> Predictor:
     """Fit a logit with a ridge penalty chosen on splits that keep groups whole."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
-
-    model = GridSearchCV(
-        LogisticRegression(solver="newton-cholesky", max_iter=1000),
-        {"C": LOGIT_INVERSE_PENALTIES},
-        scoring="neg_log_loss",
-        cv=two_class_splits(sample),
+    fitted = fit_penalised_logit(
+        sample.columns,
+        sample.target,
+        sample.case_weights,
+        inverse_penalties=LOGIT_INVERSE_PENALTIES,
+        parts=_parts(two_class_splits(sample), sample),
     )
-    fitted = _fit(model, sample, sample.target.astype(int))
-    return lambda columns: np.asarray(fitted.predict_proba(columns)[:, 1], dtype=float)
+
+    def predict(columns: FloatArray) -> FloatArray:
+        from scipy.special import expit
+
+        return np.asarray(expit(fitted.predict(columns)))
+
+    return predict
 
 
 def given_regressor(estimator: Any, sample: Sample) -> Predictor:
     """Fit a clone of a scikit-learn regressor; what it predicts is checked."""
     from sklearn.base import clone
 
-    fitted = _fit(clone(estimator), sample, sample.target)
+    fitted = fit_weighted(clone(estimator), sample, sample.target)
 
     def predict(columns: FloatArray) -> FloatArray:
         values = np.asarray(fitted.predict(columns), dtype=float)
@@ -101,7 +121,7 @@ def given_classifier(estimator: Any, sample: Sample) -> Predictor:
     """Fit a clone of a scikit-learn classifier; it predicts the probability of treatment."""
     from sklearn.base import clone
 
-    fitted = _fit(clone(estimator), sample, sample.target.astype(int))
+    fitted = fit_weighted(clone(estimator), sample, sample.target.astype(int))
     return lambda columns: np.asarray(fitted.predict_proba(columns)[:, 1], dtype=float)
 
 
@@ -126,7 +146,16 @@ def two_class_splits(sample: Sample) -> list[Any]:
     return usable
 
 
-def _fit(model: Any, sample: Sample, target: npt.NDArray[Any]) -> Any:
+def _parts(splits: list[Any], sample: Sample) -> npt.NDArray[np.intp]:
+    """Return the split that each row is left out with; -1 where it is never left out."""
+    parts = np.full(len(sample.target), -1)
+    for number, (_, test) in enumerate(splits):
+        parts[test] = number
+    return parts
+
+
+def fit_weighted(model: Any, sample: Sample, target: npt.NDArray[Any]) -> Any:
+    """Fit a scikit-learn model in place and return it, with weights where the sample has them."""
     if sample.weights is None:
         return model.fit(sample.columns, target)
     try:
