@@ -61,6 +61,13 @@ _HOME = {
     "compare": "eocausal.inference.joint",
     "conley_curve": "eocausal.inference.spatial_curve",
     "ate": "eocausal.effects.ate",
+    "PanelDesign": "eocausal.panels.design",
+    "Imputed": "eocausal.panels.imputed",
+    "panel": "eocausal.panels.panel",
+    "pretrends": "eocausal.panels.event_time",
+    "event_plot": "eocausal.panels.event_time",
+    "prediction_response": "eocausal.panels.response",
+    "undo_shrinkage": "eocausal.panels.response",
     "Cate": "eocausal.effects.cate",
     "Forest": "eocausal.effects.forest",
     "cate": "eocausal.effects.cate",
@@ -73,6 +80,7 @@ _HOME = {
     "run": "eocausal.pipeline",
     "simulate_catalog": "eocausal.simulate.catalog",
     "simulate_kernel_confounding": "eocausal.simulate.kernel_confounding",
+    "simulate_panel": "eocausal.simulate.panel",
     "simulate_region": "eocausal.simulate.region",
 }
 _MODULES = ("errors",)
@@ -143,6 +151,13 @@ if TYPE_CHECKING:
     from eocausal.inference.spatial_curve import conley_curve as conley_curve
     from eocausal.inference.trim import Trim as Trim
     from eocausal.nearest_features import embeddings_at as embeddings_at
+    from eocausal.panels.design import PanelDesign as PanelDesign
+    from eocausal.panels.event_time import event_plot as event_plot
+    from eocausal.panels.event_time import pretrends as pretrends
+    from eocausal.panels.imputed import Imputed as Imputed
+    from eocausal.panels.panel import panel as panel
+    from eocausal.panels.response import prediction_response as prediction_response
+    from eocausal.panels.response import undo_shrinkage as undo_shrinkage
     from eocausal.pipeline import run as run
     from eocausal.reporting.report import report as report
     from eocausal.runner.embed import embed as embed
@@ -151,6 +166,7 @@ if TYPE_CHECKING:
     from eocausal.simulate.kernel_confounding import (
         simulate_kernel_confounding as simulate_kernel_confounding,
     )
+    from eocausal.simulate.panel import simulate_panel as simulate_panel
     from eocausal.simulate.region import simulate_region as simulate_region
     from eocausal.training.finetune import finetune as finetune
     from eocausal.training.network import Network as Network

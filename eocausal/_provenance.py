@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 PACKAGES = (
     "eocausal", "econml", "scikit-learn", "torch", "statsmodels", "rasterio", "geopandas", "numpy", "pandas",
-    "matplotlib", "scipy",
+    "matplotlib", "scipy", "linearmodels",
 )  # fmt: skip
 
 

@@ -1,0 +1,166 @@
+"""From influence values of rows or of units to a result: groups, standard errors, warnings in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal._provenance import versions
+from eocausal.inference.arms import Arms
+from eocausal.inference.estimate import Estimate
+from eocausal.inference.panel_index import PanelIndex
+from eocausal.inference.variance import Vcov
+from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
+from eocausal.panels import guards
+
+if TYPE_CHECKING:
+    from eocausal.panels.design import PanelDesign
+
+FloatArray = npt.NDArray[np.float64]
+Labels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Estimates with their influence values, and what a reader must know of them.
+
+    Attributes
+    ----------
+    terms : tuple of str, length k
+    values : array of shape (k,)
+    scores : array of shape (m, k)
+        Centred influence values of rows of a panel, or of units.
+    estimand : str
+    n_params : int
+        Fitted coefficients without those of unit effects.
+    unit_effects : int
+        Unit effects that were fitted too, beyond the first. They count where standard errors are not clustered by
+        units or by groups of units.
+    event_times : tuple of (int or None), length k
+        Periods since treatment began that each term is of.
+    """
+
+    terms: tuple[str, ...]
+    values: FloatArray
+    scores: FloatArray
+    estimand: str
+    n_params: int = 1
+    unit_effects: int = 0
+    event_times: tuple[int | None, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """What influence values are of: rows of a panel, or units."""
+
+    ids: Labels
+    groups: dict[str, Labels]
+    coordinates: FloatArray | None
+    treated: FloatArray
+    index: PanelIndex | None
+
+
+def row_entries(design: PanelDesign, rows: npt.NDArray[np.bool_]) -> _Entries:
+    """Return the entries of some rows of a panel."""
+    table = design.table
+    ever = ~table.never[table.unit_codes]
+    return _Entries(
+        table.ids[rows],
+        {name: labels[rows] for name, labels in design.labels().items()},
+        None if table.coordinates is None else table.coordinates[rows],
+        ever[rows].astype(float),
+        PanelIndex(table.unit[rows], table.period[rows]),
+    )
+
+
+def unit_entries(design: PanelDesign, units: npt.NDArray[np.bool_]) -> _Entries:
+    """Return the entries of some units; their place is that of their first row."""
+    table = design.table
+    first = table.first_rows[units]
+    labels = {name: one[first] for name, one in design.labels().items() if name != design.period}
+    return _Entries(
+        table.units[units],
+        labels,
+        None if table.coordinates is None else table.coordinates[first],
+        (~table.never[units]).astype(float),
+        None,
+    )
+
+
+def assemble(
+    design: PanelDesign, entries: _Entries, scored: Scored, *, method: str, vcov: VcovChoice | None, seed: int
+) -> Estimate:
+    """Make the result of a panel method, clustered by assignment, else by unit, unless asked otherwise."""
+    choice = "cluster" if vcov is None else vcov
+    how, groups = resolve_vcov(choice, groups=entries.groups, ids=entries.ids)
+    n_params = scored.n_params + (0 if _holds_units(how, groups, entries, design) else scored.unit_effects)
+    variance = variance_of(
+        scored.scores, how, groups=groups, coordinates=entries.coordinates, n_params=n_params
+    )
+    arms = Arms(entries.treated, design.cluster or design.unit)
+    imputed = design.outcome_imputed
+    told = [] if imputed is None else imputed.warnings(with_features=design.features is not None)
+    return Estimate(
+        estimand=scored.estimand,
+        method=method,
+        terms=scored.terms,
+        values=scored.values,
+        ids=entries.ids,
+        score_values=scored.scores,
+        variance=variance,
+        groups=groups,
+        coordinates=entries.coordinates,
+        panel=entries.index,
+        arms=arms,
+        n_params=n_params,
+        assumptions=(*scored.assumptions, *([] if imputed is None else [imputed.assumption()])),
+        warnings=tuple(
+            dict.fromkeys(
+                [
+                    *told,
+                    *design.notes,
+                    *scored.warnings,
+                    *guards.few_treated(design.table, design.cluster),
+                    *_finer(how, groups, design, arms),
+                    *variance.notes,
+                ]
+            )
+        ),
+        diagnostics={
+            **guards.counts(design.table),
+            **scored.diagnostics,
+            **({} if not scored.event_times else {"event_times": list(scored.event_times)}),
+            **({} if imputed is None else {"outcome_imputed_from": imputed.source()}),
+        },
+        provenance={
+            "design": repr(design),
+            "design_hash": design.fingerprint,
+            "features_hash": None if design.features is None else design.features.recipe_hash,
+            "seed": seed,
+            "versions": versions(),
+        },
+    )
+
+
+def _holds_units(how: Vcov, groups: Mapping[str, Labels], entries: _Entries, design: PanelDesign) -> bool:
+    """Tell whether some kind of clusters keeps every unit whole, so that unit effects need no factor."""
+    if how.kind != "cluster":
+        return False
+    units = np.unique(entries.groups[design.unit], return_inverse=True)[1]
+    return any(_nested(units, np.unique(groups[name], return_inverse=True)[1]) for name in how.names)
+
+
+def _nested(inner: npt.NDArray[np.intp], outer: npt.NDArray[np.intp]) -> bool:
+    pairs = np.unique(np.column_stack([inner, outer]), axis=0)
+    return len(pairs) == int(inner.max()) + 1
+
+
+def _finer(how: Vcov, groups: Mapping[str, Labels], design: PanelDesign, arms: Arms) -> Sequence[str]:
+    return [text for text in arms.notes(how, groups) if text.startswith("the design's cluster")]

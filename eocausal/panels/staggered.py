@@ -1,0 +1,270 @@
+"""Differences in differences with several starts of treatment: each cohort against units still untreated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal.design import Design
+from eocausal.errors import DesignError, EstimationError, explain
+from eocausal.inference import scores
+from eocausal.inference.nuisance import cross_fit
+from eocausal.inference.scores import ScoredEstimate
+from eocausal.inference.settings import Settings
+from eocausal.panels import guards
+from eocausal.panels.aggregate import AGGREGATES
+from eocausal.panels.fixed_effects import NO_ANTICIPATION
+from eocausal.panels.grid import period_text
+from eocausal.panels.group_time import Cell, change_difference, spread_scores
+from eocausal.panels.panel_table import NEVER
+from eocausal.panels.results import Scored
+
+if TYPE_CHECKING:
+    from eocausal.panels.design import PanelDesign
+    from eocausal.panels.panel_table import PanelTable
+
+FloatArray = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+# A cohort with fewer units says nothing of how much its effect varies.
+FEW_IN_COHORT = 5
+CONTROLS = {"not_yet": "units that are not yet treated", "never": "units that are never treated"}
+
+
+@dataclass(frozen=True)
+class _Wide:
+    """One row for each unit that enters (N,), one column for each period (N, T)."""
+
+    units: Mask
+    steps: npt.NDArray[np.intp]
+    outcome: FloatArray
+    covariates: FloatArray
+    weights: FloatArray
+    starts: npt.NDArray[np.intp]
+    ids: npt.NDArray[Any]
+    clusters: npt.NDArray[Any] | None
+    image_keys: npt.NDArray[Any] | None
+
+
+def did(
+    design: PanelDesign, *, aggregate: str, control: str, settings: Settings | None
+) -> tuple[Scored, Mask]:
+    """Estimate the effect on each cohort in each period, then average; influence values are by unit."""
+    table = design.table
+    guards.require_absorbing(table, "did", design.treatment)
+    wide, told = _wide(design)
+    cells, without = _cells(design, wide, control, settings)
+    if not any(cell.event >= 0 for cell in cells):
+        raise EstimationError(
+            explain(
+                f"No cohort has {CONTROLS[control]} to be compared with.",
+                rule="units that are untreated when a cohort is treated",
+                fix="control='not_yet'"
+                if control == "never"
+                else "a panel with units treated later or never",
+            )
+        )
+    made = AGGREGATES[aggregate](cells, wide.starts, wide.weights, table.grid)
+    told += _few_in_cohorts(wide, table)
+    if without:
+        shown = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
+        told.append(
+            f"{len(without)} cohorts and periods have no {CONTROLS[control]} and are in no average ({shown})"
+        )
+    return (
+        Scored(
+            made.terms,
+            made.values,
+            made.scores,
+            f"att ({aggregate})",
+            event_times=made.events if aggregate in ("dynamic", "cells") else (),
+            assumptions=(_parallel(design, control, settings), NO_ANTICIPATION),
+            warnings=tuple(told),
+            diagnostics={
+                "controls": CONTROLS[control],
+                "cells": len(cells),
+                "units_in_did": int(wide.units.sum()),
+                "compared_with": "the last period before treatment",
+                **({} if settings is None else settings.learners.describe()),
+            },
+        ),
+        wide.units,
+    )
+
+
+def _parallel(design: PanelDesign, control: str, settings: Settings | None) -> str:
+    used = ["covariates"] if design.covariates else []
+    used += ["image features"] if design.features is not None else []
+    given = f"given the {' and '.join(used)} of the last period before treatment, " if used else ""
+    robust = "; the change without treatment or the odds of treatment are modelled rightly" if used else ""
+    if used and settings is not None:
+        robust = "; errors in the two learned predictions matter only as their product"
+    others = CONTROLS[control]
+    return f"{given}outcomes of each cohort would have changed as those of {others} (parallel trends){robust}"
+
+
+def _wide(design: PanelDesign) -> tuple[_Wide, list[str]]:
+    """Return the units that are seen in every period and before their treatment, with counts of the others."""
+    table = design.table
+    steps = np.unique(table.steps)
+    seen = np.bincount(table.unit_codes, minlength=table.units.size)
+    partly = seen < steps.size
+    keep = ~partly & ~table.always
+    told = []
+    if table.always.any():
+        told.append(
+            f"left out: {int(table.always.sum())} units treated from the first period that they are seen "
+            f"in, which have "
+            "nothing to compare with"
+        )
+    lost = partly & ~table.always
+    if lost.any():
+        told.append(
+            f"left out: {int(lost.sum())} units that miss periods ({int((lost & ~table.never).sum())} treated, "
+            f"{int((lost & table.never).sum())} never treated); did compares the same units over time"
+        )
+    if not keep.any():
+        raise DesignError(
+            explain("No unit is seen in every period.", where=table.units[lost], rule="a balanced panel")
+        )
+    rows = keep[table.unit_codes]
+    shape = (int(keep.sum()), steps.size)
+    weights = table.weights[rows].reshape(shape)
+    if (np.ptp(weights, axis=1) > 0).any():
+        raise DesignError(
+            explain(
+                f"Weights {design.weights!r} change within units.",
+                where=table.units[keep][np.ptp(weights, axis=1) > 0],
+                rule="one weight for each unit in method='did'",
+                fix=f"data[{design.weights!r}] = "
+                f"data.groupby({design.unit!r})[{design.weights!r}].transform('mean')",
+            )
+        )
+    first = table.first_rows[keep]
+    wide = _Wide(
+        keep,
+        steps,
+        table.outcome[rows].reshape(shape),
+        table.covariates[rows].reshape((*shape, -1)) if table.covariate_names else np.zeros((*shape, 0)),
+        weights[:, 0],
+        table.starts[keep],
+        table.units[keep],
+        None if table.clusters is None else table.clusters[first],
+        None if table.image_keys is None else table.image_keys[keep],
+    )
+    return wide, told
+
+
+def _cells(
+    design: PanelDesign, wide: _Wide, control: str, settings: Settings | None
+) -> tuple[list[Cell], list[str]]:
+    """Return the effects that can be estimated, and the names of cohorts and periods without controls."""
+    cells, without = [], []
+    for cohort in np.unique(wide.starts[wide.starts != NEVER]).tolist():
+        base = int(np.flatnonzero(wide.steps < cohort)[-1])
+        for place, step in enumerate(wide.steps.tolist()):
+            if place == base:
+                continue
+            treated = wide.starts == cohort
+            controls = wide.starts == NEVER
+            if control == "not_yet":
+                controls |= wide.starts > max(step, int(wide.steps[base]))
+                controls &= ~treated
+            grid = design.table.grid
+            name = f"{period_text(grid.value_of(cohort))} in {period_text(grid.value_of(step))}"
+            if not controls.any():
+                without.append(name)
+                continue
+            rows = treated | controls
+            change = wide.outcome[rows, place] - wide.outcome[rows, base]
+            made = _compare(
+                design, wide, rows, change, treated[rows], base=base, name=name, settings=settings
+            )
+            cells.append(Cell(cohort, step, made.estimate, spread_scores(made.scores, rows)))
+    return cells, without
+
+
+def _compare(
+    design: PanelDesign,
+    wide: _Wide,
+    rows: Mask,
+    change: FloatArray,
+    treated: Mask,
+    *,
+    base: int,
+    name: str,
+    settings: Settings | None,
+) -> ScoredEstimate:
+    covariates = wide.covariates[rows, base]
+    if settings is None:
+        return change_difference(
+            change, treated.astype(float), wide.weights[rows], covariates=covariates, where=name
+        )
+    return _learned(design, wide, rows, change, treated, base=base, name=name, settings=settings)
+
+
+def _learned(
+    design: PanelDesign,
+    wide: _Wide,
+    rows: Mask,
+    change: FloatArray,
+    treated: Mask,
+    *,
+    base: int,
+    name: str,
+    settings: Settings,
+) -> ScoredEstimate:
+    """Return the AIPW effect on a cohort with both predictions out of fold, clusters and images kept whole."""
+    names = list(design.table.covariate_names)
+    frame = pd.DataFrame(wide.covariates[rows, base], columns=names, index=pd.Index(wide.ids[rows]))
+    # columns of our own stand apart from the user's by a space at their start
+    own: dict[str, Any] = {" change": change, " treated": treated.astype(int), " weight": wide.weights[rows]}
+    if wide.clusters is not None:
+        own[" cluster"] = wide.clusters[rows]
+    if design.features is not None and wide.image_keys is not None:
+        own[design.features.key_name] = wide.image_keys[rows]
+    for column, values in own.items():
+        frame[column] = values
+    try:
+        cell = Design(
+            frame,
+            outcome=" change",
+            treatment=" treated",
+            covariates=names,
+            features=design.features,
+            cluster=None if wide.clusters is None else " cluster",
+            weights=" weight" if np.ptp(wide.weights) > 0 else None,
+        )
+        folds = settings.folds.assign(cell, seed=settings.seed)
+        nuisance = cross_fit(cell, folds, settings.learners, seed=settings.seed)
+    except (DesignError, EstimationError) as cause:
+        raise type(cause)(f"For the cohort {name}, {int(treated.sum())} treated units: {cause}") from cause
+    numerator, share = scores.augmented(
+        cell.table.outcome,
+        cell.table.treatment,
+        estimand="att",
+        propensity=nuisance.propensity,
+        outcome_control=nuisance.outcome_control,
+        outcome_treated=nuisance.outcome_treated,
+    )
+    return scores.ratio_of_means(numerator, share, cell.table.weights)
+
+
+def _few_in_cohorts(wide: _Wide, table: PanelTable) -> list[str]:
+    cohorts, sizes = np.unique(wide.starts[wide.starts != NEVER], return_counts=True)
+    few = [
+        f"{period_text(table.grid.value_of(int(cohort)))}: {size}"
+        for cohort, size in zip(cohorts, sizes)
+        if size < FEW_IN_COHORT
+    ]
+    if not few:
+        return []
+    return [
+        f"{len(few)} cohorts have fewer than {FEW_IN_COHORT} units ({', '.join(few[:5])}): what is "
+        f"estimated for them "
+        "alone has a standard error that is far too small"
+    ]
