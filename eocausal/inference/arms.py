@@ -50,22 +50,17 @@ class Arms:
         """Rebuild what ``to_dict`` wrote."""
         return cls(np.array(content["treatment"], dtype=float), content["cluster"], content["of_means"])
 
-    def recentring(self, scores: FloatArray, weights: FloatArray | None) -> Recentring:
-        """Return which influence values (n, k) a bootstrap recentres together: those of an arm, or all.
+    def recentring(self, weights: FloatArray | None) -> Recentring:
+        """Return which influence values a bootstrap recentres together: those of an arm, or all.
 
         A difference of means fits one for each arm, and its influence values sum to zero in each. Where few
         clusters are treated, standard errors are too small because theirs are pulled to zero together, and only
         draws that do the same show it.
         """
-        even = np.ones(len(scores))
-        if self.of_means or self._sums_vanish(scores):
+        even = np.ones(self.treatment.size)
+        if self.of_means:
             return Recentring(self.treatment, even if weights is None else weights)
-        return Recentring(np.zeros(len(scores)), even)
-
-    def _sums_vanish(self, scores: FloatArray) -> bool:
-        arms = np.unique(self.treatment)
-        sums = np.array([scores[self.treatment == arm].sum(axis=0) for arm in arms])
-        return bool((np.abs(sums) <= _ROUNDING * np.abs(scores).sum(axis=0)).all())
+        return Recentring(np.zeros(self.treatment.size), even)
 
     def line(self, groups: Mapping[str, Labels]) -> str | None:
         """Return how many units of assignment were treated, or None where units were treated one by one."""
@@ -141,6 +136,12 @@ def treated_shares(labels: Labels, treatment: FloatArray) -> FloatArray:
     """
     codes = np.unique(labels, return_inverse=True)[1]
     return np.asarray(np.bincount(codes, weights=treatment > 0) / np.bincount(codes))
+
+
+def sums_vanish(scores: FloatArray, treatment: FloatArray) -> bool:
+    """Tell whether influence values (n, k) sum to zero in each arm, as those of a difference of means do."""
+    sums = np.array([scores[treatment == arm].sum(axis=0) for arm in np.unique(treatment)])
+    return bool((np.abs(sums) <= _ROUNDING * np.abs(scores).sum(axis=0)).all())
 
 
 def nested(inner: Labels, outer: Labels) -> bool:

@@ -96,7 +96,8 @@ def wild(
     exact = weights == "rademacher" and 2**n_clusters <= draws
     made = _all_signs(n_clusters) if exact else _random_weights(n_clusters, weights, draws, seed)
     pieces = [_wild_draws(parts, drawn, factor) for drawn in made]
-    return Reference(*(np.concatenate(one) for one in zip(*pieces)), exact=exact)
+    rise, square = (np.concatenate(one) for one in zip(*pieces))
+    return Reference(rise, square, exact)
 
 
 def resampled(

@@ -8,7 +8,6 @@ the pairs of the others are looked at, a bounded number at a time. No distance m
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -91,7 +90,11 @@ def kernel_sum(
     upper = np.maximum.reduceat(points, starts[:-1])
     sums = np.add.reduceat(values, starts[:-1])
     reach = _reach_of(cutoff_m, plane)
-    weigh = partial(KERNELS[kernel], cutoff_m=cutoff_m, plane=plane)
+    weight = KERNELS[kernel]
+
+    def weigh(chord: FloatArray) -> FloatArray:
+        return weight(chord, cutoff_m, plane)
+
     total = np.zeros((values.shape[1], values.shape[1]))
     for block in range(len(blocks)):
         own = slice(starts[block], starts[block + 1])
