@@ -59,6 +59,9 @@ _HOME = {
     "Trim": "eocausal.inference.trim",
     "Estimate": "eocausal.inference.estimate",
     "compare": "eocausal.inference.joint",
+    "contrast": "eocausal.inference.contrast",
+    "dose_response": "eocausal.effects.dose_response",
+    "DoseResponse": "eocausal.effects.dose_curve",
     "conley_curve": "eocausal.inference.spatial_curve",
     "ate": "eocausal.effects.ate",
     "PanelDesign": "eocausal.panels.design",
@@ -71,6 +74,7 @@ _HOME = {
     "Cate": "eocausal.effects.cate",
     "Forest": "eocausal.effects.forest",
     "cate": "eocausal.effects.cate",
+    "assignment": "eocausal.evaluate.assignment",
     "balance": "eocausal.evaluate.balance",
     "neighbours": "eocausal.evaluate.neighbours",
     "overlap": "eocausal.evaluate.overlap",
@@ -109,6 +113,8 @@ if TYPE_CHECKING:
     from eocausal.effects.ate import ate as ate
     from eocausal.effects.cate import Cate as Cate
     from eocausal.effects.cate import cate as cate
+    from eocausal.effects.dose_curve import DoseResponse as DoseResponse
+    from eocausal.effects.dose_response import dose_response as dose_response
     from eocausal.effects.forest import Forest as Forest
     from eocausal.embeddings import Embeddings as Embeddings
     from eocausal.embeddings import read_embeddings as read_embeddings
@@ -121,6 +127,7 @@ if TYPE_CHECKING:
     from eocausal.encoding.sequence import Sequence as Sequence
     from eocausal.encoding.spec import EncoderSpec as EncoderSpec
     from eocausal.encoding.suggest import suggest_encoder as suggest_encoder
+    from eocausal.evaluate.assignment import assignment as assignment
     from eocausal.evaluate.balance import balance as balance
     from eocausal.evaluate.neighbours import neighbours as neighbours
     from eocausal.evaluate.overlap import overlap as overlap
@@ -144,6 +151,7 @@ if TYPE_CHECKING:
     from eocausal.imagery.store import open_chips as open_chips
     from eocausal.imagery.tessera import tessera_to_geotiff as tessera_to_geotiff
     from eocausal.imagery.tfrecord import chips_from_tfrecord as chips_from_tfrecord
+    from eocausal.inference.contrast import contrast as contrast
     from eocausal.inference.estimate import Estimate as Estimate
     from eocausal.inference.folds import Folds as Folds
     from eocausal.inference.joint import compare as compare

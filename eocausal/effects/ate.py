@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from eocausal._checks import one_of
 from eocausal.design import Design
+from eocausal.effects.arms import ARM_METHODS
 from eocausal.effects.balancing import entropy_balancing
 from eocausal.effects.cbps import cbps
+from eocausal.effects.doses import DOSE_METHODS
 from eocausal.effects.methods import (
     Asked,
     Fitted,
@@ -18,6 +20,7 @@ from eocausal.effects.methods import (
     predicts_outcomes,
     predicts_propensity,
     require_answerable,
+    require_for_type,
     require_repeatable,
 )
 from eocausal.effects.partially_linear import partially_linear
@@ -30,6 +33,7 @@ from eocausal.inference.folds import Folds
 from eocausal.inference.learners import Learners
 from eocausal.inference.nuisance import LEADING_COMPONENTS
 from eocausal.inference.repeats import median_over
+from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.settings import Settings, provenance, settings_for
 from eocausal.inference.tilting import ESTIMANDS
 from eocausal.inference.trim import Trim
@@ -74,6 +78,8 @@ METHODS: dict[str, Method] = {
         learners=LEADING,
     ),
 }
+
+METHODS_OF = {"binary": METHODS, "categorical": ARM_METHODS, "continuous": DOSE_METHODS}
 
 
 def ate(
@@ -159,12 +165,15 @@ def ate(
     True
     """
     one_of(method, tuple(METHODS), argument="method", error=EstimationError)
-    row = METHODS[method]
-    estimand = one_of(estimand or row.estimands[0], ESTIMANDS, argument="estimand", error=EstimationError)
+    methods = METHODS_OF[getattr(design, "treatment_type", "binary")]
+    require_for_type(method, methods, design)
+    row = methods[method]
+    known = (*ESTIMANDS, *(name for name in row.estimands if name not in ESTIMANDS))
+    estimand = one_of(estimand or row.estimands[0], known, argument="estimand", error=EstimationError)
     if trim is not None and not isinstance(trim, Trim):
         raise EstimationError(explain(f"trim is {trim!r}.", fix="pass ec.Trim('fixed', low=0.1, high=0.9)"))
     asked = Asked(estimand, trim)
-    require_answerable(method, row, asked, METHODS)
+    require_answerable(method, row, asked, methods)
     learners = row.learners if learners is None else learners
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
     require_repeatable(method, row, asked, design, settings)
@@ -187,10 +196,10 @@ def _result(
     """Return what a method found as a result."""
     return assemble(
         fitted.design,
-        [fitted.scored],
+        [fitted.scored] if isinstance(fitted.scored, ScoredEstimate) else fitted.scored,
         estimand=asked.estimand if asked.trim is None else f"{asked.estimand} (trimmed)",
         method=method,
-        terms=(design.treatment,),
+        terms=fitted.terms or (design.treatment,),
         vcov=vcov,
         assumptions=fitted.assumptions,
         warnings=fitted.warnings,
@@ -202,5 +211,5 @@ def _result(
 
 def _by_arm(weights: npt.NDArray[np.float64], design: Design) -> npt.NDArray[np.float64]:
     """Return weights (n,) that are 1 on average in each arm, as stabilised weights are."""
-    treated = design.table.treatment == 1
-    return np.asarray(weights / np.where(treated, weights[treated].mean(), weights[~treated].mean()))
+    codes = design.table.alike
+    return np.asarray(weights / (np.bincount(codes, weights=weights) / np.bincount(codes))[codes])

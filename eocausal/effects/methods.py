@@ -39,17 +39,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a method hands back: the scored estimate, the units it is for, and what a reader must know of it.
+    """What a method hands back: what it estimated, the units it is for, and what a reader must know of it.
 
-    ``weights`` (n,) are what each unit weighs in the mean of its arm, on any scale; None where no arm is weighed.
+    Of several estimates ``terms`` holds their names; one alone is called as the treatment is. ``weights`` (n,) are
+    what each unit weighs in the mean of its arm, on any scale; None where no arm is weighed.
     """
 
     design: Design
-    scored: ScoredEstimate
+    scored: ScoredEstimate | tuple[ScoredEstimate, ...]
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     weights: npt.NDArray[np.float64] | None = None
+    terms: tuple[str, ...] = ()
 
 
 def no_predictions(design: Design, learners: Learners) -> str:
@@ -108,6 +110,21 @@ def _listed(words: list[str]) -> str:
     'covariates, image features and pictures'
     """
     return " and ".join([*([", ".join(words[:-1])] if words[1:] else []), words[-1]])
+
+
+def require_for_type(name: str, methods: Mapping[str, Method], design: Design) -> None:
+    """Raise where a method is not one for the treatment of a design: two arms, several, or a dose."""
+    if name in methods:
+        return
+    several = design.treatment_type == "categorical"
+    others = "design.pair(arm) compares two arms by every method" if several else "ec.dose_response(design)"
+    raise EstimationError(
+        explain(
+            f"method={name!r} is not defined for a treatment that is {design.treatment_type}.",
+            rule=f"methods that are: {', '.join(methods)}",
+            fix=f"method={next(iter(methods))!r}; {others}",
+        )
+    )
 
 
 def require_answerable(name: str, method: Method, asked: Asked, methods: Mapping[str, Method]) -> None:

@@ -1,0 +1,226 @@
+"""Out-of-fold predictions for several arms: the probability of each, and the outcome in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal._threads import one_blas_thread
+from eocausal.errors import EstimationError, explain
+from eocausal.inference.columns import require_columns_asked
+from eocausal.inference.fitting import fitted_outcome
+from eocausal.inference.folds import group_splits
+from eocausal.inference.learners import OutOfFold
+from eocausal.inference.models import INNER_SPLITS, LOGIT_INVERSE_PENALTIES, Sample, fit_weighted
+from eocausal.inference.nuisance import propensities
+from eocausal.inference.training_folds import TrainingFold
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+    from eocausal.inference.learners import Learners
+
+FloatArray = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
+Predictor = Callable[[FloatArray], FloatArray]
+
+
+@dataclass(frozen=True)
+class ArmNuisance:
+    """Predictions for each unit from models that did not see its fold.
+
+    Attributes
+    ----------
+    outcomes, propensities : array of shape (n, K)
+        By arm, the control first; propensities sum to 1.
+    folds : array of shape (n,)
+    """
+
+    outcomes: FloatArray
+    propensities: FloatArray
+    folds: Codes
+
+
+def cross_fit_arms(
+    design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes
+) -> ArmNuisance:
+    """Return all nuisance predictions on the same folds."""
+    chances = arm_propensities(design, folds, learners, seed=seed, groups=groups)
+    return ArmNuisance(arm_outcomes(design, folds, learners, seed=seed, groups=groups), chances, folds)
+
+
+@one_blas_thread()
+def arm_outcomes(design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes) -> FloatArray:
+    """Return the predicted outcome in each arm (n, K), one model for each arm."""
+    _refuse_predictions(learners)
+    require_columns_asked(design, learners.columns)
+    table = design.table
+    predicted = np.zeros((len(design), len(table.arms)))
+    for part in _parts(design, folds, learners, seed=seed, groups=groups):
+        columns = part.reducer.transform(design, ~part.rows)
+        for code in range(len(table.arms)):
+            rows = part.rows & (table.assigned == code)
+            predicted[~part.rows, code] = fitted_outcome(part, rows).predict(columns)
+    return predicted
+
+
+@one_blas_thread()
+def arm_propensities(
+    design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes
+) -> FloatArray:
+    """Return the probability of each arm (n, K).
+
+    Two arms have the propensity that two arms have everywhere else. For more, the default learner is one
+    multinomial logit with a ridge penalty, and a scikit-learn classifier learns all arms at once. Other learners,
+    and all with calibration, predict each arm against all others; the probabilities are then divided by their sum.
+
+    Raises
+    ------
+    EstimationError
+        Predictions that were made beforehand, an arm with fewer than two units outside a fold, a probability of
+        exactly 0 or 1, or a classifier that does not predict every arm.
+    """
+    _refuse_predictions(learners)
+    require_columns_asked(design, learners.columns)
+    parts = _parts(design, folds, learners, seed=seed, groups=groups)
+    arms, options = design.table.arms, {"seed": seed, "groups": groups}
+    if len(arms) == 2:
+        treated = propensities(design.against_rest(arms[1]), folds, learners, **options).values
+        return np.column_stack([1 - treated, treated])
+    jointly = learners.calibration is None and not (
+        isinstance(learners.propensity, str) and learners.propensity != "penalised_logit"
+    )
+    if jointly or not _has_columns(design, learners):
+        chances = _joint(design, parts, learners)
+    else:
+        each = [propensities(design.against_rest(arm), folds, learners, **options).values for arm in arms]
+        chances = np.column_stack(each)
+    chances = chances / chances.sum(axis=1, keepdims=True)
+    _require_inside(chances, design)
+    return np.asarray(chances)
+
+
+def _parts(
+    design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes
+) -> list[TrainingFold]:
+    """Return the training folds, each with two units of each arm at least."""
+    table = design.table
+    parts = [
+        TrainingFold(design, fold, folds != fold, groups=groups, learners=learners, seed=seed)
+        for fold in range(int(folds.max()) + 1)
+    ]
+    for part in parts:
+        counts = [int((part.rows & (table.assigned == code)).sum()) for code in range(len(table.arms))]
+        if min(counts) < 2:
+            raise EstimationError(
+                explain(
+                    f"Outside fold {part.fold} some arms have fewer than 2 units.",
+                    where=[f"{arm}: {count}" for arm, count in zip(table.arms, counts) if count < 2],
+                    rule="at least 2 of each arm to learn from",
+                    fix="fewer folds: Folds(k=2), put small arms together, or method='difference'",
+                )
+            )
+    return parts
+
+
+def _has_columns(design: Design, learners: Learners) -> bool:
+    table = design.table
+    covariates = bool(table.covariate_names) and learners.columns != "features"
+    return covariates or (bool(table.features.shape[1]) and learners.columns != "covariates")
+
+
+def _joint(design: Design, parts: list[TrainingFold], learners: Learners) -> FloatArray:
+    """Return probabilities (n, K) of one model for all arms."""
+    chances = np.zeros((len(design), len(design.table.arms)))
+    for part in parts:
+        sample = part.sample(part.rows, design.table.assigned)
+        predict = _shares(sample) if not sample.columns.shape[1] else _classifier(sample, learners)
+        chances[~part.rows] = predict(part.reducer.transform(design, ~part.rows))
+    return chances
+
+
+def _shares(sample: Sample) -> Predictor:
+    shares = np.bincount(sample.target.astype(int), weights=sample.weights) / (
+        sample.target.size if sample.weights is None else sample.weights.sum()
+    )
+    return lambda columns: np.tile(shares, (len(columns), 1))
+
+
+def _classifier(sample: Sample, learners: Learners) -> Predictor:
+    from sklearn.base import clone
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV
+
+    if isinstance(learners.propensity, str):
+        model: Any = GridSearchCV(
+            LogisticRegression(solver="newton-cholesky", max_iter=1000),
+            {"C": LOGIT_INVERSE_PENALTIES},
+            scoring="neg_log_loss",
+            cv=_splits_with_all_arms(sample),
+        )
+    else:
+        model = clone(learners.propensity)
+    codes = sample.target.astype(int)
+    model = fit_weighted(model, sample, codes)
+    n_arms = int(codes.max()) + 1
+
+    def predict(columns: FloatArray) -> FloatArray:
+        chances = np.asarray(model.predict_proba(columns), dtype=float)
+        if chances.shape != (len(columns), n_arms) or not np.isfinite(chances).all():
+            raise EstimationError(
+                explain(
+                    f"The propensity learner {type(model).__name__} predicted shape {chances.shape} or values that "
+                    "are not finite.",
+                    rule=f"one probability for each of {n_arms} arms and {len(columns)} units",
+                )
+            )
+        return chances
+
+    return predict
+
+
+def _splits_with_all_arms(sample: Sample) -> list[Any]:
+    """Return the inner splits whose training and test parts hold every arm."""
+    n_arms = np.unique(sample.target).size
+    splits = group_splits(sample.groups, k=INNER_SPLITS)
+    usable = [
+        split for split in splits if all(np.unique(sample.target[part]).size == n_arms for part in split)
+    ]
+    if not usable:
+        raise EstimationError(
+            explain(
+                "No inner fold holds every arm, so the penalty of the propensities cannot be chosen.",
+                rule="several clusters of each arm outside each fold",
+                fix="fewer folds: Folds(k=2), put small arms together, or Learners(propensity=...) with a fixed "
+                "penalty",
+            )
+        )
+    return usable
+
+
+def _refuse_predictions(learners: Learners) -> None:
+    given = [role for role in ("outcome", "propensity") if isinstance(getattr(learners, role), OutOfFold)]
+    if given:
+        raise EstimationError(
+            explain(
+                "Predictions that were made beforehand are of two arms, and this treatment has several.",
+                where=given,
+                fix="compare two arms, design.pair(arm), or learn from features",
+            )
+        )
+
+
+def _require_inside(chances: FloatArray, design: Design) -> None:
+    bad = ~((chances > 0) & (chances < 1)).all(axis=1)
+    if bad.any():
+        raise EstimationError(
+            explain(
+                "The propensity learner predicts exactly 0 or 1 for an arm, so these units have no counterpart.",
+                where=design.table.ids[bad],
+                rule="0 < probability of each arm < 1",
+                fix="use a smoother learner (the default logit), or leave these units out: design.take(rows)",
+            )
+        )

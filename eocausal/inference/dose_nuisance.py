@@ -1,0 +1,185 @@
+"""Out-of-fold predictions for doses: the outcome at each dose, the expected dose, and the density of doses.
+
+What users name as outcome learner learns all of it: the outcome from columns and dose, and the dose from columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal._threads import one_blas_thread
+from eocausal.errors import EstimationError, explain
+from eocausal.inference.columns import require_columns_asked
+from eocausal.inference.dose_scores import kernel_density
+from eocausal.inference.fitting import fitted_outcome
+from eocausal.inference.learners import OutOfFold
+from eocausal.inference.training_folds import TrainingFold
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+    from eocausal.inference.learners import Learners
+
+FloatArray = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
+BoolArray = npt.NDArray[np.bool_]
+
+# Learners that bend and mix columns by themselves; the others get powers of the dose and its products with columns.
+BENDS = ("boosting",)
+POWERS = 3
+# Residuals smaller than this share of their spread have no useful logarithm.
+SMALLEST_RESIDUAL = 1e-3
+
+
+@dataclass(frozen=True)
+class _How:
+    """How predictions are made: learners, groups that inner splits keep whole, seed."""
+
+    learners: Learners
+    groups: Codes
+    seed: int
+
+    def part(self, design: Design, fold: int, rows: BoolArray) -> TrainingFold:
+        return TrainingFold(design, fold, rows, groups=self.groups, learners=self.learners, seed=self.seed)
+
+
+@one_blas_thread()
+def expected_out_of_fold(
+    design: Design, target: FloatArray, folds: Codes, learners: Learners, *, seed: int, groups: Codes
+) -> FloatArray:
+    """Return what covariates and features predict of any target (n,), such as the dose, out of fold."""
+    _refuse_predictions(learners)
+    require_columns_asked(design, learners.columns)
+    how = _How(learners, groups, seed)
+    view = _with(design, outcome=target)
+    values = np.zeros(len(design))
+    for fold in range(int(folds.max()) + 1):
+        part = how.part(view, fold, folds != fold)
+        values[~part.rows] = _predicted(part, ~part.rows)
+    return values
+
+
+@one_blas_thread()
+def outcomes_at(
+    design: Design, doses: Sequence[float], folds: Codes, learners: Learners, *, seed: int, groups: Codes
+) -> FloatArray:
+    """Return the outcome of each unit at each dose (n, d), predicted from columns and dose, out of fold.
+
+    The columns of a fold are those made on its training rows. Linear learners see the dose, its square and its
+    cube, and the products of the dose with every column; boosted trees and estimators of users see the dose itself.
+    """
+    _refuse_predictions(learners)
+    require_columns_asked(design, learners.columns)
+    table = design.table
+    bends = not isinstance(learners.outcome, str) or learners.outcome in BENDS
+    how = _How(replace(learners, columns="both"), groups, seed)
+    predicted = np.zeros((len(design), len(doses)))
+    for fold in range(int(folds.max()) + 1):
+        train = folds != fold
+        columns = (
+            _How(learners, groups, seed)
+            .part(design, fold, train)
+            .reducer.transform(design, np.ones(len(design), dtype=bool))
+        )
+        centre, scale = table.assigned[train].mean(), table.assigned[train].std()
+
+        def at(
+            dose: FloatArray, columns: FloatArray = columns, by: tuple[float, float] = (centre, scale)
+        ) -> Design:
+            made = _with_dose(columns, (dose - by[0]) / by[1], bends=bends)
+            names = tuple(f"column {position + 1}" for position in range(made.shape[1]))
+            blank = np.zeros((len(design), 0), dtype=np.float32)
+            return _with(design, covariates=made, covariate_names=names, features=blank, feature_blocks={})
+
+        part = how.part(at(table.assigned), fold, train)
+        model = fitted_outcome(part, train)
+        for position, dose in enumerate(doses):
+            shown = part.reducer.transform(at(np.full(len(design), dose)), ~train)
+            predicted[~train, position] = model.predict(shown)
+    return predicted
+
+
+@one_blas_thread()
+def densities_at(
+    design: Design,
+    doses: Sequence[float],
+    folds: Codes,
+    learners: Learners,
+    *,
+    seed: int,
+    groups: Codes,
+    spread: str,
+) -> FloatArray:
+    """Return the density of each dose given what is known of each unit (n, d), out of fold.
+
+    The dose less its expectation, over its spread, has one density for all units: that of the residuals of the
+    training rows, each predicted from other training rows, by normal kernels. With ``spread="columns"`` the
+    logarithm of the size of these residuals is predicted too; with ``"constant"`` it is the same for all.
+    """
+    table, how = design.table, _How(learners, groups, seed)
+    view = _with(design, outcome=table.assigned)
+    found = np.zeros((len(design), len(doses)))
+    for fold in range(int(folds.max()) + 1):
+        part = how.part(view, fold, folds != fold)
+        expected = _predicted(part, ~part.rows)
+        residuals = _inner_residuals(part, how)
+        scale = np.ones(len(design))
+        if spread == "columns":
+            scale = _scale(design, part, residuals, how)
+        density = kernel_density(residuals[part.rows] / scale[part.rows], table.weights[part.rows])
+        own = scale[~part.rows]
+        for position, dose in enumerate(doses):
+            found[~part.rows, position] = density((dose - expected) / own) / own
+    return found
+
+
+def _with_dose(columns: FloatArray, dose: FloatArray, *, bends: bool) -> FloatArray:
+    """Return columns (n, p) with the dose (n,): by itself, or with its powers and its products with columns."""
+    if bends:
+        return np.column_stack([columns, dose])
+    powers = [dose**power for power in range(1, POWERS + 1)]
+    return np.column_stack([columns, *powers, columns * dose[:, None]])
+
+
+def _predicted(part: TrainingFold, rows: BoolArray) -> FloatArray:
+    return fitted_outcome(part, part.rows).predict(part.reducer.transform(part.design, rows))
+
+
+def _inner_residuals(part: TrainingFold, how: _How) -> FloatArray:
+    """Return target less prediction (n,) for the training rows, each predicted from other training rows."""
+    residuals = np.zeros(part.rows.size)
+    for inner in part.inner:
+        learned = how.part(part.design, part.fold, inner.train)
+        residuals[inner.test] = part.design.table.outcome[inner.test] - _predicted(learned, inner.test)
+    return residuals
+
+
+def _scale(design: Design, part: TrainingFold, residuals: FloatArray, how: _How) -> FloatArray:
+    """Return the size of residuals that columns predict (n,), to a mean square of 1 on the training rows."""
+    floor = SMALLEST_RESIDUAL * residuals[part.rows].std()
+    view = _with(design, outcome=np.log(np.maximum(np.abs(residuals), floor)))
+    everywhere = np.ones(len(design), dtype=bool)
+    size = np.exp(_predicted(how.part(view, part.fold, part.rows), everywhere))
+    return np.asarray(size / np.sqrt(np.mean(size[part.rows] ** 2)))
+
+
+def _with(design: Design, **columns: Any) -> Design:
+    """Return the design with columns of its table replaced, for learners alone."""
+    view = copy(design)
+    object.__setattr__(view, "table", replace(design.table, **columns))
+    return view
+
+
+def _refuse_predictions(learners: Learners) -> None:
+    if isinstance(learners.outcome, OutOfFold):
+        raise EstimationError(
+            explain(
+                "The outcome was predicted beforehand by arm, and this treatment is a dose.",
+                fix="Learners(outcome='ridge'), or a scikit-learn regressor",
+            )
+        )
