@@ -122,7 +122,20 @@ def given_classifier(estimator: Any, sample: Sample) -> Predictor:
     from sklearn.base import clone
 
     fitted = fit_weighted(clone(estimator), sample, sample.target.astype(int))
-    return lambda columns: np.asarray(fitted.predict_proba(columns)[:, 1], dtype=float)
+
+    def predict(columns: FloatArray) -> FloatArray:
+        values = np.asarray(fitted.predict_proba(columns), dtype=float)
+        if values.shape != (len(columns), 2) or not np.isfinite(values).all():
+            raise EstimationError(
+                explain(
+                    f"The propensity learner {type(fitted).__name__} predicted shape {values.shape} or values that "
+                    "are not finite.",
+                    rule=f"two finite probabilities for each of {len(columns)} units",
+                )
+            )
+        return np.asarray(values[:, 1])
+
+    return predict
 
 
 def constant(value: float) -> Predictor:

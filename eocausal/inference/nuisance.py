@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
+from eocausal.inference.calibration import reliability
 from eocausal.inference.columns import ColumnReducer, require_columns_asked
 from eocausal.inference.learners import Learners, OutOfFold
 from eocausal.inference.training_folds import TrainingFold, require_rows
@@ -204,22 +205,50 @@ def _propensities(
                 fix="use a smoother learner (the default logit), or leave these units out: design.take(rows)",
             )
         )
-    return found
+    if np.ptp(found.values) == 0 or not _has_columns(design, learners):
+        return found
+    curve = reliability(found.values, table.treatment, table.weights).to_dict()
+    return replace(found, diagnostics={"reliability": curve, **found.diagnostics})
+
+
+def _has_columns(design: Design, learners: Learners) -> bool:
+    """Say whether anything but the share treated can be behind a propensity."""
+    table = design.table
+    given = isinstance(learners.propensity, OutOfFold)
+    return given or bool(table.covariate_names) or bool(table.features.shape[1])
 
 
 def _learned(design: Design, learners: Learners, parts: Sequence[TrainingFold]) -> Propensities:
     from eocausal.inference.fitting import fitted_propensity, mean_weights
 
     require_columns_asked(design, learners.columns)
-    values = np.zeros(len(design))
+    treatment = design.table.treatment
+    plain, values, moved = np.zeros(len(design)), np.zeros(len(design)), np.zeros(len(design), dtype=bool)
     mixed: list[Mapping[str, float]] = []
     for part in parts:
         for arm in (0, 1):
-            require_rows(part.rows & (design.table.treatment == arm), part.fold, arm)
-        model = fitted_propensity(part)
-        values[~part.rows] = model.predict(part.reducer.transform(design, ~part.rows))
+            require_rows(part.rows & (treatment == arm), part.fold, arm)
+        model, own = fitted_propensity(part), ~part.rows
+        plain[own] = values[own] = model.predict(part.reducer.transform(design, own))
+        if model.calibrate is not None:
+            values[own], moved[own] = model.calibrate(plain[own])
         mixed.append(model.weights)
-    return Propensities(values, False, (), {"stack_propensity": mean_weights(mixed)} if mixed[0] else {})
+    diagnostics: dict[str, Any] = {"stack_propensity": mean_weights(mixed)} if mixed[0] else {}
+    if model.calibrate is not None:
+        diagnostics["reliability_before"] = reliability(plain, treatment, design.table.weights).to_dict()
+    return Propensities(values, False, _moved_inside(values, moved, treatment), diagnostics)
+
+
+def _moved_inside(values: FloatArray, moved: npt.NDArray[np.bool_], treatment: FloatArray) -> tuple[str, ...]:
+    """Return a warning with counts by arm where calibration said 0 or 1."""
+    if not moved.any():
+        return ()
+    at = values[moved]
+    return (
+        f"isotonic calibration gives {int((moved & (treatment == 1)).sum())} treated and "
+        f"{int((moved & (treatment == 0)).sum())} control units a propensity of 0 or 1, because none or all of the "
+        f"training units at their level were treated; it was set to values from {at.min():.4f} to {at.max():.4f}",
+    )
 
 
 def _set_aside(learners: Learners) -> tuple[str, ...]:

@@ -107,14 +107,33 @@ class TrainingFold:
         return reducer.fit(self.design, rows)
 
 
-def require_rows(rows: BoolArray, fold: int, arm: int, *, where: str = "Outside") -> None:
+def require_rows(rows: BoolArray, fold: int, arm: int) -> None:
     """Raise where an arm has fewer than two units to learn from."""
     if rows.sum() < 2:
         name = "treated" if arm else "control"
         raise EstimationError(
             explain(
-                f"{where} fold {fold} there are {int(rows.sum())} {name} units.",
+                f"Outside fold {fold} there are {int(rows.sum())} {name} units.",
                 rule="at least 2 of each arm to learn from",
                 fix="fewer folds: Folds(k=2), or method='difference'",
+            )
+        )
+
+
+def require_inner_arms(part: TrainingFold, train: BoolArray) -> None:
+    """Raise where an inner fold leaves fewer than two units of an arm to learn a propensity from."""
+    treatment = part.design.table.treatment
+    for arm in (0, 1):
+        require_inner_rows(part, train & (treatment == arm))
+
+
+def require_inner_rows(part: TrainingFold, rows: BoolArray) -> None:
+    """Raise where an inner fold leaves fewer than two units of an arm to learn from."""
+    if rows.sum() < 2:
+        raise EstimationError(
+            explain(
+                f"Outside fold {part.fold}, an inner fold leaves {int(rows.sum())} units of an arm to learn from.",
+                rule="at least 2 units of each arm, in several clusters, for stacks and calibration",
+                fix="the default learners without calibration, or Folds(k=...) with more folds",
             )
         )
