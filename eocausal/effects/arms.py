@@ -183,7 +183,7 @@ def _kept(design: Design, chances: FloatArray, asked: Asked) -> tuple[npt.NDArra
             )
         )
     low, high = asked.trim.bounds(chances[:, 0], design.table.assigned)
-    rows = ((chances >= low) & (chances <= high)).all(axis=1)
+    rows = np.asarray(((chances >= low) & (chances <= high)).all(axis=1))
     table = design.table
     left = [int((rows & (table.assigned == code)).sum()) for code in range(len(table.arms))]
     span = f"[{low:.4g}, {high:.4g}]"

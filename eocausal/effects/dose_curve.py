@@ -34,6 +34,17 @@ class DoseResponse:
     doses : array of shape (k,)
     got : array of shape (n,)
         The doses that units got.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, eocausal as ec
+    >>> rng = np.random.default_rng(1)
+    >>> table = pd.DataFrame({"rain": rng.normal(size=300)})
+    >>> table["yield"] = 2 * table["rain"] + rng.normal(size=300)
+    >>> design = ec.Design(table, outcome="yield", treatment="rain", treatment_type="continuous")
+    >>> curve = ec.dose_response(design, doses=[-1, 0, 1])
+    >>> curve.slopes().terms, curve.average_slope().terms
+    (('-1 to 0', '0 to 1'), ('average slope',))
     """
 
     curve: Estimate

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +121,7 @@ def dose_response(
         for k, dose in enumerate(at)
     ]  # fmt: skip
     weights = np.column_stack([one[1] for one in found]) * table.weights[:, None]
+    sizes = _effective(weights)
     curve = assemble(
         design,
         [mean_of_scores(one[0], table.weights) for one in found],
@@ -137,8 +138,8 @@ def dose_response(
         diagnostics={
             "bandwidth": width,
             "spread": spread,
-            "units_near_fewest": float(_effective(weights).min()),
-            "units_near": [float(size) for size in _effective(weights)],
+            "units_near_fewest": float(sizes.min()),
+            "units_near": sizes.tolist(),
             "folds_hash": hash_arrays(how["folds"]),
             **settings.learners.describe(),
         },
@@ -170,12 +171,13 @@ def _require_one_repeat(settings: Settings) -> None:
 
 def _doses(design: Design, doses: int | Sequence[float]) -> FloatArray:
     """Return the doses asked for, in order, within those that units got."""
-    got, count = design.table.assigned, 0
+    got = design.table.assigned
     if isinstance(doses, (int, np.integer)) and not isinstance(doses, bool):
         count = int(doses)
         if count < 2:
             raise EstimationError(explain(f"doses={doses!r}.", rule="at least 2 doses, or a list of doses"))
-        return np.linspace(*np.quantile(got, CENTRAL), count)
+        low, high = (float(edge) for edge in np.quantile(got, CENTRAL))
+        return np.linspace(low, high, count)
     try:
         asked = np.asarray(doses, dtype=float)
     except (TypeError, ValueError) as error:
@@ -268,5 +270,6 @@ def _warnings(design: Design, at: FloatArray, width: float, weights: FloatArray)
     return found
 
 
-def _effective(weights: FloatArray) -> Any:
-    return weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0)
+def _effective(weights: FloatArray) -> FloatArray:
+    """Return how many equally weighted units the weights (n, k) of each dose are worth."""
+    return np.asarray(weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0))

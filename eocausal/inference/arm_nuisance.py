@@ -86,7 +86,8 @@ def arm_propensities(
     _refuse_predictions(learners)
     require_columns_asked(design, learners.columns)
     parts = _parts(design, folds, learners, seed=seed, groups=groups)
-    arms, options = design.table.arms, {"seed": seed, "groups": groups}
+    arms = design.table.arms
+    options: dict[str, Any] = {"seed": seed, "groups": groups}
     if len(arms) == 2:
         treated = propensities(design.against_rest(arms[1]), folds, learners, **options).values
         return np.column_stack([1 - treated, treated])

@@ -22,7 +22,7 @@ OTHER_UNITS = (
 )
 
 
-def contrast(estimate: Estimate, term: str, against: str | None = None) -> Estimate:
+def contrast(estimate: Estimate, term: str, *, against: str | None = None) -> Estimate:
     """Return one term of a result less another, with the joint standard error; or one term alone.
 
     Parameters
@@ -50,7 +50,7 @@ def contrast(estimate: Estimate, term: str, against: str | None = None) -> Estim
     >>> table["wealth"] += table["aid"].map({"none": 0.0, "roads": 1.0, "wells": 3.0})
     >>> design = ec.Design(table, outcome="wealth", treatment="aid", treatment_type="categorical", control="none")
     >>> effects = ec.ate(design, method="difference")
-    >>> ec.contrast(effects, "wells", "roads").to_frame()[["term", "estimate"]].round(2).to_dict("list")
+    >>> ec.contrast(effects, "wells", against="roads").to_frame()[["term", "estimate"]].round(2).to_dict("list")
     {'term': ['wells - roads'], 'estimate': [1.95]}
     """
     if not isinstance(estimate, Estimate):
