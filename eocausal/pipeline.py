@@ -16,19 +16,23 @@ import pandas as pd
 from eocausal._io import hash_file, write_atomically, write_json
 from eocausal._provenance import versions
 from eocausal.design import Design
-from eocausal.effects.ate import ate
-from eocausal.effects.cate import Cate, cate
-from eocausal.effects.forest import Forest
-from eocausal.embeddings import Embeddings
+from eocausal.effects.cate import Cate
+from eocausal.evaluate.asked import (
+    asked_average,
+    asked_cate,
+    asked_design,
+    asked_folds,
+    asked_learners,
+    asked_rates,
+    check_estimates,
+)
 from eocausal.evaluate.balance import Balance, balance
 from eocausal.evaluate.overlap import Overlap, overlap
-from eocausal.evaluate.rate import rate
 from eocausal.evaluate.rate_result import Rate
 from eocausal.imagery.asked import asked_units
 from eocausal.imagery.chips import Chips
 from eocausal.imagery.draw_average import DrawAverage
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.folds import Folds
 from eocausal.inference.tables import jsonable
 from eocausal.runner.asked import asked_features
 from eocausal.runner.asked_encoders import check_encoder
@@ -144,6 +148,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     loaded = load_spec(spec)
     check_inputs(loaded)
     check_encoder(loaded)
+    check_estimates(loaded)
     asked = loaded.spec
     folder = Path(out if out is not None else asked.out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -153,17 +158,15 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     with clock.step("features"):
         seen = asked_features(asked, units, folder=folder / "features", progress=progress)
     with clock.step("design, balance and overlap"):
-        design = _design(asked, seen.units, seen.features)
-        folds = _folds(asked)
+        design = asked_design(asked, seen.units, seen.features)
+        folds = asked_folds(asked)
         balanced = balance(design, seed=asked.seed)
-        overlapping = overlap(design, folds=folds, seed=asked.seed)
+        overlapping = overlap(design, folds=folds, learners=asked_learners(asked), seed=asked.seed)
     with clock.step("average effects"):
-        estimates: dict[str, Estimate] = {
-            method: ate(design, method=method, folds=folds, seed=asked.seed) for method in asked.effects.ate
-        }
+        estimates = {one.name: asked_average(one, asked, design) for one in asked.effects.ate}
     with clock.step("effects by unit"):
-        found = _cate(asked, design, folds, progress)
-        rates = {} if found is None else _rates(asked, found)
+        found = asked_cate(asked, design, folds, progress)
+        rates = {} if found is None else asked_rates(asked, found)
     made = Run(
         folder=folder,
         report=folder / "report.html",
@@ -202,41 +205,6 @@ class _Clock:
         self.seconds[name] = round(time.perf_counter() - start, 2)
 
 
-def _design(spec: AnalysisSpec, units: Units, features: Embeddings) -> Design:
-    asked = spec.design
-    return Design(
-        units,
-        outcome=asked.outcome,
-        treatment=asked.treatment,
-        features=features,
-        covariates=asked.covariates,
-        cluster=asked.cluster,
-        weights=asked.weights,
-        propensity=asked.propensity,
-        missing=asked.missing,
-        min_valid=asked.min_valid,
-    )
-
-
-def _folds(spec: AnalysisSpec) -> Folds:
-    asked = spec.effects.folds
-    return Folds() if asked is None else Folds(kind=asked.kind, k=asked.k)
-
-
-def _cate(spec: AnalysisSpec, design: Design, folds: Folds, progress: bool) -> Cate | None:
-    asked = spec.effects.cate
-    if asked is None:
-        return None
-    forest = Forest(
-        trees=asked.trees, min_leaf=asked.min_leaf, sample_share=asked.sample_share, pca=asked.pca
-    )
-    return cate(design, learner=forest, folds=folds, seed=spec.seed, progress=progress)
-
-
-def _rates(spec: AnalysisSpec, found: Cate) -> dict[str, Rate]:
-    return {target: rate(found, target=target, seed=spec.seed) for target in spec.effects.rate}
-
-
 def _against_truth(
     spec: AnalysisSpec, units: Units, estimates: dict[str, Estimate], found: Cate | None
 ) -> pd.DataFrame | None:
@@ -244,11 +212,13 @@ def _against_truth(
     if spec.truth is None:
         return None
     rows = []
-    for method, result in estimates.items():
+    for name, result in estimates.items():
+        if result.estimand != "ate":  # the truth is that of all units
+            continue
         low, high = result.ci()
         rows.append(
             {
-                "quantity": f"average effect by {method}",
+                "quantity": f"average effect by {name}",
                 "estimate": result.estimate,
                 "truth": spec.truth.ate,
                 "error_in_se": (float(result.estimate) - spec.truth.ate) / float(result.std_error),

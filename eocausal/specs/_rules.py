@@ -72,6 +72,23 @@ def _effects_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         )
 
 
+def _folds_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    blocks = block.get("kind") == "block"
+    if blocks and not given(block, "block_m"):
+        yield ("kind",), "kind: block needs the side of the squares. Add block_m: 100000 (metres)"
+    if given(block, "block_m") and not blocks:
+        yield ("block_m",), "block_m goes with kind: block. Add it, or leave block_m out"
+
+
+def _trim_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    bounds = given(block, "low", "high")
+    if block.get("rule") == "crump":
+        for name in bounds:
+            yield (name,), f"rule: crump finds its bounds itself. Leave {name} out"
+    elif block.get("rule") in ("fixed", "quantile") and len(bounds) < 2:
+        yield ("rule",), f"rule: {block['rule']} needs both bounds. Add low: and high:"
+
+
 def _analysis_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     if not given(block, "imagery", "embeddings"):
         yield (), "neither imagery nor embeddings is given. Add one: it is what the features come from"
@@ -157,5 +174,7 @@ RULES: dict[str, Rule] = {
     "PretrainedSpec": _named_rules,
     "MultiScaleSpec": _scale_rules,
     "EffectsSpec": _effects_rules,
+    "FoldsSpec": _folds_rules,
+    "TrimSpec": _trim_rules,
     "AnalysisSpec": _analysis_rules,
 }

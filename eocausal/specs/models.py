@@ -7,9 +7,9 @@ files they name.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import Field
 
 from eocausal.specs._block import Block
 from eocausal.specs._fields import (
@@ -23,15 +23,14 @@ from eocausal.specs._fields import (
     Seed,
     Share,
     Text,
-    all_different,
-    as_many,
 )
+from eocausal.specs.effects import EffectsSpec
 from eocausal.specs.encoders import EncoderSpec
 from eocausal.specs.imagery import ImagerySpec
 
 __all__ = [
-    "AnalysisSpec", "CateSpec", "DesignSpec", "DisplacementSpec", "EffectsSpec", "EmbeddingsSpec", "EncoderSpec",
-    "FoldsSpec", "ImagerySpec", "TruthSpec", "UnitsSpec",
+    "AnalysisSpec", "DesignSpec", "DisplacementSpec", "EffectsSpec", "EmbeddingsSpec", "EncoderSpec", "ImagerySpec",
+    "TruthSpec", "UnitsSpec",
 ]  # fmt: skip
 
 
@@ -101,55 +100,6 @@ class DesignSpec(Block):
     )
     min_valid: Share = Field(
         0.0, description="Smallest share of valid pixels of a unit's picture; units below count as missing."
-    )
-
-
-Method = Literal["difference", "regression", "ipw", "aipw"]
-Target = Literal["AUTOC", "QINI"]
-Methods = Annotated[
-    tuple[Method, ...],
-    AfterValidator(all_different),
-    BeforeValidator(as_many, json_schema_input_type=Method | list[Method]),
-]
-Targets = Annotated[
-    tuple[Target, ...],
-    AfterValidator(all_different),
-    BeforeValidator(as_many, json_schema_input_type=Target | list[Target]),
-]
-
-
-class CateSpec(Block):
-    """How effects by unit are learned."""
-
-    learner: Literal["causal_forest"] = Field("causal_forest", description="Learner of effects by unit.")
-    trees: Count = Field(500, description="Trees of the forest; a multiple of 4.", multiple_of=4)
-    min_leaf: Count = Field(5, description="Smallest number of units in a leaf.")
-    sample_share: float = Field(0.45, gt=0, le=0.5, description="Share of the units drawn for a tree.")
-    pca: Count | None = Field(
-        10, description="Components each block of features is reduced to for the trees; null for none."
-    )
-
-
-class FoldsSpec(Block):
-    """Which parts of the data a prediction may not have seen."""
-
-    kind: Literal["cluster", "random"] = Field(
-        "cluster",
-        description="What stays in one fold: units that share a cluster or picture, or single units.",
-    )
-    k: int = Field(5, ge=2, description="Number of folds.")
-
-
-class EffectsSpec(Block):
-    """What is estimated."""
-
-    ate: Annotated[Methods, Field(min_length=1)] = Field(
-        description="Methods for the average effect; the first is the headline of the report."
-    )
-    cate: CateSpec | None = Field(None, description="Effects by unit; null for none.")
-    rate: Targets = Field((), description="Whether the ranking by effect finds those who gain.")
-    folds: FoldsSpec | None = Field(
-        None, description="Folds of cross-fitting. Default: clusters or pictures."
     )
 
 

@@ -82,13 +82,16 @@ def _without_repeats(kinds: list[tuple[str, dict[str, Any]]]) -> list[tuple[str,
 def _inner_blocks(spec: dict[str, Any], schema: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Return the blocks a field may hold; where there are several kinds, each with its label."""
     choices = [spec, *spec.get("anyOf", ())]
+    of_lists = [choice["items"] for choice in choices if "items" in choice]
+    choices += [inner for items in of_lists for inner in (items, *items.get("anyOf", ()))]
     kinds = [one["$ref"] for choice in choices for one in choice.get("oneOf", ())]
     if kinds:
         blocks = [_follow(reference, schema) for reference in kinds]
         # names that say which kind it is come before the kind that any other name is
         labelled = [(_label(block), block) for block in blocks]
         return sorted(labelled, key=lambda one: (one[0] == _label({"properties": {}}), one[0]))
-    return [("", _follow(choice["$ref"], schema)) for choice in choices if "$ref" in choice]
+    references = dict.fromkeys(choice["$ref"] for choice in choices if "$ref" in choice)
+    return [("", _follow(reference, schema)) for reference in references]
 
 
 def _label(kind: dict[str, Any]) -> str:

@@ -160,7 +160,7 @@ def test_the_written_specification_fits_the_written_files(region: Region) -> Non
     spec = loaded.spec
     assert spec.imagery is not None
     assert spec.imagery.size_m == (960, 3840)
-    assert spec.effects.ate == ("aipw", "difference", "regression", "ipw")
+    assert [one.name for one in spec.effects.ate] == ["aipw", "difference", "regression", "ipw"]
     assert spec.truth is not None
     assert spec.truth.ate == pytest.approx(region.true_ate, abs=1e-6)
     assert "true_effect" not in spec.design.covariates

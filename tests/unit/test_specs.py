@@ -27,6 +27,7 @@ from eocausal.imagery.scenes import _from_name
 from eocausal.imagery.stac import stac_scenes
 from eocausal.imagery.stac_presets import STAC_PRESETS
 from eocausal.specs._periods import length_of, period_of
+from eocausal.specs.effects import AteSpec, CateSpec
 from eocausal.specs.imagery import (
     CloudClass,
     CloudModelSpec,
@@ -38,7 +39,7 @@ from eocausal.specs.imagery import (
 )
 from eocausal.specs.inputs import check_inputs
 from eocausal.specs.load import load_spec
-from eocausal.specs.models import CateSpec, DesignSpec, DisplacementSpec
+from eocausal.specs.models import DesignSpec, DisplacementSpec
 from eocausal.specs.schema import DEFAULT_PATH, analysis_schema, field_table, write_schema
 from eocausal.specs.yaml_text import Mark, read_yaml
 from tests.scenes import numbered, units_on, write_scene
@@ -142,7 +143,7 @@ def test_a_specification_is_read_whole(study: Path) -> None:
     }  # fmt: skip
     assert spec.design.covariates == ("age",)
     assert spec.design.propensity == 0.5
-    assert spec.effects.ate == ("aipw",)
+    assert spec.effects.ate == (AteSpec(method="aipw"),)
     assert spec.effects.cate == CateSpec(learner="causal_forest", trees=500)
     assert spec.effects.folds is None
     assert load_spec(str(study)).spec == spec
@@ -287,7 +288,7 @@ def test_the_uganda_study_fits_its_files_and_warns_of_the_columns_made_from_trea
     assert spec.design.covariates == ("x2", "x4", "x6")
     assert spec.design.cluster == "image_key"
     assert spec.design.missing == "drop"
-    assert spec.effects.ate == ("difference", "regression", "aipw")
+    assert [one.name for one in spec.effects.ate] == ["difference", "regression", "aipw"]
     for column in ("x1_eq_treated", "x3_treated_x2", "x5_treated_x4", "x7_treated_x6"):
         assert column in loaded.text
 

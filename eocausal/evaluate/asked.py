@@ -1,0 +1,104 @@
+"""What a specification asks to be estimated, as designs, folds, learners and results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from eocausal.design import Design
+from eocausal.effects.ate import METHODS, ate
+from eocausal.effects.cate import Cate, cate
+from eocausal.effects.forest import Forest
+from eocausal.effects.methods import Asked, require_answerable
+from eocausal.errors import EstimationError
+from eocausal.evaluate.rate import rate
+from eocausal.evaluate.rate_result import Rate
+from eocausal.inference.estimate import Estimate
+from eocausal.inference.folds import Folds
+from eocausal.inference.learners import Learners
+from eocausal.inference.trim import Trim
+from eocausal.specs.load import LoadedSpec, spec_error
+
+if TYPE_CHECKING:
+    from eocausal.embeddings import Embeddings
+    from eocausal.specs.effects import AteSpec
+    from eocausal.specs.models import AnalysisSpec
+    from eocausal.units import Units
+
+
+def asked_design(spec: AnalysisSpec, units: Units, features: Embeddings) -> Design:
+    """Return the design that a specification describes, on units and features that were read."""
+    asked = spec.design
+    return Design(
+        units,
+        outcome=asked.outcome,
+        treatment=asked.treatment,
+        features=features,
+        covariates=asked.covariates,
+        cluster=asked.cluster,
+        weights=asked.weights,
+        propensity=asked.propensity,
+        missing=asked.missing,
+        min_valid=asked.min_valid,
+    )
+
+
+def asked_average(one: AteSpec, spec: AnalysisSpec, design: Design) -> Estimate:
+    """Return one of the average effects that a specification asks for."""
+    return ate(
+        design,
+        method=one.method,
+        estimand=one.estimand,
+        trim=_trim(one),
+        folds=replace(asked_folds(spec), repeats=one.repeats),
+        learners=asked_learners(spec),
+        seed=spec.seed,
+    )
+
+
+def _trim(one: AteSpec) -> Trim | None:
+    return None if one.trim is None else Trim(one.trim.rule, low=one.trim.low, high=one.trim.high)
+
+
+def asked_learners(spec: AnalysisSpec) -> Learners | None:
+    """Return what shall predict; None for the default of each method."""
+    asked = spec.effects.learners
+    return None if asked is None else Learners(**asked.model_dump())
+
+
+def check_estimates(loaded: LoadedSpec) -> None:
+    """Raise where a method cannot answer what is asked of it, before anything is read."""
+    mistakes: list[tuple[tuple[str | int, ...], str]] = []
+    for position, one in enumerate(loaded.spec.effects.ate):
+        row = METHODS[one.method]
+        try:
+            asked = Asked(one.estimand or row.estimands[0], _trim(one))
+            require_answerable(one.method, row, asked, METHODS)
+        except EstimationError as error:
+            mistakes.append((("effects", "ate", position), " ".join(str(error).split())))
+    if mistakes:
+        raise spec_error(loaded.path, loaded.document, mistakes=mistakes)
+
+
+def asked_folds(spec: AnalysisSpec) -> Folds:
+    """Return the folds that are asked for."""
+    asked = spec.effects.folds
+    return Folds() if asked is None else Folds(kind=asked.kind, k=asked.k, block_m=asked.block_m)
+
+
+def asked_cate(spec: AnalysisSpec, design: Design, folds: Folds, progress: bool) -> Cate | None:
+    """Return effects by unit, where they are asked for."""
+    asked = spec.effects.cate
+    if asked is None:
+        return None
+    forest = Forest(
+        trees=asked.trees, min_leaf=asked.min_leaf, sample_share=asked.sample_share, pca=asked.pca
+    )
+    return cate(
+        design, learner=forest, folds=folds, learners=asked_learners(spec), seed=spec.seed, progress=progress
+    )
+
+
+def asked_rates(spec: AnalysisSpec, found: Cate) -> dict[str, Rate]:
+    """Return the tests of the ranking by effect that are asked for, by target."""
+    return {target: rate(found, target=target, seed=spec.seed) for target in spec.effects.rate}

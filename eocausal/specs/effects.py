@@ -1,0 +1,149 @@
+"""What a specification may ask to be estimated: average effects, what predicts, folds, effects by unit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from eocausal._checks import did_you_mean
+from eocausal.specs._block import Block
+from eocausal.specs._fields import Count, Positive, Share, all_different, as_many, mistake
+
+__all__ = ["AteSpec", "CateSpec", "EffectsSpec", "FoldsSpec", "LearnersSpec", "TrimSpec"]
+
+Method = Literal[
+    "aipw", "difference", "regression", "ipw", "horvitz_thompson", "partially_linear", "entropy_balancing", "cbps"
+]  # fmt: skip
+Target = Literal["AUTOC", "QINI"]
+
+
+def _as_estimate(value: Any) -> Any:
+    """Read the name of a method as a block that names it."""
+    if not isinstance(value, str):
+        return value
+    if value not in get_args(Method):
+        raise mistake(f"{value!r} is not known. {did_you_mean(value, get_args(Method))}")
+    return {"method": value}
+
+
+class TrimSpec(Block):
+    """Units to leave out for want of overlap."""
+
+    rule: Literal["fixed", "crump", "quantile"] = Field(
+        description="By bounds that are given, by those of Crump et al. (2009), or by quantiles."
+    )
+    low: Share | None = Field(
+        None, description="Lowest propensity, or quantile of the treated; not for crump."
+    )
+    high: Share | None = Field(
+        None, description="Highest propensity, or quantile of the controls; not for crump."
+    )
+
+
+class AteSpec(Block):
+    """One estimate of an average effect."""
+
+    method: Method = Field(description="How the arms are made comparable.")
+    estimand: Literal["ate", "att", "atc", "ato"] | None = Field(
+        None, description="Whose effect is averaged. Default: ate, or ato where the method has no other."
+    )
+    trim: TrimSpec | None = Field(None, description="Units left out for want of overlap; null for none.")
+    repeats: Count = Field(
+        1, description="How often units are dealt into folds anew; the median is reported."
+    )
+
+    @property
+    def name(self) -> str:
+        """What the estimate is called among others: its method, and what is unusual about it.
+
+        Examples
+        --------
+        >>> AteSpec(method="aipw", estimand="att").name, AteSpec(method="ipw", trim={"rule": "crump"}).name
+        ('aipw_att', 'ipw_trimmed')
+        """
+        estimand = [] if self.estimand in (None, "ate") else [self.estimand]
+        trimmed = [] if self.trim is None else ["trimmed"]
+        repeated = [] if self.repeats == 1 else ["repeated"]
+        return "_".join([self.method, *estimand, *trimmed, *repeated])
+
+
+Estimates = Annotated[
+    tuple[Annotated[AteSpec, BeforeValidator(_as_estimate, json_schema_input_type=Method | AteSpec)], ...],
+    Field(min_length=1),
+    AfterValidator(lambda asked: _names_differ(asked)),
+    BeforeValidator(
+        lambda value: (value,) if isinstance(value, dict) else as_many(value),
+        json_schema_input_type=Method | AteSpec | list[Method | AteSpec],
+    ),
+]
+Targets = Annotated[
+    tuple[Target, ...],
+    AfterValidator(all_different),
+    BeforeValidator(as_many, json_schema_input_type=Target | list[Target]),
+]
+
+
+def _names_differ(asked: tuple[AteSpec, ...]) -> tuple[AteSpec, ...]:
+    all_different(tuple(one.name for one in asked))
+    return asked
+
+
+class CateSpec(Block):
+    """How effects by unit are learned."""
+
+    learner: Literal["causal_forest"] = Field("causal_forest", description="Learner of effects by unit.")
+    trees: Count = Field(500, description="Trees of the forest; a multiple of 4.", multiple_of=4)
+    min_leaf: Count = Field(5, description="Smallest number of units in a leaf.")
+    sample_share: float = Field(0.45, gt=0, le=0.5, description="Share of the units drawn for a tree.")
+    pca: Count | None = Field(
+        10, description="Components each block of features is reduced to for the trees; null for none."
+    )
+
+
+class FoldsSpec(Block):
+    """Which parts of the data a prediction may not have seen."""
+
+    kind: Literal["cluster", "random", "block"] = Field(
+        "cluster",
+        description="What stays in one fold: units that share a cluster or picture, single units, or these and all "
+        "units in one square of the ground.",
+    )
+    k: int = Field(5, ge=2, description="Number of folds.")
+    block_m: Positive | None = Field(None, description="Side of the squares of kind block, in metres.")
+
+
+class LearnersSpec(Block):
+    """What predicts outcome and treatment."""
+
+    outcome: Literal["ridge", "boosting", "stacking"] = Field(
+        "ridge", description="What predicts the outcome."
+    )
+    propensity: Literal["penalised_logit", "boosting", "stacking", "logit", "probit"] = Field(
+        "penalised_logit",
+        description="What predicts the treatment; logit and probit are maximum likelihood without penalty.",
+    )
+    columns: Literal["both", "covariates", "features"] = Field(
+        "both", description="What they predict from: covariates, image features, or both."
+    )
+    pca: Count | None = Field(
+        50, description="Components each wider block of features is reduced to, fold by fold; null for none."
+    )
+    calibration: Literal["isotonic", "platt"] | None = Field(
+        None, description="How propensities are calibrated before they weigh; null for none."
+    )
+
+
+class EffectsSpec(Block):
+    """What is estimated."""
+
+    ate: Estimates = Field(
+        description="Estimates of the average effect, each a method or a block such as "
+        "{method: aipw, estimand: att}; the first is the headline of the report."
+    )
+    learners: LearnersSpec | None = Field(None, description="What predicts outcome and treatment.")
+    cate: CateSpec | None = Field(None, description="Effects by unit; null for none.")
+    rate: Targets = Field((), description="Whether the ranking by effect finds those who gain.")
+    folds: FoldsSpec | None = Field(
+        None, description="Folds of cross-fitting. Default: clusters or pictures."
+    )

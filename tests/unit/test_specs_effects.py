@@ -1,0 +1,118 @@
+"""What a specification asks to be estimated: names as the package has them, blocks, and mistakes at their lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from eocausal.effects.ate import METHODS
+from eocausal.errors import SpecError
+from eocausal.evaluate.asked import asked_folds, asked_learners, check_estimates
+from eocausal.inference.folds import Folds
+from eocausal.inference.learners import (
+    CALIBRATIONS,
+    COLUMNS,
+    OUTCOME_LEARNERS,
+    PROPENSITY_LEARNERS,
+    Learners,
+)
+from eocausal.inference.tilting import ESTIMANDS
+from eocausal.specs.effects import AteSpec, LearnersSpec, Method
+from eocausal.specs.load import LoadedSpec, load_spec
+
+STUDY = """\
+spec_version: 1
+title: Aid from above
+units: {path: units.csv, id: unit, lon: lon, lat: lat}
+embeddings: {path: features.parquet, key: unit}
+design: {outcome: wealth, treatment: aid, covariates: [urban]}
+effects:
+"""
+
+
+def loaded(folder: Path, effects: str) -> LoadedSpec:
+    path = folder / "study.yaml"
+    path.write_text(STUDY + effects)
+    return load_spec(path)
+
+
+def choices(block: type, name: str) -> set[str]:
+    return {one for part in [block.model_fields[name].annotation] for one in _literals(part)}
+
+
+def _literals(annotation: object) -> list[str]:
+    parts = get_args(annotation)
+    if any(isinstance(one, str) for one in parts):
+        return [one for one in parts if isinstance(one, str)]
+    return [one for part in parts for one in _literals(part)]
+
+
+def test_names_are_those_of_the_package() -> None:
+    assert set(get_args(Method)) == set(METHODS)
+    assert choices(AteSpec, "estimand") == set(ESTIMANDS)
+    assert choices(LearnersSpec, "outcome") == set(OUTCOME_LEARNERS)
+    assert choices(LearnersSpec, "propensity") == set(PROPENSITY_LEARNERS)
+    assert choices(LearnersSpec, "columns") == set(COLUMNS)
+    assert choices(LearnersSpec, "calibration") == set(CALIBRATIONS)
+
+
+def test_defaults_are_those_of_the_package() -> None:
+    assert Learners(**LearnersSpec().model_dump()) == Learners()
+
+
+def test_methods_and_blocks_stand_side_by_side(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        """\
+  ate:
+    - difference
+    - {method: aipw, estimand: att, repeats: 3}
+    - {method: ipw, trim: {rule: fixed, low: 0.1, high: 0.9}}
+  learners: {propensity: stacking, columns: features, calibration: isotonic}
+  folds: {kind: block, block_m: 50000, k: 4}
+""",
+    )
+    check_estimates(found)
+    asked = found.spec.effects
+    assert [one.name for one in asked.ate] == ["difference", "aipw_att_repeated", "ipw_trimmed"]
+    assert [one.repeats for one in asked.ate] == [1, 3, 1]
+    assert asked_folds(found.spec) == Folds(kind="block", k=4, block_m=50_000.0)
+    assert asked_learners(found.spec) == Learners(
+        propensity="stacking", columns="features", calibration="isotonic"
+    )
+
+
+def test_one_block_stands_for_a_list_of_one(tmp_path: Path) -> None:
+    assert loaded(tmp_path, "  ate: {method: cbps}\n").spec.effects.ate == (AteSpec(method="cbps"),)
+
+
+@pytest.mark.parametrize(
+    ("effects", "words"),
+    [
+        ("  ate: [aipv]\n", r":7:9 effects\.ate\[0\]: 'aipv' is not known\. Did you mean 'aipw'\?"),
+        ("  ate: [{method: aipw, estimand: atf}]\n", r"effects\.ate\[0\]\.estimand: 'atf' is not known"),
+        (
+            "  ate: [{method: ipw, trim: {rule: fixed, low: 0.1}}]\n",
+            r"needs both bounds\. Add low: and high:",
+        ),
+        (
+            "  ate: [{method: ipw, trim: {rule: crump, low: 0.1}}]\n",
+            r"finds its bounds itself\. Leave low out",
+        ),
+        ("  ate: [aipw, {method: aipw}]\n", r"listed more than once: aipw"),
+        ("  ate: aipw\n  folds: {kind: block}\n", r"folds\.kind: kind: block needs the side"),
+        ("  ate: aipw\n  folds: {block_m: 5000}\n", r"folds\.block_m: block_m goes with kind: block"),
+        ("  ate: aipw\n  learners: {outcome: forest}\n", r"learners\.outcome: 'forest' is not known"),
+    ],
+)
+def test_mistakes_are_told_at_their_place(tmp_path: Path, effects: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        loaded(tmp_path, effects)
+
+
+def test_a_method_that_cannot_answer_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    found = loaded(tmp_path, "  ate:\n    - aipw\n    - {method: regression, estimand: ato}\n")
+    with pytest.raises(SpecError, match=r":9:7 effects\.ate\[1\]: method='regression' has no estimand='ato'"):
+        check_estimates(found)
