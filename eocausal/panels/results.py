@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._provenance import versions
-from eocausal.inference.arms import Arms
+from eocausal.inference.arms import Arms, nested
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.variance import Vcov
@@ -98,15 +98,23 @@ def assemble(
     design: PanelDesign, entries: _Entries, scored: Scored, *, method: str, vcov: VcovChoice | None, seed: int
 ) -> Estimate:
     """Make the result of a panel method, clustered by assignment, else by unit, unless asked otherwise."""
-    choice = "cluster" if vcov is None else vcov
-    how, groups = resolve_vcov(choice, groups=entries.groups, ids=entries.ids)
-    n_params = scored.n_params + (0 if _holds_units(how, groups, entries, design) else scored.unit_effects)
-    variance = variance_of(
-        scored.scores, how, groups=groups, coordinates=entries.coordinates, n_params=n_params
-    )
+    how, groups = resolve_vcov("cluster" if vcov is None else vcov, groups=entries.groups, ids=entries.ids)
+    whole = _holds_units(how, groups, entries.groups[design.unit])
+    n_params = scored.n_params + (0 if whole else scored.unit_effects)
     arms = Arms(entries.treated, design.cluster or design.unit)
+    variance = variance_of(
+        scored.scores,
+        how,
+        groups=groups,
+        coordinates=entries.coordinates,
+        n_params=n_params,
+        panel=entries.index,
+        arms=arms,
+    )
     imputed = design.outcome_imputed
     told = [] if imputed is None else imputed.warnings(with_features=design.features is not None)
+    # clusters of standard errors are counted by arm in the notes of the variance
+    few = [] if how.names else guards.few_treated(design.table, design.cluster)
     return Estimate(
         estimand=scored.estimand,
         method=method,
@@ -121,18 +129,7 @@ def assemble(
         arms=arms,
         n_params=n_params,
         assumptions=(*scored.assumptions, *([] if imputed is None else [imputed.assumption()])),
-        warnings=tuple(
-            dict.fromkeys(
-                [
-                    *told,
-                    *design.notes,
-                    *scored.warnings,
-                    *guards.few_treated(design.table, design.cluster),
-                    *_finer(how, groups, design, arms),
-                    *variance.notes,
-                ]
-            )
-        ),
+        warnings=tuple(dict.fromkeys([*told, *design.notes, *scored.warnings, *few, *variance.notes])),
         diagnostics={
             **guards.counts(design.table),
             **scored.diagnostics,
@@ -149,18 +146,6 @@ def assemble(
     )
 
 
-def _holds_units(how: Vcov, groups: Mapping[str, Labels], entries: _Entries, design: PanelDesign) -> bool:
+def _holds_units(how: Vcov, groups: Mapping[str, Labels], unit: Labels) -> bool:
     """Tell whether some kind of clusters keeps every unit whole, so that unit effects need no factor."""
-    if how.kind != "cluster":
-        return False
-    units = np.unique(entries.groups[design.unit], return_inverse=True)[1]
-    return any(_nested(units, np.unique(groups[name], return_inverse=True)[1]) for name in how.names)
-
-
-def _nested(inner: npt.NDArray[np.intp], outer: npt.NDArray[np.intp]) -> bool:
-    pairs = np.unique(np.column_stack([inner, outer]), axis=0)
-    return len(pairs) == int(inner.max()) + 1
-
-
-def _finer(how: Vcov, groups: Mapping[str, Labels], design: PanelDesign, arms: Arms) -> Sequence[str]:
-    return [text for text in arms.notes(how, groups) if text.startswith("the design's cluster")]
+    return how.block_m is not None or any(nested(unit, groups[name]) for name in how.names)

@@ -1,10 +1,10 @@
-"""Panels against fixest's formulas as pyfixest has them, linearmodels, and two implementations of Callaway-Sant'Anna.
+"""Panels against pyfixest, linearmodels, and two implementations of Callaway and Sant'Anna.
 
-``mpdta.csv``: county teen employment of Callaway and Sant'Anna (2021), 500 counties, 2003-2007, as shipped by moderndid
-0.2.0 (MIT) and the R package did; one row for each county.
+``mpdta.csv``: county teen employment of Callaway and Sant'Anna (2021), 500 counties, 2003-2007, as moderndid 0.2.0
+(MIT) and the R package did ship it; one row for each county.
 
-Reference numbers: pyfixest 0.60.0, csdid 0.4.3 and moderndid 0.2.0, run on the same files (est_method "dr", universal
-base period, analytic standard errors without a finite-sample factor).
+Reference numbers: pyfixest 0.60.0, csdid 0.4.3 and moderndid 0.2.0, run on the same files (est_method "dr",
+universal base period, analytic standard errors without a finite-sample factor).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ CELLS = {
         (2007, 2005): (0.0284474872, 0.0181808812), (2007, 2007): (-0.028781361, 0.016238953),
     },
 }  # fmt: skip
-# overall estimate and standard error, then those by event, group or period; moderndid 0.2.0, not-yet-treated, with lpop
+# overall estimate and standard error, then those by event, group or period: moderndid 0.2.0, not-yet-treated, lpop
 AVERAGES = {
     "simple": [(-0.04135162929923669, 0.011427839082186031)],
     "dynamic": [
