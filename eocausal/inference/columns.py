@@ -54,7 +54,9 @@ class ColumnReducer:
             width = min(most or stop - start, len(block) - 1)
             reducer = None
             if most is not None and stop - start > most:
-                reducer = PCA(width, svd_solver="full").fit(scaler.transform(block))
+                # of more rows than columns, the products are small and as exact as components need
+                solver = "covariance_eigh" if len(block) > stop - start else "full"
+                reducer = PCA(width, svd_solver=solver).fit(scaler.transform(block))
             self.block_steps[name] = (scaler, reducer)
         return self
 

@@ -57,7 +57,7 @@ def fitted_outcome(part: TrainingFold, rows: npt.NDArray[np.bool_]) -> Fitted:
     if sample.columns.shape[1] == 0:
         return Fitted(constant(float(np.average(sample.target, weights=sample.weights))))
     if isinstance(learner, str) and learner == STACK:
-        stack = stacked(part, rows, outcome, treatment=False)
+        stack = stacked(part, rows, outcome, whole=sample, treatment=False)
         return Fitted(stack.predict, stack.weights)
     if isinstance(learner, str):
         return Fitted(OUTCOME_MODELS[learner](sample))
@@ -71,7 +71,7 @@ def fitted_propensity(part: TrainingFold) -> Fitted:
     if sample.columns.shape[1] == 0:
         return Fitted(constant(float(np.average(sample.target, weights=sample.weights))))
     if isinstance(learner, str) and learner == STACK:
-        stack = stacked(part, part.rows, treatment, treatment=True)
+        stack = stacked(part, part.rows, treatment, whole=sample, treatment=True)
         return _calibrated(Fitted(stack.predict, stack.weights), part, lambda: stack.inner)
     fit = _propensity_model(part)
     return _calibrated(Fitted(fit(sample)), part, lambda: _held_out(part, fit))

@@ -17,6 +17,8 @@ UNITS_PER_COLUMN = 10
 # A fitted probability this near 0 or 1 is looked into.
 SUSPICIOUS = 1e-6
 STEPS = 100
+# Columns are of about unit scale; what varies by less than this is rounding, such as components beyond the images.
+NO_SPREAD = 1e-6
 
 
 def logit(sample: Sample) -> Predictor:
@@ -34,7 +36,8 @@ def _maximum_likelihood(sample: Sample, name: str) -> Predictor:
 
     _require_few_columns(sample, name)
     link = {"logit": sm.families.links.Logit, "probit": sm.families.links.Probit}[name]()
-    rows = np.column_stack([np.ones(len(sample.columns)), sample.columns])
+    varies = sample.columns.std(axis=0) > NO_SPREAD
+    rows = np.column_stack([np.ones(len(sample.columns)), sample.columns[:, varies]])
     model = sm.GLM(sample.target, rows, family=sm.families.Binomial(link), freq_weights=sample.weights)
     with warnings.catch_warnings(action="ignore"):  # of what is looked into below
         fitted = model.fit(maxiter=STEPS)
@@ -45,7 +48,7 @@ def _maximum_likelihood(sample: Sample, name: str) -> Predictor:
     coefficients = np.asarray(fitted.params, dtype=float)
 
     def predict(columns: FloatArray) -> FloatArray:
-        index = coefficients[0] + columns @ coefficients[1:]
+        index = coefficients[0] + columns[:, varies] @ coefficients[1:]
         return np.asarray(link.inverse(index), dtype=float)
 
     return predict

@@ -55,9 +55,10 @@ class Stack:
     inner: FloatArray
 
 
-def stacked(part: TrainingFold, rows: BoolArray, target: FloatArray, *, treatment: bool) -> Stack:
-    """Fit a stack of the target (n,) on some training rows."""
-    whole = part.sample(rows, target)
+def stacked(
+    part: TrainingFold, rows: BoolArray, target: FloatArray, *, whole: Sample, treatment: bool
+) -> Stack:
+    """Fit a stack of the target (n,) on some training rows; ``whole`` is the sample of all of these."""
     bases = _bases(whole, part.reducer.n_covariates, treatment=treatment)
     predicted = np.full((rows.size, len(bases)), np.nan)
     dealt = np.full(rows.size, -1)
@@ -67,6 +68,8 @@ def stacked(part: TrainingFold, rows: BoolArray, target: FloatArray, *, treatmen
             require_inner_arms(part, train)
         else:
             require_inner_rows(part, train)
+        if not test.any():  # no unit of this arm
+            continue
         sample = part.sample(train, target, inner.reducer)
         columns = inner.reducer.transform(part.design, test)
         dealt[test] = position
@@ -106,19 +109,21 @@ def simplex_weights(
     >>> shares.round(6).tolist()
     [0.5, 0.5, 0.0]
     """
-    from scipy.optimize import Bounds, LinearConstraint, minimize
+    from scipy.optimize import LinearConstraint, minimize
 
     share, k = weights / weights.sum(), predicted.shape[1]
     if not treatment:
         scale = float(np.sqrt(share @ (target - share @ target) ** 2)) or 1.0
         predicted, target = predicted / scale, target / scale
     loss, slope = (_log_loss, _log_slope) if treatment else (_squared_loss, _squared_slope)
+    even: FloatArray = np.full(k, 1 / k)
     found = minimize(
-        lambda mix: loss(mix, predicted, target, share),
-        np.full(k, 1 / k),
-        jac=lambda mix: slope(mix, predicted, target, share),
+        loss,
+        even,
+        args=(predicted, target, share),
+        jac=slope,
         method="SLSQP",
-        bounds=Bounds(0.0, 1.0),
+        bounds=[(0.0, 1.0)] * k,
         constraints=LinearConstraint(np.ones((1, k)), 1.0, 1.0),
         tol=1e-12,
         options={"maxiter": 500},
