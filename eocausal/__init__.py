@@ -60,6 +60,7 @@ _HOME = {
     "Estimate": "eocausal.inference.estimate",
     "compare": "eocausal.inference.joint",
     "contrast": "eocausal.inference.contrast",
+    "randomisation_test": "eocausal.effects.randomisation",
     "dose_response": "eocausal.effects.dose_response",
     "DoseResponse": "eocausal.effects.dose_curve",
     "conley_curve": "eocausal.inference.spatial_curve",
@@ -156,6 +157,7 @@ if TYPE_CHECKING:
     from eocausal.inference.folds import Folds as Folds
     from eocausal.inference.joint import compare as compare
     from eocausal.inference.learners import Learners as Learners
+    from eocausal.effects.randomisation import randomisation_test as randomisation_test
     from eocausal.inference.spatial_curve import conley_curve as conley_curve
     from eocausal.inference.trim import Trim as Trim
     from eocausal.nearest_features import embeddings_at as embeddings_at

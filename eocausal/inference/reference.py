@@ -13,6 +13,8 @@ FloatArray = npt.NDArray[np.float64]
 
 # A draw that equals what was found, as the draw that changes no sign does, is no smaller for rounding.
 _TIE = 1e-9
+# Of a square, against what it is compared with: t statistics beyond ten million are infinite.
+_ROUNDING = 1e-14
 # Beyond this many standard errors no bound is looked for.
 _FARTHEST = 2.0**24
 
@@ -73,27 +75,33 @@ class Reference:
         """Rebuild what ``to_dict`` wrote."""
         return cls(np.array(content["rise"]), np.array(content["square"]), content["exact"])
 
+    def statistics(self, term: int, gap: float) -> FloatArray:
+        """Return the t statistic of each draw (draws,), infinite where a draw has no spread, of one estimate."""
+        rise = self.rise[:, term] @ np.array([1.0, gap])
+        square = self.square[:, term] @ np.array([1.0, gap, gap**2])
+        # what is left of a spread by rounding is none, and so is what is left of a rise
+        spread = np.where(square > _ROUNDING * rise**2, np.sqrt(np.maximum(square, 0.0)), 0.0)
+        none = np.abs(rise) <= np.sqrt(_ROUNDING) * (np.abs(gap) + np.abs(self.rise[:, term, 0]).max())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.where(none, 0.0, rise / spread))
+
     def _share(self, term: int, gap: float, error: float) -> float:
         if gap == 0:
             return 1.0
-        if error == 0:
-            return 0.0
-        rise = np.abs(self.rise[:, term] @ np.array([1.0, gap]))
-        square = np.maximum(self.square[:, term] @ np.array([1.0, gap, gap**2]), 0.0)
-        # as products, so that a draw without spread counts as far out and one without anything does not
-        reached = rise >= abs(gap) / error * np.sqrt(square) * (1 - _TIE)
-        many = int((reached & (rise > 0)).sum())
+        found = np.inf if error**2 <= _ROUNDING * gap**2 else abs(gap) / error
+        many = int((np.abs(self.statistics(term, gap)) >= found * (1 - _TIE)).sum())
         return many / self.draws if self.exact else (1 + many) / (1 + self.draws)
 
     def _farthest(self, term: int, error: float, side: float, level: float) -> float:
         """Return how far from the estimate, on one side, the last value that is not rejected lies."""
         alpha = (1 - level) * (1 + _TIE)
-        inside, outside = 0.0, error
-        if error == 0:
+        scale = error or float(np.abs(self.rise[:, term, 0]).max())
+        if scale == 0:
             return 0.0
+        inside, outside = 0.0, scale
         while self._share(term, side * outside, error) > alpha:
             inside, outside = outside, 2 * outside
-            if outside > _FARTHEST * error:
+            if outside > _FARTHEST * scale:
                 return np.inf
         for _ in range(50):
             middle = (inside + outside) / 2
