@@ -18,6 +18,9 @@ REFUSALS = {
     ("difference", "att"): "same probability of treatment, and there all four averages are one",
     ("difference", "atc"): "all four averages are one",
     ("difference", "ato"): "method= one of aipw, ipw",
+    ("partially_linear", "ate"): r"average effect in the overlap[\s\S]*estimand='ato'",
+    ("partially_linear", "att"): "only where effects are equal for all",
+    ("partially_linear", "atc"): "method= one of aipw, regression, ipw",
     ("regression", "ato"): "weighs units by their propensity, and this method has none",
     ("entropy_balancing", "ato"): r"this method has none[\s\S]*estimand='ate', or method= one of aipw, ipw",
 }
