@@ -109,6 +109,7 @@ def balance(
     [0.0]
     """
     settings = settings_for(design, folds=None, learners=learners, seed=seed)
+    design.require_binary("Balance")
     whole_number(n_components, argument="n_components", error=EvaluationError, least=1)
     columns = _columns(design, n_components, settings.seed, indices)
     weighs, left_out = read_weights(design, weights)
@@ -146,7 +147,7 @@ def _differences(
         vcov="cluster" if design.cluster_labels() else "hetero",
         warnings=warnings,
         diagnostics=diagnostics,
-        provenance=provenance(design, settings),
+        provenance=provenance(design, settings, known=False),
     )
 
 

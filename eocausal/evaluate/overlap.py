@@ -71,6 +71,7 @@ def overlap(
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
     if trim is not None and not isinstance(trim, Trim):
         raise EvaluationError(explain(f"trim is {trim!r}.", fix="pass ec.Trim('fixed', low=0.1, high=0.9)"))
+    design.require_binary("Overlap")
     table = design.table
     fold_of = settings.folds.assign(design, seed=settings.seed)
     propensity, _ = propensity_out_of_fold(
@@ -99,7 +100,7 @@ def overlap(
             **_effective(design, propensity),
             **settings.learners.describe(),
         },
-        provenance=provenance(design, settings),
+        provenance=provenance(design, settings, known=False),
     )
     return Overlap(estimate, table.ids, propensity, table.treatment, cuts)
 

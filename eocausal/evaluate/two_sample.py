@@ -18,7 +18,7 @@ from eocausal.inference.fitting import fitted_propensity
 from eocausal.inference.learners import OutOfFold
 from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.settings import provenance
-from eocausal.inference.training_folds import TrainingFold, require_rows
+from eocausal.inference.training_folds import TrainingFold
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -67,7 +67,7 @@ def classifier_test(design: Design, settings: Settings, weights: FloatArray | No
         method="classifier two-sample test",
         terms=(BEFORE, AFTER)[: len(scored)],
         diagnostics=settings.learners.describe(),
-        provenance=provenance(design, settings),
+        provenance=provenance(design, settings, known=False),
     )
 
 
@@ -93,8 +93,15 @@ def _held_out(design: Design, settings: Settings, weights: FloatArray) -> Scored
 def _learned_before(part: Design, folds: Codes, fold: int, groups: Codes, settings: Settings) -> FloatArray:
     """Return predictions for the units of a fold from a model of the folds before it."""
     before = folds < fold
-    for arm in (0, 1):
-        require_rows(before & (part.table.treatment == arm), fold, arm, where="Before")
+    treated = int(part.table.treatment[before].sum())
+    if min(treated, before.sum() - treated) < 2:
+        raise EvaluationError(
+            explain(
+                f"The first {fold} folds hold {treated} treated and {before.sum() - treated} control units.",
+                rule="at least 2 of each arm for a classifier to learn from",
+                fix="classifier=False",
+            )
+        )
     training = TrainingFold(part, fold, before, groups=groups, learners=settings.learners, seed=settings.seed)
     model = fitted_propensity(training)
     return np.asarray(model.predict(training.reducer.transform(part, folds == fold)))
