@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 1
 export EOCAUSAL_SHARED ?= $(abspath ../shared)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test zoo lint docs bench gpu slow clean
+.PHONY: help demo test zoo lint docs bench gpu slow replications clean
 
 help:            ## show the targets
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -54,6 +54,9 @@ gpu: $(STAMP)    ## tests and benchmark of encoding on a GPU, where there is one
 
 slow: $(STAMP)   ## long simulations: coverage of intervals, size and power of RATE
 	$(BIN)/python -m pytest -n 1 -m slow -s tests/simulation tests/integration
+
+replications: $(STAMP)  ## run the replications on public data (see replications/README.md) into out/
+	for script in replications/*/replicate.py; do MPLBACKEND=Agg $(BIN)/python $$script || exit 1; done
 
 clean:           ## remove the environment and everything made
 	rm -rf $(VENV) $(ZOO) build dist *.egg-info demo_output out docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis

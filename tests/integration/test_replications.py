@@ -1,0 +1,85 @@
+"""Replications run as a user runs them, on a part of the data, and say where data are when they are not there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ["uganda_yop", "africa_aid"]
+
+
+def _run(name: str, data: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    search = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    return subprocess.run(
+        [sys.executable, str(ROOT / "replications" / name / "replicate.py"),
+         "--data", str(data), "--out", str(out), "--quick"],
+        capture_output=True, text=True, check=False, timeout=600, cwd=out.parent,
+        env={**os.environ, "PYTHONPATH": search, "MPLBACKEND": "Agg"},
+    )  # fmt: skip
+
+
+def test_every_replication_is_run_here_and_listed_in_its_readme() -> None:
+    folders = {path.parent.name for path in (ROOT / "replications").glob("*/replicate.py")}
+    assert folders == set(SCRIPTS)
+    readme = (ROOT / "replications" / "README.md").read_text(encoding="utf-8")
+    assert all(f"`{name}/`" in readme for name in folders)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_without_data_a_replication_says_where_they_are(name: str, tmp_path: Path) -> None:
+    done = _run(name, tmp_path, tmp_path / "out")
+    assert done.returncode == 2
+    assert "is not there" in done.stderr
+    assert "--data FOLDER" in done.stderr
+    assert "github.com/" in done.stderr
+    assert "commit" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def _check_uganda(out: Path) -> None:
+    effects = pd.read_csv(out / "effects.csv")
+    assert effects["estimate"].between(0.4, 1.1).all()
+    assert (effects["std_error"] > effects["iid"]).all()
+    balance = pd.read_csv(out / "balance.csv")
+    balanced = balance[balance["kind"] != "place"]
+    assert balanced["smd_weighted"].abs().max() < 1e-6
+    assert pd.read_csv(out / "assignment.csv")["auc"].between(0.3, 0.7).all()
+
+
+def _check_aid(out: Path) -> None:
+    effects = pd.read_csv(out / "placement.csv")
+    plain = effects[effects["method"] == "difference"].set_index("specification")["estimate"]
+    held = effects[effects["method"] == "entropy_balancing"].set_index("specification")["estimate"]
+    # towns get projects, so adjusting takes most of the difference away
+    assert held.iloc[0] < 0.5 * plain.iloc[0]
+    errors = pd.read_csv(out / "standard_errors.csv").set_index(["funder", "errors"])["std_error"]
+    assert errors["China", "Conley 50 km"] > 1.5 * errors["China", "iid"]
+    page = (out / "results.md").read_text(encoding="utf-8")
+    assert "was taken on or after treatment" in page
+    assert "Placebo" in page
+
+
+CHECKS = {"uganda_yop": _check_uganda, "africa_aid": _check_aid}
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_replication_runs_on_a_part_of_its_data(name: str, shared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = _run(name, shared, out)
+    assert done.returncode == 0, done.stderr
+    for path in out.glob("*.csv"):
+        assert len(pd.read_csv(path))
+        assert path.stem in done.stdout
+    assert list(out.glob("*.png"))
+    page = (out / "results.md").read_text(encoding="utf-8")
+    assert page.count("| --- |") == len(list(out.glob("*.csv")))
+    reports = list(out.glob("report*.html"))
+    assert reports
+    assert all(text.rstrip().endswith("</html>") for text in (path.read_text("utf-8") for path in reports))
+    CHECKS[name](out)
