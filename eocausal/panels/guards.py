@@ -115,10 +115,10 @@ def _on_sensors(table: PanelTable) -> list[str]:
     same_unit = np.diff(table.unit_codes) == 0
     start = table.starts[table.unit_codes[1:]]
     onset = same_unit & (start >= 0) & (table.steps[1:] >= start) & (table.steps[:-1] < start)
-    if onset.any() and changes[onset].any():
-        waiting = same_unit & ~onset & np.isin(table.steps[1:], table.steps[1:][onset])
+    if changes[onset].any():
         share = changes[onset].mean()
-        others = f", {changes[waiting].mean():.0%} of others in the same periods" if waiting.any() else ""
+        among = _share_of_others(changes, same_unit & ~onset, table.steps[1:], table.steps[1:][onset])
+        others = "" if among is None else f", {among:.0%} of others in the same periods"
         told.append(
             f"the sensor changes as treatment starts in {int(changes[onset].sum())} of {int(onset.sum())} treated "
             f"units ({share:.0%}{others}): an effect cannot be told from the change of sensor unless both groups "
@@ -134,6 +134,16 @@ def _on_sensors(table: PanelTable) -> list[str]:
             f"units have several sensors within {mixed.size} periods ({shown}): period effects do not absorb them"
         )
     return told
+
+
+def _share_of_others(
+    changes: npt.NDArray[np.bool_], others: npt.NDArray[np.bool_], steps: Labels, started: Labels
+) -> float | None:
+    """Return how often others change, period by period as often as units start there; None where there are none."""
+    shares = [
+        changes[others & (steps == step)].mean() for step in started if (others & (steps == step)).any()
+    ]
+    return float(np.mean(shares)) if shares else None
 
 
 def require_absorbing(table: PanelTable, method: str, treatment: str) -> None:

@@ -13,6 +13,7 @@ from eocausal._provenance import versions
 from eocausal.inference.arms import Arms, nested
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.panel_index import PanelIndex
+from eocausal.inference.serial import ALL_PERIODS
 from eocausal.inference.variance import Vcov
 from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
 from eocausal.panels import guards
@@ -147,5 +148,6 @@ def assemble(
 
 
 def _holds_units(how: Vcov, groups: Mapping[str, Labels], unit: Labels) -> bool:
-    """Tell whether some kind of clusters keeps every unit whole, so that unit effects need no factor."""
-    return how.block_m is not None or any(nested(unit, groups[name]) for name in how.names)
+    """Tell whether units vary freely within themselves, so that unit effects need no factor."""
+    by_place = how.block_m is not None or (how.kind == "conley" and how.serial in (None, ALL_PERIODS))
+    return by_place or any(nested(unit, groups[name]) for name in how.names)
