@@ -86,9 +86,7 @@ def randomisation_test(
     >>> test.exact, test.p_value() == 2 / 70
     (True, True)
     """
-    if not isinstance(design, Design):
-        fix = "ec.randomisation_test(ec.Design(table, outcome=..., treatment=...))"
-        raise EstimationError(explain(f"randomisation_test() got a {type(design).__name__}.", fix=fix))
+    _require_design(design)
     design.require_binary("randomisation_test")
     one_of(method, tuple(_STATISTICS), argument="method", error=EstimationError)
     draws = whole_number(draws, argument="draws", error=EstimationError, least=99)
@@ -248,6 +246,12 @@ def _factor(codes: Codes, *, n_params: int) -> float:
     """Return the factor of clustered standard errors; with groups of one unit that of HC1."""
     n, n_groups = codes.size, int(codes.max()) + 1
     return n_groups / (n_groups - 1) * (n - 1) / (n - n_params)
+
+
+def _require_design(design: object) -> None:
+    if not isinstance(design, Design):
+        fix = "ec.randomisation_test(ec.Design(table, outcome=..., treatment=...))"
+        raise EstimationError(explain(f"randomisation_test() got a {type(design).__name__}.", fix=fix))
 
 
 def _groups_of(design: Design, strata: str | pd.Series | None) -> _Groups:

@@ -96,9 +96,7 @@ class Arms:
         text = f"{treated} clusters with treated and {control} with control units: with fewer than {FEW_CLUSTERS} "
         if how.kind == "cluster":
             return (f"{text}in an arm, clustered standard errors are too small; {OFFER}",)
-        return (
-            f"{text}in an arm, bootstrap intervals too may be too short; ec.randomisation_test(design) is exact",
-        )
+        return (f"{text}in an arm, bootstraps too may reject too often; see ec.randomisation_test(design)",)
 
     def _finer(self, how: Vcov, groups: Mapping[str, Labels]) -> tuple[str, ...]:
         if self.cluster is None or self.cluster not in groups or how.kind == "conley":
