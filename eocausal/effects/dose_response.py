@@ -15,7 +15,7 @@ from eocausal.effects.dose_curve import DoseResponse
 from eocausal.effects.doses import as_good_as_random, dealt
 from eocausal.errors import DesignError, EstimationError, explain
 from eocausal.inference.assemble import assemble
-from eocausal.inference.dose_nuisance import densities_at, outcomes_at
+from eocausal.inference.dose_nuisance import densities, outcomes_at
 from eocausal.inference.dose_scores import dose_scores, undersmoothed
 from eocausal.inference.folds import Folds
 from eocausal.inference.learners import Learners
@@ -86,7 +86,9 @@ def dose_response(
     Notes
     -----
     Colangelo and Lee (2020), Double debiased machine learning nonparametric inference with continuous treatments,
-    arXiv 2004.03036, with the Epanechnikov kernel. Influence values take the bandwidth as small enough.
+    arXiv 2004.03036, with the Epanechnikov kernel; prediction and density in the correction are taken at the dose
+    that a unit got, so that only what the prediction misses is smoothed. Influence values take what bias is left as
+    small.
 
     Examples
     --------
@@ -110,13 +112,14 @@ def dose_response(
     _require_one_repeat(settings)
     at, width = _doses(design, doses), _bandwidth(design, bandwidth)
     table, how = design.table, dealt(design, settings)
-    predicted = outcomes_at(design, at.tolist(), **how)
-    density = densities_at(design, at.tolist(), **how, spread=spread)
+    predicted, own = outcomes_at(design, at.tolist(), **how)
+    density = densities(design, **how, spread=spread)
     _require_possible(design, at, width, density)
     found = [
         dose_scores(
             table.outcome, table.assigned,
-            at=float(dose), bandwidth=width, predicted=predicted[:, k], density=density[:, k],
+            at=float(dose), bandwidth=width,
+            predicted=predicted[:, k], predicted_own=own, density_own=density,
         )
         for k, dose in enumerate(at)
     ]  # fmt: skip
@@ -219,7 +222,7 @@ def _bandwidth(design: Design, bandwidth: float | None) -> float:
 def _require_possible(design: Design, at: FloatArray, width: float, density: FloatArray) -> None:
     """Raise where no unit is near a dose, or a unit near it was predicted never to get it."""
     table = design.table
-    for k, dose in enumerate(at):
+    for dose in at:
         near = np.abs(table.assigned - dose) < width
         if near.sum() < 2:
             raise EstimationError(
@@ -229,7 +232,7 @@ def _require_possible(design: Design, at: FloatArray, width: float, density: Flo
                     fix="another dose, or a larger bandwidth=",
                 )
             )
-        never = near & ~(density[:, k] > 0)
+        never = near & ~(density > 0)
         if never.any():
             raise EstimationError(
                 explain(

@@ -67,8 +67,8 @@ def expected_out_of_fold(
 @one_blas_thread()
 def outcomes_at(
     design: Design, doses: Sequence[float], folds: Codes, learners: Learners, *, seed: int, groups: Codes
-) -> FloatArray:
-    """Return the outcome of each unit at each dose (n, d), predicted from columns and dose, out of fold.
+) -> tuple[FloatArray, FloatArray]:
+    """Return the outcome of each unit at each dose (n, d), and at the dose it got (n,), predicted out of fold.
 
     The columns of a fold are those made on its training rows. Linear learners see the dose, its square and its
     cube, and the products of the dose with every column; boosted trees and estimators of users see the dose itself.
@@ -78,7 +78,7 @@ def outcomes_at(
     table = design.table
     bends = not isinstance(learners.outcome, str) or learners.outcome in BENDS
     how = _How(replace(learners, columns="both"), groups, seed)
-    predicted = np.zeros((len(design), len(doses)))
+    predicted, own = np.zeros((len(design), len(doses))), np.zeros(len(design))
     for fold in range(int(folds.max()) + 1):
         train = folds != fold
         columns = (
@@ -98,16 +98,16 @@ def outcomes_at(
 
         part = how.part(at(table.assigned), fold, train)
         model = fitted_outcome(part, train)
+        own[~train] = model.predict(part.reducer.transform(part.design, ~train))
         for position, dose in enumerate(doses):
             shown = part.reducer.transform(at(np.full(len(design), dose)), ~train)
             predicted[~train, position] = model.predict(shown)
-    return predicted
+    return predicted, own
 
 
 @one_blas_thread()
-def densities_at(
+def densities(
     design: Design,
-    doses: Sequence[float],
     folds: Codes,
     learners: Learners,
     *,
@@ -115,7 +115,7 @@ def densities_at(
     groups: Codes,
     spread: str,
 ) -> FloatArray:
-    """Return the density of each dose given what is known of each unit (n, d), out of fold.
+    """Return the density of the dose that each unit got given what is known of it (n,), out of fold.
 
     The dose less its expectation, over its spread, has one density for all units: that of the residuals of the
     training rows, each predicted from other training rows, by normal kernels. With ``spread="columns"`` the
@@ -123,7 +123,7 @@ def densities_at(
     """
     table, how = design.table, _How(learners, groups, seed)
     view = _with(design, outcome=table.assigned)
-    found = np.zeros((len(design), len(doses)))
+    found = np.zeros(len(design))
     for fold in range(int(folds.max()) + 1):
         part = how.part(view, fold, folds != fold)
         expected = _predicted(part, ~part.rows)
@@ -133,8 +133,7 @@ def densities_at(
             scale = _scale(design, part, residuals, how)
         density = kernel_density(residuals[part.rows] / scale[part.rows], table.weights[part.rows])
         own = scale[~part.rows]
-        for position, dose in enumerate(doses):
-            found[~part.rows, position] = density((dose - expected) / own) / own
+        found[~part.rows] = density((table.assigned[~part.rows] - expected) / own) / own
     return found
 
 

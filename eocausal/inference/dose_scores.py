@@ -50,27 +50,33 @@ def dose_scores(
     at: float,
     bandwidth: float,
     predicted: FloatArray,
-    density: FloatArray,
+    predicted_own: FloatArray,
+    density_own: FloatArray,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the doubly robust scores (n,) of the mean outcome at a dose, and the kernel weights (n,) in them.
 
-    ``predicted + K_h(dose - at) / density (outcome - predicted)`` with ``predicted`` the outcome expected of each
-    unit at that dose and ``density`` that of the dose ``at`` given what is known of the unit. Colangelo and Lee
-    (2020), Double debiased machine learning nonparametric inference with continuous treatments, arXiv 2004.03036,
-    section 2. The weights are 0 where the kernel is, whatever the density there.
+    ``predicted + K_h(dose - at) / density_own (outcome - predicted_own)`` with ``predicted`` the outcome expected
+    of each unit at that dose, ``predicted_own`` that at the dose it got, and ``density_own`` the density of the
+    dose it got, both given what is known of the unit. The weights are 0 where the kernel is, whatever the density.
+
+    Colangelo and Lee (2020), Double debiased machine learning nonparametric inference with continuous treatments,
+    arXiv 2004.03036, section 2, take prediction and density at ``at`` in the correction too. To first order both
+    are one. Taken at the dose a unit got, the weights average to 1 at any bandwidth, and only what the prediction
+    misses is smoothed, not the whole outcome: with a right prediction a bandwidth of any size leaves no bias.
 
     Examples
     --------
+    >>> one = np.array([1.0, 1.0])
     >>> scores, weights = dose_scores(np.array([3.0, 9.0]), np.array([1.0, 5.0]), at=1.0, bandwidth=2.0,
-    ...                               predicted=np.array([1.0, 1.0]), density=np.array([0.5, 0.5]))
+    ...                               predicted=one, predicted_own=one, density_own=np.array([0.5, 0.5]))
     >>> scores.tolist(), weights.tolist()
     ([2.5, 1.0], [0.75, 0.0])
     """
     kernel = epanechnikov(dose - at, bandwidth)
     near = kernel > 0
     weights = np.zeros(dose.size)
-    weights[near] = kernel[near] / density[near]
-    return predicted + weights * (outcome - predicted), weights
+    weights[near] = kernel[near] / density_own[near]
+    return predicted + weights * (outcome - predicted_own), weights
 
 
 def kernel_density(values: FloatArray, weights: FloatArray | None = None) -> Density:
