@@ -71,7 +71,8 @@ def rate(
     Annals of Statistics 44; Wager (2024), "Sequential validation of treatment heterogeneity".
 
     Standard errors: draws of half of the clusters without replacement, as in grf (Yadlowsky et al. 2025);
-    intervals use the t distribution.
+    intervals use the t distribution. Where neighbours vary together across clusters, :meth:`Rate.with_vcov` makes
+    them from the influence values of the rates instead, by distance or by blocks of ground.
 
     Examples
     --------
@@ -109,6 +110,7 @@ def rate(
         method=method,
         assumptions=assumptions,
         warnings=notes,
+        coordinates=_places_of(source, result.rates.ids),
         provenance={**made, "rate_seed": seed},
     )
     return replace(result, rates=rates)
@@ -171,6 +173,14 @@ def rate_from_scores(
     if (part.weights <= 0).any():
         raise EvaluationError(explain("Weights must be positive.", where=ids[part.weights <= 0]))
     return aggregate([part], target=target, grid=shares, replicates=replicates, seed=seed)
+
+
+def _places_of(source: Cate | Design, ids: npt.NDArray[Any]) -> FloatArray | None:
+    """Return longitude and latitude (n, 2) of the units that were judged, where the source knows them."""
+    known = source if isinstance(source, Cate) else source.table
+    if known.coordinates is None:
+        return None
+    return np.asarray(known.coordinates[pd.Index(known.ids).get_indexer(pd.Index(ids))])
 
 
 def _check_options(target: str, grid: npt.ArrayLike | None, replicates: int, seed: int) -> FloatArray:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
+from eocausal.inference.vcov import VcovChoice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,6 +56,24 @@ class Rate:
     to_frame = Delegated("rates")
     summary = Delegated("rates")
     to_latex = Delegated("rates")
+
+    def with_vcov(self, vcov: VcovChoice) -> Self:
+        """Return the same rates with standard errors made from their influence values, at no new draws of halves.
+
+        The bands of the TOC curve and the table of folds keep their half-sample standard errors.
+
+        Parameters
+        ----------
+        vcov : {"iid", "hetero", "cluster"} or mapping
+            As in :meth:`eocausal.Estimate.with_vcov`: ``{"conley": "50km"}`` or ``{"bootstrap": "block", "block":
+            "50km"}`` where units near one another vary together.
+
+        Raises
+        ------
+        EstimationError
+            As there.
+        """
+        return replace(self, rates=self.rates.with_vcov(vcov))
 
     def __repr__(self) -> str:
         """One line: the rates."""

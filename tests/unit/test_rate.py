@@ -329,3 +329,32 @@ def test_a_model_that_saw_the_clusters_is_refused() -> None:
 def test_a_table_of_effects_is_told_to_be_a_column(found: ec.Cate) -> None:
     with pytest.raises(EvaluationError, match=re.escape("Priority 'priority' is a table")):
         ec.rate(found, priority=found.effects)
+
+
+def test_rates_know_where_their_units_are_and_have_standard_errors_by_distance() -> None:
+    from tests.unit.test_estimate import located
+
+    whole = located(study(200), propensity="p")
+    judged = ec.rate(whole, priority="age", replicates=50)
+    np.testing.assert_allclose(judged.rates.coordinates, whole.table.coordinates)
+    found = judged.with_vcov({"conley": "30km"})
+    column, row = np.arange(200) % 11, np.arange(200) // 11
+    near = np.abs(column[:, None] - column) + np.abs(row[:, None] - row) <= 1
+    scores = judged.rates.score_values[:, 0]
+    assert found.std_error == pytest.approx(np.sqrt(scores @ near @ scores) / 200, rel=1e-9)
+    assert (found.estimate, found.rates.vcov) == (judged.estimate, "conley(30 km, uniform)")
+    assert found.toc.equals(judged.toc)
+    drawn = judged.with_vcov({"bootstrap": "block", "block": "60km", "draws": 199})
+    assert drawn.rates.vcov == "bootstrap(blocks of 60 km, 199 draws, seed 0)"
+    assert 0.4 < drawn.std_error / found.std_error < 2.5
+
+
+def test_sequential_rates_take_the_places_of_the_units_that_were_judged() -> None:
+    from tests.unit.test_estimate import located
+
+    whole = located(study(120), propensity="p")
+    effects = ec.cate(whole, learner=ec.Forest(trees=20, n_jobs=1), folds=ec.Folds(k=3))
+    judged = ec.rate(effects, replicates=50).rates
+    where = {unit: tuple(place) for unit, place in zip(whole.table.ids, whole.table.coordinates)}
+    assert judged.n < 120
+    assert [tuple(place) for place in judged.coordinates] == [where[unit] for unit in judged.ids]
