@@ -62,7 +62,7 @@ class Book:
 
     def say(self, *paragraphs: str) -> None:
         """Add paragraphs to the page."""
-        self.pages += [" ".join(text.split()) if "\n" in text else text for text in paragraphs]
+        self.pages += paragraphs
 
     def table(self, name: str, rows: Sequence[dict[str, Any]], *, digits: int = 3) -> pd.DataFrame:
         """Write rows as ``name.csv``, add them to the page, and show them."""
