@@ -22,6 +22,7 @@ from eocausal.inference.arm_scores import (
 )
 from eocausal.inference.propensity import EXTREME_PROPENSITY
 from eocausal.inference.scores import ScoredEstimate, ratio_of_means
+from eocausal.inference.variance import FEW_CLUSTERS
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -88,7 +89,10 @@ def difference(design: Design, settings: Settings, asked: Asked) -> Fitted:
         )._replace(n_params=n_arms)
         for arm in range(1, n_arms)
     ]  # fmt: skip
-    return Fitted(plain, tuple(scored), (RANDOMISED,), weights=table.weights, terms=table.arms[1:])
+    return Fitted(
+        plain, tuple(scored), (RANDOMISED,), tuple(few_clusters(plain)),
+        weights=table.weights, terms=table.arms[1:],
+    )  # fmt: skip
 
 
 def _predicts(design: Design, learners: Learners) -> str:
@@ -138,11 +142,26 @@ def _fitted(
         design,
         tuple(scored),
         (RANDOMISED if assumed == methods.RANDOMISED else assumed,),
-        (*notes, *extreme_arms(table.arms, codes, chances, asked.estimand)),
+        (*notes, *extreme_arms(table.arms, codes, chances, asked.estimand), *few_clusters(design)),
         said,
         weights,
         terms=table.arms[1:],
     )
+
+
+def few_clusters(design: Design) -> list[str]:
+    """Return a warning where an arm has units in few clusters; for two arms every result has its own."""
+    table = design.table
+    if table.clusters is None or len(table.arms) == 2:
+        return []
+    counts = [int(np.unique(table.clusters[table.assigned == code]).size) for code in range(len(table.arms))]
+    if min(counts) >= FEW_CLUSTERS:
+        return []
+    shown = ", ".join(f"{count} {arm}" for arm, count in zip(table.arms, counts))
+    return [
+        f"clusters with units of each arm: {shown}; with fewer than {FEW_CLUSTERS} in an arm, clustered standard "
+        "errors are too small"
+    ]
 
 
 def extreme_arms(

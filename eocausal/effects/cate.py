@@ -262,6 +262,7 @@ def cate(
     """
     forest = resolve_learner(learner)
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
+    design.require_binary("An effect by unit")
     seed = settings.seed
     fold_of = settings.folds.assign(design, seed=seed)
 

@@ -135,7 +135,8 @@ def require_answerable(name: str, method: Method, asked: Asked, methods: Mapping
             explain(
                 f"method={name!r} has no estimand={asked.estimand!r}.",
                 rule=method.why,
-                fix=f"estimand={method.estimands[0]!r}, or method= one of {', '.join(able)}",
+                fix=f"estimand={method.estimands[0]!r}"
+                + (f", or method= one of {', '.join(able)}" if able else ""),
             )
         )
     if asked.trim is None:

@@ -62,6 +62,7 @@ def parts_of_design(
     source: Design, named: Mapping[str, Priority | None], *, seed: int
 ) -> tuple[list[Part], list[str], Mapping[str, Any]]:
     """Return a held-out sample as one part, with its own doubly robust scores, warnings, and provenance."""
+    source.require_binary("A ranking by effects")
     priorities = {}
     for name, value in named.items():
         if value is None:

@@ -87,6 +87,8 @@ def report(
 
     target = _check_path(path, overwrite=overwrite)
     study = read_items(items, title=title, question=question, truth=truth)
+    if study.design is not None:
+        study.design.require_binary("A report")
     return write_text(target, _page(study, _sections(study, progress=progress)))
 
 

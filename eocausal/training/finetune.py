@@ -198,6 +198,7 @@ def _job(
     ):
         if not isinstance(value, kind):
             raise EstimationError(explain(f"{name} is a {type(value).__name__}.", fix=f"pass {fix}"))
+    design.require_binary("Fine-tuning")
     seed = whole_number(seed, argument="seed", error=EstimationError)
     need_transformers()
     where = resolve_device(device, error=EstimationError)
