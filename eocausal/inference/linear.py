@@ -13,7 +13,7 @@ FloatArray = npt.NDArray[np.float64]
 Positions = npt.NDArray[np.intp]
 
 # Rows are worked on so many numbers at a time, which stay in the processor's cache.
-_NUMBERS_AT_ONCE = 2**18
+_NUMBERS_AT_ONCE = 2**17
 
 
 @dataclass(frozen=True, eq=False)

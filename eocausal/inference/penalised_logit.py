@@ -16,11 +16,12 @@ import numpy as np
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.linear import FloatArray, LinearFit, Positions, compact, pieces
 
-# A Newton step this short, in the norm of the curvature, moves no probability of a training row by half of it.
-_TOLERANCE = 1e-7
+# A Newton step this short, in the norm of the curvature, moves no probability of a training row by half of it. The
+# first is for fits that only choose a penalty: it moves the mean loss of a part by less than its rows can tell.
+_CHOOSING, _CHOSEN = 1e-4, 1e-8
 # A curvature is made anew where a step is not this much shorter than the one before.
 _SHORTER = 0.2
-_MOST_STEPS = 200
+_MOST_STEPS, _MOST_HALVINGS = 200, 50
 _MOST_MOVES = 6
 # A step has to lower the objective by this share of what its slope promises, up to rounding.
 _ENOUGH = 1e-4
@@ -28,16 +29,16 @@ _ROUNDING = 1e-12
 
 
 class _Sample(NamedTuple):
-    """Rows, and which of them each fit sees and is judged on.
+    """Rows, and which of them each fit sees.
 
-    Both hold weights: ``seen`` (n, k + 1) is 0 in the part that a fit leaves out, and the last fit leaves out none;
-    ``judged`` (n, k) is 0 elsewhere.
+    ``seen`` (n, k + 1) and ``parts`` (n, k + 1) hold weights. A fit sees nothing of its part, and the last fit sees
+    all; the last part is of rows that every fit sees.
     """
 
     columns: FloatArray
     treatment: FloatArray
     seen: FloatArray
-    judged: FloatArray
+    parts: FloatArray
 
 
 class _Move(NamedTuple):
@@ -48,11 +49,20 @@ class _Move(NamedTuple):
 
 
 class _View(NamedTuple):
-    """What one pass over the rows tells at coefficients (q + 1, k + 1): loss, its slope, and loss where judged."""
+    """What one pass over the rows tells of fits: losses by part (k + 1, k + 1), and slopes of what each sees."""
 
-    loss: FloatArray
+    losses: FloatArray
     slope: FloatArray
-    judged: FloatArray
+
+    @property
+    def seen(self) -> FloatArray:
+        """Loss of each fit where it sees."""
+        return np.asarray(self.losses.sum(axis=0) - np.r_[self.judged, 0.0])
+
+    @property
+    def judged(self) -> FloatArray:
+        """Loss of each fit in the part that it leaves out."""
+        return self.losses.diagonal()[:-1]
 
 
 def fit_penalised_logit(
@@ -101,54 +111,62 @@ def fit_penalised_logit(
     (1.0, [1.043])
     """
     few = compact(columns, np.zeros(columns.shape[1]))
-    n_parts = int(parts.max()) + 1
-    judged = (parts[:, None] == np.arange(n_parts)) * weights[:, None]
-    seen = np.column_stack([weights[:, None] - judged, weights])
-    sample = _Sample(few.columns, treatment, seen, judged)
-    at = np.zeros((few.columns.shape[1] + 1, n_parts + 1))
-    at[0] = _log_odds(treatment @ seen / seen.sum(axis=0))
-    path = _Path(sample, at)
+    part_of = np.where(parts < 0, parts.max() + 1, parts)[:, None]
+    in_part = (part_of == np.arange(parts.max() + 2)) * weights[:, None]
+    seen = weights[:, None] - in_part
+    seen[:, -1] = weights
+    at = np.zeros((few.columns.shape[1] + 1, seen.shape[1]))
+    share = treatment @ seen / seen.sum(axis=0)
+    at[0] = np.log(share / (1 - share))
+    path = _Path(_Sample(few.columns, treatment, seen, in_part), at)
     losses, fits = [], []
     for inverse in inverse_penalties:
-        path.descend(1.0 / inverse)
-        losses.append(float((path.view.judged / judged.sum(axis=0)).mean()))
-        fits.append(path.at[:, -1])
+        path.descend(1.0 / inverse, _CHOOSING)
+        losses.append(float((path.view.judged / in_part.sum(axis=0)[:-1]).mean()))
+        fits.append(path.at[:, -1:])
     best = int(np.argmin(losses))
+    whole = _Sample(few.columns, treatment, weights[:, None], weights[:, None])
+    last = _Path(whole, fits[best], path.curvatures[-1:])
+    last.descend(1.0 / inverse_penalties[best], _CHOSEN)
+    intercept, coefficients = last.at[0, 0], last.at[1:, 0]
     return LinearFit(
-        few.slope(fits[best][1:]), float(fits[best][0]), float(inverse_penalties[best]), np.array(losses)
+        few.slope(coefficients), float(intercept), float(inverse_penalties[best]), np.array(losses)
     )
 
 
 class _Path:
     """Coefficients on their way from penalty to penalty, and what is known of the curvature on the way."""
 
-    def __init__(self, sample: _Sample, at: FloatArray) -> None:
+    def __init__(
+        self, sample: _Sample, at: FloatArray, curvatures: Sequence[FloatArray] | None = None
+    ) -> None:
         self.sample = sample
         self.at = at
         self.view = _look(sample, at)
-        self.curvatures = _curvatures(sample, at[:, -1])
+        self.curvatures = _curvatures(sample, at[:, -1]) if curvatures is None else curvatures
         self.moves: list[_Move] = []
 
-    def descend(self, penalty: float) -> None:
+    def descend(self, penalty: float, tolerance: float) -> None:
         """Move all fits to where their objectives are least at a penalty."""
-        factors = [_factor(curvature, penalty) for curvature in self.curvatures]
+        ridge = np.full((len(self.at), 1), penalty)
+        ridge[0] = 0.0
+        factors = [_factor(curvature, ridge) for curvature in self.curvatures]
         before = np.full(self.at.shape[1], np.inf)
         for _ in range(_MOST_STEPS):
-            slope = self.view.slope + penalty * _without_intercept(self.at)
-            step = _newton_like(factors, slope, self.moves, penalty)
+            slope = self.view.slope + ridge * self.at
+            step = _newton_like(factors, slope, self.moves, ridge)
             squared = (slope * step).sum(axis=0)
-            open_ = squared > _TOLERANCE**2
-            if not open_.any():
+            unfinished = squared > tolerance**2
+            if not unfinished.any():
                 self.at = self.at - step
                 self.view = _look(self.sample, self.at)
                 return
-            if (open_ & (squared > _SHORTER**2 * before)).any() and open_[-1]:
-                self.curvatures = _curvatures(self.sample, self.at[:, -1])
-                factors = [_factor(curvature, penalty) for curvature in self.curvatures]
-                self.moves = []
-                step = _newton_like(factors, slope, self.moves, penalty)
+            if unfinished[-1] and (unfinished & (squared > _SHORTER**2 * before)).any():
+                self.curvatures, self.moves = _curvatures(self.sample, self.at[:, -1]), []
+                factors = [_factor(curvature, ridge) for curvature in self.curvatures]
+                step = _newton_like(factors, slope, self.moves, ridge)
                 squared = (slope * step).sum(axis=0)
-            self._step(step, squared, penalty)
+            self._go(step, squared, ridge)
             before = squared
         raise EstimationError(
             explain(
@@ -158,51 +176,46 @@ class _Path:
             )
         )
 
-    def _step(self, step: FloatArray, squared: FloatArray, penalty: float) -> None:
+    def _go(self, step: FloatArray, squared: FloatArray, ridge: FloatArray) -> None:
         """Go along the steps as far as the objectives fall."""
-        value = self._objective(self.view, self.at, penalty)
+        value = _objective(self.view, self.at, ridge)
         length = np.ones(step.shape[1])
-        for _ in range(_MOST_STEPS):
+        for _ in range(_MOST_HALVINGS):
             there = self.at - length * step
             view = _look(self.sample, there)
             wanted = value - _ENOUGH * length * squared + _ROUNDING * value
-            short = self._objective(view, there, penalty) > wanted
+            short = _objective(view, there, ridge) > wanted
             if not short.any():
                 break
             length[short] /= 2
         self.moves = [*self.moves[1 - _MOST_MOVES :], _Move(there - self.at, view.slope - self.view.slope)]
         self.at, self.view = there, view
 
-    @staticmethod
-    def _objective(view: _View, at: FloatArray, penalty: float) -> FloatArray:
-        return np.asarray(view.loss + penalty / 2 * (at[1:] ** 2).sum(axis=0))
+
+def _objective(view: _View, at: FloatArray, ridge: FloatArray) -> FloatArray:
+    return np.asarray(view.seen + (ridge / 2 * at**2).sum(axis=0))
 
 
 def _look(sample: _Sample, at: FloatArray) -> _View:
     """Pass over the rows once, for all fits."""
-    n, width = sample.columns.shape
-    n_fits = at.shape[1]
-    loss, slope, judged = np.zeros(n_fits), np.zeros(at.shape), np.zeros(n_fits - 1)
-    for piece in pieces(n, width):
+    losses, slope = np.zeros((sample.parts.shape[1], at.shape[1])), np.zeros(at.shape)
+    for piece in pieces(*sample.columns.shape):
         own, treated = sample.columns[piece], sample.treatment[piece, None]
         index = own @ at[1:] + at[0]
         odds = np.exp(-np.abs(index))
-        losses = np.log(1 + odds) + np.maximum(index, 0) - treated * index
         residual = sample.seen[piece] * (np.where(index > 0, 1.0, odds) / (1 + odds) - treated)
         slope[1:] += own.T @ residual
         slope[0] += residual.sum(axis=0)
-        loss += (sample.seen[piece] * losses).sum(axis=0)
-        judged += (sample.judged[piece] * losses[:, :-1]).sum(axis=0)
-    return _View(loss, slope, judged)
+        losses += sample.parts[piece].T @ (np.log(1 + odds) + np.maximum(index, 0) - treated * index)
+    return _View(losses, slope)
 
 
 def _curvatures(sample: _Sample, at: FloatArray) -> list[FloatArray]:
     """Return the curvature of each fit's loss at coefficients (q + 1,) that are those of all."""
-    parts = [_curvature(sample, at, np.flatnonzero(rows)) for rows in sample.judged.T]
-    never = _curvature(sample, at, np.flatnonzero(~sample.judged.any(axis=1)))
+    parts = [_curvature(sample, at, np.flatnonzero(weights)) for weights in sample.parts.T]
     # summed, not taken from the total: what is left after subtraction need not be positive definite
-    without = [sum(parts[:part] + parts[part + 1 :], never) for part in range(len(parts))]
-    return [*without, sum(parts, never)]
+    others = [parts[:part] + parts[part + 1 :] for part in range(len(parts) - 1)]
+    return [np.asarray(sum(of_fit)) for of_fit in (*others, parts)]
 
 
 def _curvature(sample: _Sample, at: FloatArray, rows: Positions) -> FloatArray:
@@ -221,30 +234,32 @@ def _curvature(sample: _Sample, at: FloatArray, rows: Positions) -> FloatArray:
     return total
 
 
-def _newton_like(factors: list[Any], slope: FloatArray, moves: Sequence[_Move], penalty: float) -> FloatArray:
+def _newton_like(
+    factors: list[Any], slope: FloatArray, moves: Sequence[_Move], ridge: FloatArray
+) -> FloatArray:
     """Return steps by a curvature that is corrected by what was seen of it on the last moves."""
     left, shares = slope, []
     for gone, turned in reversed(moves):
-        changed = turned + penalty * _without_intercept(gone)
-        along = (gone * changed).sum(axis=0)
-        share = np.where(along > 0, (gone * left).sum(axis=0) / np.where(along > 0, along, 1), 0.0)
-        left = left - share * changed
-        shares.append(share)
+        shares.append(_share(gone, left, turned + ridge * gone, gone))
+        left = left - shares[-1] * (turned + ridge * gone)
     step = _solve(factors, left)
     for (gone, turned), share in zip(moves, reversed(shares)):
-        changed = turned + penalty * _without_intercept(gone)
-        along = (gone * changed).sum(axis=0)
-        back = np.where(along > 0, (changed * step).sum(axis=0) / np.where(along > 0, along, 1), 0.0)
-        step = step + gone * (share - back)
+        changed = turned + ridge * gone
+        step = step + gone * (share - _share(changed, step, changed, gone))
     return step
 
 
-def _factor(curvature: FloatArray, penalty: float) -> Any:
+def _share(one: FloatArray, other: FloatArray, changed: FloatArray, gone: FloatArray) -> FloatArray:
+    """Return one times other over changed times gone, by fit; 0 where a move was too short to tell."""
+    along = (changed * gone).sum(axis=0)
+    told = along > 0
+    return np.where(told, (one * other).sum(axis=0) / np.where(told, along, 1.0), 0.0)
+
+
+def _factor(curvature: FloatArray, ridge: FloatArray) -> Any:
     from scipy.linalg import cho_factor
 
-    whole = curvature.copy()
-    whole[np.diag_indices_from(whole)] += np.r_[0.0, np.full(len(whole) - 1, penalty)]
-    return cho_factor(whole, overwrite_a=True, check_finite=False)
+    return cho_factor(curvature + np.diag(ridge[:, 0]), overwrite_a=True, check_finite=False)
 
 
 def _solve(factors: list[Any], slope: FloatArray) -> FloatArray:
@@ -253,11 +268,3 @@ def _solve(factors: list[Any], slope: FloatArray) -> FloatArray:
     return np.column_stack(
         [cho_solve(one, slope[:, fit], check_finite=False) for fit, one in enumerate(factors)]
     )
-
-
-def _without_intercept(at: FloatArray) -> FloatArray:
-    return np.vstack([np.zeros(at.shape[1]), at[1:]])
-
-
-def _log_odds(share: FloatArray) -> FloatArray:
-    return np.asarray(np.log(share / (1 - share)))
