@@ -52,6 +52,7 @@ def asked_average(one: AteSpec, spec: AnalysisSpec, design: Design) -> Estimate:
         trim=_trim(one),
         folds=replace(asked_folds(spec), repeats=one.repeats),
         learners=asked_learners(spec),
+        vcov=None if spec.effects.vcov is None else spec.effects.vcov.choice,
         seed=spec.seed,
     )
 

@@ -19,8 +19,8 @@ from eocausal.specs._periods import EACH, PERIOD, length_of, period_of
 
 __all__ = [
     "POLYGON", "TAGS", "Band", "Bands", "CalendarDate", "Chance", "Columns", "Count", "Counts", "DateOrTags",
-    "FilePath", "Finite", "Length", "Names", "PatchSizes", "PathOrAddress", "PathsOrAddresses", "Period",
-    "Positive", "Seed", "Share", "Shares", "Sides", "SizesOrPolygon", "Text", "Windows", "is_address", "resolved",
+    "Distance", "FilePath", "Finite", "Length", "Names", "PatchSizes", "PathOrAddress", "PathsOrAddresses",
+    "Period", "Positive", "Seed", "Share", "Shares", "Sides", "SizesOrPolygon", "Text", "Windows", "is_address", "resolved",
 ]  # fmt: skip
 
 # Words that stand in place of a value: a size by the units' own polygons, days by the tags of files.
@@ -89,6 +89,12 @@ def _length(value: Any) -> str:
     if isinstance(value, str) and length_of(value) is not None:
         return value
     raise mistake(f"{value!r} is not a length of time. Write years, months or days, such as 3Y, 18M or 90D")
+
+
+def _distance(value: Any) -> str:
+    if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)? ?k?m", value):
+        return value
+    raise mistake(f"{value!r} is not a distance. Write metres or kilometres, such as 50km or 800m")
 
 
 def _size(value: Any) -> float | str:
@@ -202,6 +208,13 @@ SizesOrPolygon = Annotated[
 Sides = Annotated[
     tuple[Count, ...],
     BeforeValidator(as_many, json_schema_input_type=Count | list[Count]),
+]
+Distance = Annotated[
+    str,
+    PlainValidator(
+        _distance,
+        json_schema_input_type=Annotated[str, Field(json_schema_extra={"pattern": r"^\d+(\.\d+)? ?k?m$"})],
+    ),
 ]
 Period = Annotated[str, PlainValidator(_period, json_schema_input_type=Count | Text)]
 Length = Annotated[

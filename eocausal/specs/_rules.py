@@ -80,6 +80,18 @@ def _folds_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("block_m",), "block_m goes with kind: block. Add it, or leave block_m out"
 
 
+def _vcov_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    kinds = given(block, "kind", "conley", "bootstrap")
+    if len(kinds) != 1:
+        named = " and ".join(kinds) or "none is given"
+        yield (), f"one of kind, conley and bootstrap says how standard errors are made; {named}. Keep one"
+    for name, goes_with in (("kernel", "conley"), ("block", "bootstrap"), ("draws", "bootstrap")):
+        if given(block, name) and not given(block, goes_with):
+            yield (name,), f"{name} goes with {goes_with}. Leave it out"
+    if block.get("bootstrap") == "block" and not given(block, "block"):
+        yield ("bootstrap",), "bootstrap: block needs the side of the squares. Add block: 50km"
+
+
 def _trim_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     bounds = given(block, "low", "high")
     if block.get("rule") == "crump":
@@ -176,5 +188,6 @@ RULES: dict[str, Rule] = {
     "EffectsSpec": _effects_rules,
     "FoldsSpec": _folds_rules,
     "TrimSpec": _trim_rules,
+    "VcovSpec": _vcov_rules,
     "AnalysisSpec": _analysis_rules,
 }

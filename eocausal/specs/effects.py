@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from eocausal._checks import did_you_mean
 from eocausal.specs._block import Block
-from eocausal.specs._fields import Count, Positive, Share, all_different, as_many, mistake
+from eocausal.specs._fields import Count, Distance, Positive, Share, all_different, as_many, mistake
 
-__all__ = ["AteSpec", "CateSpec", "EffectsSpec", "FoldsSpec", "LearnersSpec", "TrimSpec"]
+__all__ = ["AteSpec", "CateSpec", "EffectsSpec", "FoldsSpec", "LearnersSpec", "TrimSpec", "VcovSpec"]
 
 Method = Literal[
     "aipw", "difference", "regression", "ipw", "horvitz_thompson", "partially_linear", "entropy_balancing", "cbps"
 ]  # fmt: skip
 Target = Literal["AUTOC", "QINI"]
+Plain = Literal["iid", "hetero", "cluster"]
 
 
-def _as_estimate(value: Any) -> Any:
-    """Read the name of a method as a block that names it."""
-    if not isinstance(value, str):
-        return value
-    if value not in get_args(Method):
-        raise mistake(f"{value!r} is not known. {did_you_mean(value, get_args(Method))}")
-    return {"method": value}
+def _block_with(field: str, known: tuple[str, ...]) -> Callable[[Any], Any]:
+    """Return a reader that takes a name alone for the block that holds it in a field."""
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value not in known:
+            raise mistake(f"{value!r} is not known. {did_you_mean(value, known)}")
+        return {field: value}
+
+    return read
 
 
 class TrimSpec(Block):
@@ -69,7 +75,13 @@ class AteSpec(Block):
 
 
 Estimates = Annotated[
-    tuple[Annotated[AteSpec, BeforeValidator(_as_estimate, json_schema_input_type=Method | AteSpec)], ...],
+    tuple[
+        Annotated[
+            AteSpec,
+            BeforeValidator(_block_with("method", get_args(Method)), json_schema_input_type=Method | AteSpec),
+        ],
+        ...,
+    ],
     Field(min_length=1),
     AfterValidator(lambda asked: _names_differ(asked)),
     BeforeValidator(
@@ -134,6 +146,39 @@ class LearnersSpec(Block):
     )
 
 
+class VcovSpec(Block):
+    """How standard errors of average effects are made."""
+
+    kind: Plain | None = Field(
+        None,
+        description="Units as independent draws, or the clusters of the design; may stand without its name.",
+    )
+    conley: Distance | None = Field(
+        None, description="Units vary together up to this distance on the ground, such as 50km."
+    )
+    kernel: Literal["uniform", "bartlett"] | None = Field(
+        None,
+        description="How the weight of a pair of units falls with distance, of conley. Default: uniform.",
+    )
+    bootstrap: Literal["cluster", "block", "wild"] | None = Field(
+        None,
+        description="Clusters, or squares of the ground, are drawn anew; wild: their signs, for few clusters.",
+    )
+    block: Distance | None = Field(None, description="Side of the squares of bootstrap, such as 50km.")
+    draws: Count | None = Field(None, description="Draws of bootstrap. Default: 999, of wild 1999.")
+
+    @property
+    def choice(self) -> str | dict[str, Any]:
+        """What :meth:`eocausal.Estimate.with_vcov` takes.
+
+        Examples
+        --------
+        >>> VcovSpec(kind="iid").choice, VcovSpec(conley="50km").choice
+        ('iid', {'conley': '50km'})
+        """
+        return self.kind if self.kind is not None else self.model_dump(exclude_none=True)
+
+
 class EffectsSpec(Block):
     """What is estimated."""
 
@@ -142,6 +187,13 @@ class EffectsSpec(Block):
         "{method: aipw, estimand: att}; the first is the headline of the report."
     )
     learners: LearnersSpec | None = Field(None, description="What predicts outcome and treatment.")
+    vcov: Annotated[
+        VcovSpec | None,
+        BeforeValidator(_block_with("kind", get_args(Plain)), json_schema_input_type=Plain | VcovSpec | None),
+    ] = Field(
+        None,
+        description="Standard errors of average effects. Default: by cluster or picture where there are any.",
+    )
     cate: CateSpec | None = Field(None, description="Effects by unit; null for none.")
     rate: Targets = Field((), description="Whether the ranking by effect finds those who gain.")
     folds: FoldsSpec | None = Field(

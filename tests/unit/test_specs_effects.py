@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
+import pandas as pd
 import pytest
 
+import eocausal as ec
 from eocausal.effects.ate import METHODS
 from eocausal.errors import SpecError
 from eocausal.evaluate.asked import asked_folds, asked_learners, check_estimates
@@ -89,6 +92,31 @@ def test_one_block_stands_for_a_list_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "choice"),
+    [
+        ("iid", "iid"),
+        ("{kind: cluster}", "cluster"),
+        ("{conley: 50km, kernel: bartlett}", {"conley": "50km", "kernel": "bartlett"}),
+        (
+            "{bootstrap: block, block: 800m, draws: 199}",
+            {"bootstrap": "block", "block": "800m", "draws": 199},
+        ),
+    ],
+)
+def test_standard_errors_are_asked_for_as_in_python(tmp_path: Path, written: str, choice: object) -> None:
+    vcov = loaded(tmp_path, f"  ate: aipw\n  vcov: {written}\n").spec.effects.vcov
+    assert vcov is not None
+    assert vcov.choice == choice
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"unit": range(60), "lon": rng.uniform(30, 31, 60), "lat": rng.uniform(0, 1, 60)})
+    table["aid"], table["district"] = np.tile([0, 1], 30), np.repeat(np.arange(20), 3)
+    table["wealth"] = rng.normal(size=60)
+    units = ec.read_units(table, id="unit", lon="lon", lat="lat")
+    design = ec.Design(units, outcome="wealth", treatment="aid", cluster="district")
+    assert ec.ate(design, method="difference", vcov=vcov.choice).std_error > 0
+
+
+@pytest.mark.parametrize(
     ("effects", "words"),
     [
         ("  ate: [aipv]\n", r":7:9 effects\.ate\[0\]: 'aipv' is not known\. Did you mean 'aipw'\?"),
@@ -104,6 +132,10 @@ def test_one_block_stands_for_a_list_of_one(tmp_path: Path) -> None:
         ("  ate: [aipw, {method: aipw}]\n", r"listed more than once: aipw"),
         ("  ate: aipw\n  folds: {kind: block}\n", r"folds\.kind: kind: block needs the side"),
         ("  ate: aipw\n  folds: {block_m: 5000}\n", r"folds\.block_m: block_m goes with kind: block"),
+        ("  ate: aipw\n  vcov: robust\n", r"effects\.vcov.*'robust' is not known"),
+        ("  ate: aipw\n  vcov: {conley: far}\n", r"effects\.vcov\.conley: 'far' is not a distance"),
+        ("  ate: aipw\n  vcov: {kernel: uniform}\n", r"vcov: one of kind, conley and bootstrap says how"),
+        ("  ate: aipw\n  vcov: {bootstrap: block}\n", r"vcov\.bootstrap: bootstrap: block needs the side"),
         ("  ate: aipw\n  learners: {outcome: forest}\n", r"learners\.outcome: 'forest' is not known"),
     ],
 )
