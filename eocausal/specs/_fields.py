@@ -20,7 +20,8 @@ from eocausal.specs._periods import EACH, PERIOD, length_of, period_of
 __all__ = [
     "POLYGON", "TAGS", "Band", "Bands", "CalendarDate", "Chance", "Columns", "Count", "Counts", "DateOrTags",
     "Distance", "FilePath", "Finite", "Length", "Names", "PatchSizes", "PathOrAddress", "PathsOrAddresses",
-    "Period", "Positive", "Seed", "Share", "Shares", "Sides", "SizesOrPolygon", "Text", "Windows", "is_address", "resolved",
+    "Period", "Positive", "Seed", "Share", "Shares", "Sides", "SizesOrPolygon", "Text", "Windows", "is_address",
+    "resolved",
 ]  # fmt: skip
 
 # Words that stand in place of a value: a size by the units' own polygons, days by the tags of files.
