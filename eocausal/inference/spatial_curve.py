@@ -131,7 +131,9 @@ def conley_curve(
 
 def _at(estimate: Estimate, how: Vcov, level: float) -> pd.DataFrame:
     scores = estimate.score_values
-    made, places = conley_variance(scores, how, estimate.coordinates, n_params=estimate.n_params)
+    made, places = conley_variance(
+        scores, how, estimate.coordinates, n_params=estimate.n_params, panel=estimate.panel
+    )
     errors = np.sqrt(np.where(positive(made, scores), np.diag(made.matrix), np.nan))
     bounds = confidence_bounds(estimate.values, errors, df=made.df, level=level)
     return pd.DataFrame(
