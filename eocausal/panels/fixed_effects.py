@@ -72,6 +72,7 @@ def event_study(design: PanelDesign, *, window: tuple[int, int] | None) -> tuple
             explain(
                 "No treated unit is seen in the period before its treatment, which all others are compared with.",
                 rule="the period before treatment is observed for some units",
+                fix="method='did', which compares with the last period before treatment that there is",
             )
         )
     columns = np.column_stack([(treated & (since == one)).astype(float) for one in chosen])

@@ -176,7 +176,11 @@ def require_absorbing(table: PanelTable, method: str, treatment: str) -> None:
 
 
 def refuse_leaks(design: PanelDesign, table: PanelTable) -> None:
-    """Raise where a covariate is the outcome or the treatment by another name."""
+    """Raise where a covariate is the outcome or the treatment by another name, or made from the treatment."""
+    treated = (table.treatment > 0).astype(float)
+    labels = table.unit if table.clusters is None else table.clusters
+    groups = np.unique(labels, return_inverse=True)[1]
+    others = {design.outcome: table.outcome, **dict(zip(table.covariate_names, table.covariates.T))}
     for name, column in zip(table.covariate_names, table.covariates.T):
         for role, target in (("outcome", table.outcome), ("treatment", table.treatment)):
             if leaks.equal_up_to_scale(column, target):
@@ -185,6 +189,15 @@ def refuse_leaks(design: PanelDesign, table: PanelTable) -> None:
                 )
         if np.ptp(column) == 0:
             raise DesignError(explain(f"Covariate {name!r} is constant.", fix="leave it out"))
+        found = leaks.function_of_treatment(column, treated, groups=groups, others=others)
+        if found is not None:
+            raise LeakError(
+                explain(
+                    f"Covariate {name!r} {found} (row by row).",
+                    rule="a covariate is not made from the treatment, nor from time since treatment",
+                    fix="leave it out",
+                )
+            )
 
 
 def late_images(design: PanelDesign, table: PanelTable) -> list[str]:

@@ -147,6 +147,19 @@ def test_an_event_study_without_never_treated_units_is_another_one() -> None:
     assert not np.allclose(binned.estimate[1], kept[2])
 
 
+def test_where_the_period_before_treatment_is_a_gap_did_takes_the_last_one_that_there_is() -> None:
+    table = _world(periods=(2000, 2005, 2007), n_regions=40)
+    table = table[table["first_treated"] != 2007]
+    with pytest.raises(EstimationError, match=r"No treated unit is seen in the period before[\s\S]*method='did'"):
+        ec.panel(_design(table), method="event_study")
+    made = ec.panel(_design(table), method="did", aggregate="dynamic")
+    assert made.terms == ("overall", "event 0", "event 2")
+    assert any("periods are 1 apart, but 5 of 8 are missing" in text for text in made.warnings)
+    wide = table.pivot_table(index="unit", columns="period", values="outcome")
+    change, arm = wide[2005] - wide[2000], table.groupby("unit")["first_treated"].first().notna()
+    assert made.values[1] == pytest.approx(change[arm].mean() - change[~arm].mean())
+
+
 def test_event_studies_and_did_agree_where_one_cohort_is_treated() -> None:
     table = _world()
     table = table[table["first_treated"].isna() | (table["first_treated"] == 2009)]

@@ -217,6 +217,20 @@ def test_bad_panels_are_refused_with_what_mends_them(case: str) -> None:
         make()
 
 
+def test_a_covariate_that_is_made_from_the_treatment_is_refused() -> None:
+    frame = ec.simulate_panel(n_regions=30, units_per_region=2, seed=1).frame
+    frame["years_since"] = (frame["period"] - frame["first_treated"]).clip(lower=-1).fillna(-1)
+    roles = {"outcome": "outcome", "treatment": "treated", "unit": "unit", "period": "period"}
+    with pytest.raises(
+        LeakError, match=r"'years_since' is constant among the controls[\s\S]*time since treatment"
+    ):
+        ec.PanelDesign(frame, covariates=["years_since"], **roles)
+    frame["rain"] = np.random.default_rng(0).normal(size=len(frame))
+    frame["given"] = frame["rain"] * frame["treated"]
+    with pytest.raises(LeakError, match="'given' equals the treatment times 'rain'"):
+        ec.PanelDesign(frame, covariates=["rain", "given"], **roles)
+
+
 def test_keys_of_another_kind_say_so() -> None:
     table = _table().assign(village=lambda frame: frame["village"].map(dict(zip("abcdef", range(6)))))
     with pytest.raises(EmbeddingsError, match="numbers here"):
