@@ -150,7 +150,9 @@ def test_an_event_study_without_never_treated_units_is_another_one() -> None:
 def test_where_the_period_before_treatment_is_a_gap_did_takes_the_last_one_that_there_is() -> None:
     table = _world(periods=(2000, 2005, 2007), n_regions=40)
     table = table[table["first_treated"] != 2007]
-    with pytest.raises(EstimationError, match=r"No treated unit is seen in the period before[\s\S]*method='did'"):
+    with pytest.raises(
+        EstimationError, match=r"No treated unit is seen in the period before[\s\S]*method='did'"
+    ):
         ec.panel(_design(table), method="event_study")
     made = ec.panel(_design(table), method="did", aggregate="dynamic")
     assert made.terms == ("overall", "event 0", "event 2")
