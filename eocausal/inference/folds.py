@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from heapq import heapreplace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -180,9 +181,34 @@ def group_splits(
 ) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]:
     """Return train and test positions for choosing penalties, groups kept whole.
 
-    With fewer groups than ``k`` there are as many splits as groups.
-    """
-    from sklearn.model_selection import GroupKFold
+    The largest group goes first, and each to the part that has the fewest rows so far, as in scikit-learn's
+    ``GroupKFold``. With fewer groups than ``k`` there are as many splits as groups.
 
-    n_splits = min(k, np.unique(groups).size)
-    return list(GroupKFold(n_splits=n_splits).split(np.zeros(groups.size), groups=groups))
+    Raises
+    ------
+    EstimationError
+        There is one group only.
+
+    Examples
+    --------
+    >>> [test.tolist() for _, test in group_splits(np.array([7, 7, 8, 9]), k=2)]
+    [[0, 1], [2, 3]]
+    """
+    codes, sizes = np.unique(groups, return_inverse=True, return_counts=True)[1:]
+    if sizes.size < 2:
+        raise EstimationError(
+            explain(
+                "Units to learn from are all tied together by clusters or images, so no penalty can be chosen.",
+                rule="at least 2 groups of each arm outside each fold",
+                fix="fewer folds: Folds(k=2), or learners with a fixed penalty: Learners(outcome=..., propensity=...)",
+            )
+        )
+    largest_first = np.argsort(sizes, kind="stable")[::-1]
+    part_of = np.empty(sizes.size, dtype=np.intp)
+    lightest = [(0, part) for part in range(min(k, sizes.size))]
+    for group, size in zip(largest_first.tolist(), sizes[largest_first].tolist()):
+        load, part = lightest[0]
+        part_of[group] = part
+        heapreplace(lightest, (load + size, part))
+    parts = part_of[codes]
+    return [(np.flatnonzero(parts != part), np.flatnonzero(parts == part)) for part in range(len(lightest))]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import GroupKFold
 
 import eocausal as ec
 from eocausal.design import tied_groups
@@ -125,3 +128,21 @@ def test_units_that_are_all_tied_are_told_so() -> None:
     table = study(60, n_villages=12).assign(household=np.arange(60) // 2)
     with pytest.raises(EstimationError, match=r"there are 1 groups[\s\S]*all units are tied together"):
         ec.Folds(k=2).assign(design(table, features=images(12), cluster="household"), seed=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 60), st.integers(2, 6))
+def test_inner_splits_are_those_of_scikit_learn(seed: int, n_groups: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.r_[rng.integers(0, n_groups, size=rng.integers(2, 150)), n_groups, n_groups + 1] * 3
+    found = group_splits(groups, k=k)
+    expected = list(GroupKFold(min(k, np.unique(groups).size)).split(groups, groups=groups))
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected):
+        np.testing.assert_array_equal(one[0], other[0])
+        np.testing.assert_array_equal(one[1], other[1])
+
+
+def test_one_group_cannot_be_split() -> None:
+    with pytest.raises(EstimationError, match=r"(?s)all tied together.*at least 2 groups"):
+        group_splits(np.zeros(4, dtype=np.intp), k=4)
