@@ -17,8 +17,10 @@ FloatArray = npt.NDArray[np.float64]
 BINS = 10
 # Where the smooth curve may bend, as quantiles of the log odds: Harrell's places for four knots.
 KNOTS = (0.05, 0.35, 0.65, 0.95)
-# A Newton step that moves no coefficient by more than this is the last one.
-STILL, STEPS, HALVINGS = 1e-10, 100, 30
+# A Newton step that moves no coefficient by more than this share is the last one; what is left is its square.
+STILL, STEPS, HALVINGS = 1e-8, 100, 30
+# A likelihood that falls by no more than this share falls by rounding.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +151,7 @@ def logistic_coefficients(rows: FloatArray, target: FloatArray, weights: FloatAr
             return np.asarray(beta + step)
         before, size = _likelihood(rows, beta, target, weights), 1.0
         for _ in range(HALVINGS):
-            if _likelihood(rows, beta + size * step, target, weights) >= before:
+            if _likelihood(rows, beta + size * step, target, weights) >= before - ROUNDING * abs(before):
                 break
             size /= 2
         beta = beta + size * step
