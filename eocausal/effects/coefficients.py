@@ -72,7 +72,7 @@ def fitted_propensity(
 
 
 def separating(columns: ModelColumns, treatment: FloatArray) -> list[str]:
-    """Return the names of columns whose ranges in the two arms do not overlap by more than a point."""
+    """Return the names of columns whose ranges in the two arms have at most a point in common."""
     control, treated = columns.values[treatment == 0], columns.values[treatment == 1]
     apart = (control.max(axis=0) <= treated.min(axis=0)) | (treated.max(axis=0) <= control.min(axis=0))
     return [name for name, alone in zip(columns.names, apart) if alone]

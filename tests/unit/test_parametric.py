@@ -1,4 +1,4 @@
-"""Propensities with coefficients, against statsmodels, and what their error does to estimates, by weighing units."""
+"""Propensities with coefficients against statsmodels; what their error does to estimates, by weighing units."""
 
 from __future__ import annotations
 
