@@ -108,7 +108,12 @@ def test_calibrated_propensities_are_those_of_scikit_learn_on_the_same_splits(me
             PLAIN, method={"platt": "sigmoid"}.get(method, method), cv=splits, ensemble=False
         ).fit(scaler.transform(x[part.rows]), t[part.rows])
         expected = reference.predict_proba(scaler.transform(x[~part.rows]))[:, 1]
-        inside = (expected > 0.06) & (expected < 0.94)
+        inside = np.ones(expected.size, dtype=bool)
+        if method == "isotonic":
+            # on the way to a level of 0 or 1 the two differ, because ours stops short of it
+            levels = reference.calibrated_classifiers_[0].calibrators[0].y_thresholds_
+            levels = levels[(levels > 0) & (levels < 1)]
+            inside = (expected >= levels.min()) & (expected <= levels.max())
         assert inside.mean() > 0.7
         np.testing.assert_allclose(found[~part.rows][inside], expected[inside], atol=2e-4)
 
