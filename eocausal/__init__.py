@@ -79,6 +79,7 @@ _HOME = {
     "balance": "eocausal.evaluate.balance",
     "neighbours": "eocausal.evaluate.neighbours",
     "overlap": "eocausal.evaluate.overlap",
+    "sweep": "eocausal.sweeps",
     "rate": "eocausal.evaluate.rate",
     "rate_from_scores": "eocausal.evaluate.rate",
     "report": "eocausal.reporting.report",
@@ -178,6 +179,7 @@ if TYPE_CHECKING:
     )
     from eocausal.simulate.panel import simulate_panel as simulate_panel
     from eocausal.simulate.region import simulate_region as simulate_region
+    from eocausal.sweeps import sweep as sweep
     from eocausal.training.finetune import finetune as finetune
     from eocausal.training.network import Network as Network
     from eocausal.training.pretrain import pretrain as pretrain
