@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV, _SigmoidCalibration
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
@@ -92,6 +92,17 @@ def test_platt_has_a_line_where_arms_are_told_apart() -> None:
     assert (np.diff(calibrated) > 0).all()
 
 
+class _Chances(ClassifierMixin, BaseEstimator):
+    """The plain logit without log odds, which scikit-learn would calibrate in place of probabilities."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> _Chances:
+        self.classes_, self.model_ = np.array([0, 1]), clone(PLAIN).fit(X, y)
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        return self.model_.predict_proba(X)
+
+
 @pytest.mark.parametrize("method", ["isotonic", "platt"])
 def test_calibrated_propensities_are_those_of_scikit_learn_on_the_same_splits(method: str) -> None:
     asked = design(study(400, selected=True))
@@ -104,9 +115,10 @@ def test_calibrated_propensities_are_those_of_scikit_learn_on_the_same_splits(me
         at = np.cumsum(part.rows) - 1
         splits = [(at[inner.train], at[inner.test]) for inner in part.inner]
         scaler = StandardScaler().fit(x[part.rows])
-        reference = CalibratedClassifierCV(
-            PLAIN, method={"platt": "sigmoid"}.get(method, method), cv=splits, ensemble=False
-        ).fit(scaler.transform(x[part.rows]), t[part.rows])
+        model, name = {"isotonic": (_Chances(), "isotonic"), "platt": (PLAIN, "sigmoid")}[method]
+        reference = CalibratedClassifierCV(model, method=name, cv=splits, ensemble=False).fit(
+            scaler.transform(x[part.rows]), t[part.rows]
+        )
         expected = reference.predict_proba(scaler.transform(x[~part.rows]))[:, 1]
         inside = np.ones(expected.size, dtype=bool)
         if method == "isotonic":
