@@ -88,13 +88,35 @@ def function_of_dose(
     sizes = np.bincount(codes)
     mean_dose = np.bincount(codes, weights=dose) / sizes
     mean_column = np.bincount(codes, weights=column) / sizes
-    # a function that bends once reaches 1 - 6 / n at the most
-    bound = FUNCTION_OF_DOSE - 4 / sizes.size
-    if (sizes.size >= 20 and rank_dependence(mean_column, mean_dose) > bound) or _in_step(
-        mean_column, mean_dose
-    ):
+    if _follows(mean_column, mean_dose):
         return "follows from the dose as only a function of it does: made from it, or no overlap"
     return None
+
+
+def _follows(column: FloatArray, dose: FloatArray) -> bool:
+    """Return whether a column is a function of the dose: in steps, in step with it, or bent."""
+    n, n_levels = column.size, np.unique(column).size
+    if n_levels <= n / 5:
+        return _in_few_runs(column, dose)
+    # a function that bends once reaches 1 - 6 / n at the most
+    smooth = n >= 20 and rank_dependence(column, dose) > FUNCTION_OF_DOSE - 4 / n
+    return smooth or _in_step(column, dose)
+
+
+def _in_few_runs(column: FloatArray, dose: FloatArray) -> bool:
+    """Return whether a column of few values has each in one stretch of doses, one of them in two at the most.
+
+    The chance of so few runs is bounded by the ways to part the doses into runs and to give them values, over the
+    ways to order the column.
+    """
+    n, (_, codes, counts) = column.size, np.unique(column, return_inverse=True, return_counts=True)
+    in_order = codes[np.argsort(dose, kind="stable")]
+    most, n_levels = counts.size + 1, counts.size
+    if n_levels < 2 or 1 + int((np.diff(in_order) != 0).sum()) > most:
+        return False
+    ways = np.log(n_levels) + n_levels * np.log(max(n_levels - 1, 1)) + _log_choose(n - 1, n_levels)
+    orders = float(gammaln(n + 1) - gammaln(counts + 1).sum())
+    return bool(ways - orders < np.log(IMPROBABLE))
 
 
 def rank_dependence(column: FloatArray, dose: FloatArray) -> float:
