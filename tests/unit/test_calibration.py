@@ -102,6 +102,9 @@ class _Chances(ClassifierMixin, BaseEstimator):
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         return self.model_.predict_proba(X)
 
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return self.model_.predict(X)
+
 
 @pytest.mark.parametrize("method", ["isotonic", "platt"])
 def test_calibrated_propensities_are_those_of_scikit_learn_on_the_same_splits(method: str) -> None:
