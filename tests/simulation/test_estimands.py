@@ -17,9 +17,13 @@ from tests.simulation.worlds import TRUE_ATE, observational
 DRAWS = 400
 LEARNERS = ec.Learners(outcome=Ridge(10.0), propensity=LogisticRegression(C=1.0))
 TRIM = ec.Trim("fixed", low=0.3, high=0.7)
-# what adjusts for what the image shows; the last learns the propensity
+# What adjusts for what the image shows. The second word says where the propensity is from, which else is known.
+KNOWN = ("ipw", "horvitz_thompson", "aipw")
+# models of the four factors behind the features, of which two make the propensity, by a logit
+FITTED = ("ipw logit", "horvitz_thompson logit", "cbps balanced")
 WAYS = [
-    *[(method, estimand) for method in ("ipw", "aipw", "aipw learned") for estimand in ESTIMANDS],
+    *[(method, estimand) for method in (*KNOWN, *FITTED, "aipw learned") for estimand in ESTIMANDS],
+    ("partially_linear learned", "ato"),
     *[
         (method, estimand)
         for method in ("regression", "entropy_balancing")
@@ -41,11 +45,13 @@ def _truth(estimand: str, trim: ec.Trim | None = None) -> float:
 
 def _one(method: str, estimand: str, seed: int, trim: ec.Trim | None = None) -> tuple[float, float, bool]:
     design = observational(seed)
-    if method == "aipw learned":
-        method, design = "aipw", replace(design, propensity=None)
-    if method == "entropy_balancing":
+    method, *source = method.split()
+    learners = LEARNERS
+    if source:
+        design = replace(design, propensity=None)
+    if source in (["logit"], ["balanced"]) or method == "entropy_balancing":
         design = replace(design, features=None)  # the covariates are the factors behind the features
-    learners = None if method == "entropy_balancing" else LEARNERS
+        learners = ec.Learners(propensity="logit") if source == ["logit"] else None
     found = ec.ate(design, method=method, estimand=estimand, trim=trim, learners=learners, seed=seed)
     low, high = found.ci()
     return found.estimate, found.std_error, low <= _truth(estimand, trim) <= high
@@ -89,7 +95,7 @@ def test_intervals_cover_their_own_truth(method: str, estimand: str) -> None:
     coverage, bias, mc_error, se_ratio = _simulate(method, estimand, DRAWS)
     assert 0.92 <= coverage <= 0.98
     # a ridge that shrinks leaves a bias of a small part of a standard error when the propensity is learned too
-    allowed = 0.25 * mc_error * np.sqrt(DRAWS) if method == "aipw learned" else 0.0
+    allowed = 0.25 * mc_error * np.sqrt(DRAWS) if "learned" in method else 0.0
     assert abs(bias) <= 3 * mc_error + allowed
     assert 0.9 <= se_ratio <= 1.1
 
@@ -112,7 +118,14 @@ def test_an_interval_for_all_does_not_cover_the_treated() -> None:
     assert np.mean(missed) > 0.5
 
 
-SHORT = [("ipw", "att"), ("ipw", "ato"), ("regression", "atc"), ("entropy_balancing", "att")]
+SHORT = [
+    ("ipw", "att"),
+    ("ipw logit", "ate"),
+    ("ipw", "ato"),
+    ("regression", "atc"),
+    ("entropy_balancing", "att"),
+    ("cbps balanced", "ate"),
+]
 
 
 @pytest.mark.parametrize(("method", "estimand"), SHORT)

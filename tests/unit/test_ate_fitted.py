@@ -119,11 +119,11 @@ def test_collinear_covariates_are_refused_by_name(method: str, learners: ec.Lear
         ("cbps", None, r"The balancing logit with 2 columns[\s\S]*1 \(age\)[\s\S]*aipw"),
     ],
 )
-def test_a_category_of_one_arm_alone_is_refused_by_name(
+def test_arms_that_a_column_tells_apart_are_refused_by_name(
     method: str, learners: ec.Learners | None, words: str
 ) -> None:
     table = study(200)
-    table["age"] = ((table["grant"] == 1) & (table["age"] > 0.5)).astype(int)
+    table["age"] = table["grant"] + (table["age"] > 0)  # 0 or 1 for controls, 1 or 2 for treated
     with pytest.raises(EstimationError, match=words):
         ec.ate(design(table), method=method, learners=learners)
 
