@@ -13,6 +13,7 @@ from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.components import components_asked
 from eocausal.inference.learners import COLUMNS
+from eocausal.inference.linear import pieces
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -42,21 +43,25 @@ class ColumnReducer:
 
         table = design.table
         self.fitted_on = (table.covariate_names, table.feature_blocks)
+        own = np.arange(len(design))[rows]
         covariates = table.covariate_names if self.columns != "features" else ()
         blocks = table.feature_blocks if self.columns != "covariates" else {}
         self.covariate_scaler = StandardScaler().fit(table.covariates[rows]) if covariates else None
         asked = components_asked(design.features) if self.by_block and self.pca is not None else {}
         self.block_steps: dict[str, tuple[Any, Any]] = {}
         for name, (start, stop) in blocks.items():
-            block = table.features[rows, start:stop].astype(float)
-            scaler = StandardScaler().fit(block)
+            scaler = StandardScaler()
+            for piece in pieces(own.size, stop - start):
+                scaler.partial_fit(table.features[own[piece], start:stop].astype(float))
             most = asked.get(name, self.pca)
-            width = min(most or stop - start, len(block) - 1)
+            width = min(most or stop - start, own.size - 1)
             reducer = None
             if most is not None and stop - start > most:
                 # of more rows than columns, the products are small and as exact as components need
-                solver = "covariance_eigh" if len(block) > stop - start else "full"
-                reducer = PCA(width, svd_solver=solver).fit(scaler.transform(block))
+                solver = "covariance_eigh" if own.size > stop - start else "full"
+                block = np.empty((own.size, stop - start))
+                _standardise(table.features[:, start:stop], own, scaler, into=block)
+                reducer = PCA(width, svd_solver=solver).fit(block)
             self.block_steps[name] = (scaler, reducer)
         return self
 
@@ -78,15 +83,35 @@ class ColumnReducer:
                     fix="make one design and part it: design.split() or design.take(rows)",
                 )
             )
-        n_rows = table.ids[rows].size
-        parts = [np.zeros((n_rows, 0))]
-        if self.covariate_scaler is not None:
-            parts.append(self.covariate_scaler.transform(table.covariates[rows]))
-        for name, (scaler, reducer) in self.block_steps.items():
+        own = np.arange(len(design))[rows]
+        widths = [self.n_covariates]
+        for name, (_, reducer) in self.block_steps.items():
             start, stop = table.feature_blocks[name]
-            block = scaler.transform(table.features[rows, start:stop].astype(float))
-            parts.append(block if reducer is None else reducer.transform(block))
-        return np.concatenate(parts, axis=1)
+            widths.append(stop - start if reducer is None else int(reducer.n_components_))
+        ends = np.cumsum(widths)
+        columns = np.empty((own.size, ends[-1]))
+        if self.covariate_scaler is not None:
+            columns[:, : ends[0]] = self.covariate_scaler.transform(table.covariates[own])
+        for number, (name, (scaler, reducer)) in enumerate(self.block_steps.items()):
+            features = table.features[:, slice(*table.feature_blocks[name])]
+            _standardise(
+                features, own, scaler, into=columns[:, ends[number] : ends[number + 1]], reducer=reducer
+            )
+        return columns
+
+
+def _standardise(
+    features: npt.NDArray[np.float32],
+    rows: npt.NDArray[np.intp],
+    scaler: Any,
+    *,
+    into: FloatArray,
+    reducer: Any = None,
+) -> None:
+    """Write standardised rows, or their components, a piece at a time: no second copy of all of them is held."""
+    for piece in pieces(rows.size, features.shape[1]):
+        values = (features[rows[piece]] - scaler.mean_) / scaler.scale_
+        into[piece] = values if reducer is None else reducer.transform(values)
 
 
 def _columns_of(covariates: tuple[str, ...], blocks: Mapping[str, tuple[int, int]]) -> list[str]:

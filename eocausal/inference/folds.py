@@ -200,7 +200,7 @@ def group_splits(
             explain(
                 "Units to learn from are all tied together by clusters or images, so no penalty can be chosen.",
                 rule="at least 2 groups of each arm outside each fold",
-                fix="fewer folds: Folds(k=2), or learners with a fixed penalty: Learners(outcome=..., propensity=...)",
+                fix="fewer folds: Folds(k=2), or Learners(outcome=..., propensity=...) with fixed penalties",
             )
         )
     largest_first = np.argsort(sizes, kind="stable")[::-1]
