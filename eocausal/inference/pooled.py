@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._threads import one_blas_thread
-from eocausal.errors import EstimationError, explain
 from eocausal.inference.columns import require_columns_asked
 from eocausal.inference.fitting import fitted_outcome, mean_weights
 from eocausal.inference.learners import OutOfFold
@@ -30,7 +29,7 @@ def outcome_over_arms(
     *,
     seed: int,
     groups: Codes,
-    propensity: FloatArray | None = None,
+    propensity: FloatArray,
 ) -> tuple[FloatArray, dict[str, Any]]:
     """Return the outcome that covariates and features predict whatever the treatment, (n,), out of fold.
 
@@ -38,13 +37,6 @@ def outcome_over_arms(
     averaged by the ``propensity``. The second value holds the weights of a stack.
     """
     if isinstance(learners.outcome, OutOfFold):
-        if propensity is None:
-            raise EstimationError(
-                explain(
-                    "The outcome was predicted beforehand by arm, and this treatment has no arms.",
-                    fix="Learners(outcome='ridge'), or a scikit-learn regressor",
-                )
-            )
         control, treated = learners.outcome.out_of_fold(design, folds).T
         return propensity * treated + (1 - propensity) * control, {}
     require_columns_asked(design, learners.columns)

@@ -102,7 +102,7 @@ def test_the_partially_linear_model_by_the_closed_form() -> None:
     _, asked, folds, _ = _asked()
     options = {"learners": FAST, "seed": 2, "groups": asked.groups}
     e = propensities(asked, folds, **options).values
-    predicted, _ = outcome_over_arms(asked, folds, **options)
+    predicted, _ = outcome_over_arms(asked, folds, **options, propensity=e)
     u, v = asked.table.outcome - predicted, asked.table.treatment - e
     slope = (u @ v) / (v @ v)
     ours = ec.ate(asked, method="partially_linear", learners=FAST, folds=THREE, seed=2)

@@ -11,7 +11,9 @@ import pytest
 import eocausal as ec
 from eocausal.errors import EstimationError
 from eocausal.inference import scores
+from eocausal.inference.dose_nuisance import expected_out_of_fold
 from eocausal.inference.parametric import fit_propensity
+from eocausal.inference.pooled import outcome_over_arms
 from eocausal.inference.stacked import expanded_difference, normalised_difference, stack
 from eocausal.inference.tilting import ESTIMANDS
 from tests.studies import FAST, THREE, by_village, design, images, study
@@ -269,6 +271,14 @@ def test_partially_linear_trims_in_the_open() -> None:
     found = ec.ate(asked, method="partially_linear", trim=ec.Trim("fixed", low=0.3, high=0.7), folds=THREE)
     assert found.estimand == "ato (trimmed)"
     assert found.n == int(((asked.table.propensity >= 0.3) & (asked.table.propensity <= 0.7)).sum())
+
+
+def test_the_outcome_is_predicted_as_it_is_for_doses() -> None:
+    asked = design(study(), features=images(), weights="weight")
+    options = {"learners": ec.Learners(), "seed": 3, "groups": asked.groups}
+    folds = THREE.assign(asked, seed=3)
+    found, _ = outcome_over_arms(asked, folds, **options, propensity=np.full(120, 0.5))
+    np.testing.assert_array_equal(found, expected_out_of_fold(asked, asked.table.outcome, folds, **options))
 
 
 def test_slope_of_residuals_takes_treatments_of_any_kind() -> None:
