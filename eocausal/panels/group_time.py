@@ -21,8 +21,8 @@ Codes = npt.NDArray[np.intp]
 
 def change_difference(
     change: FloatArray, treated: FloatArray, weights: FloatArray, *, covariates: FloatArray, where: str
-) -> ScoredEstimate:
-    """Return the doubly robust difference in differences of one cohort and one control group.
+) -> tuple[ScoredEstimate, FloatArray]:
+    """Return the doubly robust difference of a cohort's and its controls' changes, and the controls' propensity.
 
     The change of the outcome of the controls is predicted by least squares among them, the odds of being
     treated by a logit; the estimate is right if one of the two is. Without covariates it is the difference
@@ -41,8 +41,8 @@ def change_difference(
 
     Examples
     --------
-    >>> made = change_difference(np.array([3.0, 5.0, 1.0, 2.0]), np.array([1.0, 1, 0, 0]), np.ones(4),
-    ...                          covariates=np.zeros((4, 0)), where="2004 in 2005")
+    >>> made, _ = change_difference(np.array([3.0, 5.0, 1.0, 2.0]), np.array([1.0, 1, 0, 0]), np.ones(4),
+    ...                             covariates=np.zeros((4, 0)), where="2004 in 2005")
     >>> made.estimate
     2.5
     """
@@ -64,7 +64,7 @@ def change_difference(
     by_outcome = (rows * (of_control * left)[:, None]) @ np.linalg.solve(gram, pull)
     by_odds = of_control / (1 - fitted.propensity) ** 2 * (left - mean_control) / matched.sum()
     scores = plain - by_outcome - fitted.carried(by_odds)
-    return ScoredEstimate(mean_treated - mean_control, scores, 1)
+    return ScoredEstimate(mean_treated - mean_control, scores, 1), fitted.propensity[treated == 0]
 
 
 def _no_logit(covariates: FloatArray, treated: FloatArray, where: str) -> EstimationError:

@@ -144,6 +144,13 @@ def _settings(
             raise EstimationError(
                 explain(f"{name} is a {type(value).__name__}.", fix=f"ec.{kind.__name__}()")
             )
+    if folds is not None and folds.repeats > 1:
+        raise EstimationError(
+            explain(
+                "Panels are not dealt into folds several times.",
+                fix="Folds(k=...), and compare several seeds",
+            )
+        )
     return Settings(folds or Folds(), learners or Learners(), seed)
 
 

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
-from eocausal.design import Design
 from eocausal.errors import DesignError, EstimationError, explain
-from eocausal.inference import scores
-from eocausal.inference.nuisance import cross_fit
+from eocausal.inference.propensity import EXTREME_PROPENSITY
 from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.settings import Settings
 from eocausal.panels import guards
@@ -20,6 +17,7 @@ from eocausal.panels.aggregate import AGGREGATES
 from eocausal.panels.fixed_effects import NO_ANTICIPATION
 from eocausal.panels.grid import period_text
 from eocausal.panels.group_time import Cell, change_difference, spread_scores
+from eocausal.panels.learned import Comparison, learned_difference
 from eocausal.panels.panel_table import NEVER
 from eocausal.panels.results import Scored
 
@@ -48,6 +46,7 @@ class _Wide:
     ids: npt.NDArray[Any]
     clusters: npt.NDArray[Any] | None
     image_keys: npt.NDArray[Any] | None
+    coordinates: FloatArray | None
 
 
 def did(
@@ -57,7 +56,7 @@ def did(
     table = design.table
     guards.require_absorbing(table, "did", design.treatment)
     wide, told = _wide(design)
-    cells, without = _cells(design, wide, control, settings)
+    cells, said = _cells(design, wide, control, settings)
     if not any(cell.event >= 0 for cell in cells):
         raise EstimationError(
             explain(
@@ -69,12 +68,7 @@ def did(
             )
         )
     made = AGGREGATES[aggregate](cells, wide.starts, wide.weights, table.grid)
-    told += _few_in_cohorts(wide, table)
-    if without:
-        shown = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
-        told.append(
-            f"{len(without)} cohorts and periods have no {CONTROLS[control]} and are in no average ({shown})"
-        )
+    told += [*_few_in_cohorts(wide, table), *said]
     return (
         Scored(
             made.terms,
@@ -155,6 +149,7 @@ def _wide(design: PanelDesign) -> tuple[_Wide, list[str]]:
         table.units[keep],
         None if table.clusters is None else table.clusters[first],
         None if table.image_keys is None else table.image_keys[keep],
+        None if table.coordinates is None else table.coordinates[first],
     )
     return wide, told
 
@@ -162,96 +157,72 @@ def _wide(design: PanelDesign) -> tuple[_Wide, list[str]]:
 def _cells(
     design: PanelDesign, wide: _Wide, control: str, settings: Settings | None
 ) -> tuple[list[Cell], list[str]]:
-    """Return the effects that can be estimated, and the names of cohorts and periods without controls."""
-    cells, without = [], []
+    """Return the effects that can be estimated, and what to say of the others and of the learned predictions."""
+    cells, without, told, extreme = [], [], [], 0
+    grid = design.table.grid
     for cohort in np.unique(wide.starts[wide.starts != NEVER]).tolist():
         base = int(np.flatnonzero(wide.steps < cohort)[-1])
         for place, step in enumerate(wide.steps.tolist()):
             if place == base:
                 continue
-            treated = wide.starts == cohort
-            controls = wide.starts == NEVER
-            if control == "not_yet":
-                controls |= wide.starts > max(step, int(wide.steps[base]))
-                controls &= ~treated
-            grid = design.table.grid
             name = f"{period_text(grid.value_of(cohort))} in {period_text(grid.value_of(step))}"
-            if not controls.any():
+            rows = _compared(wide.starts, cohort, control, latest=max(step, int(wide.steps[base])))
+            if (wide.starts[rows] == cohort).all():
                 without.append(name)
                 continue
-            rows = treated | controls
-            change = wide.outcome[rows, place] - wide.outcome[rows, base]
-            made = _compare(
-                design, wide, rows, change, treated[rows], base=base, name=name, settings=settings
-            )
+            asked = _comparison(design, wide, rows, name, cohort=cohort, place=place, base=base)
+            made, beyond, said = _difference(asked, design, settings)
+            extreme += beyond > 0
+            told += said
             cells.append(Cell(cohort, step, made.estimate, spread_scores(made.scores, rows)))
-    return cells, without
-
-
-def _compare(
-    design: PanelDesign,
-    wide: _Wide,
-    rows: Mask,
-    change: FloatArray,
-    treated: Mask,
-    *,
-    base: int,
-    name: str,
-    settings: Settings | None,
-) -> ScoredEstimate:
-    covariates = wide.covariates[rows, base]
-    if settings is None:
-        return change_difference(
-            change, treated.astype(float), wide.weights[rows], covariates=covariates, where=name
+    if extreme:
+        told.append(
+            f"in {extreme} of {len(cells)} cohorts and periods some controls have a propensity above "
+            f"{EXTREME_PROPENSITY[1]}, and few of them stand for many; nothing was trimmed"
         )
-    return _learned(design, wide, rows, change, treated, base=base, name=name, settings=settings)
-
-
-def _learned(
-    design: PanelDesign,
-    wide: _Wide,
-    rows: Mask,
-    change: FloatArray,
-    treated: Mask,
-    *,
-    base: int,
-    name: str,
-    settings: Settings,
-) -> ScoredEstimate:
-    """Return the AIPW effect on a cohort with both predictions out of fold, clusters and images kept whole."""
-    names = list(design.table.covariate_names)
-    frame = pd.DataFrame(wide.covariates[rows, base], columns=names, index=pd.Index(wide.ids[rows]))
-    # columns of our own stand apart from the user's by a space at their start
-    own: dict[str, Any] = {" change": change, " treated": treated.astype(int), " weight": wide.weights[rows]}
-    if wide.clusters is not None:
-        own[" cluster"] = wide.clusters[rows]
-    if design.features is not None and wide.image_keys is not None:
-        own[design.features.key_name] = wide.image_keys[rows]
-    for column, values in own.items():
-        frame[column] = values
-    try:
-        cell = Design(
-            frame,
-            outcome=" change",
-            treatment=" treated",
-            covariates=names,
-            features=design.features,
-            cluster=None if wide.clusters is None else " cluster",
-            weights=" weight" if np.ptp(wide.weights) > 0 else None,
+    if without:
+        shown = ", ".join(without[:5]) + (", ..." if len(without) > 5 else "")
+        told.append(
+            f"{len(without)} cohorts and periods have no {CONTROLS[control]} and are in no average ({shown})"
         )
-        folds = settings.folds.assign(cell, seed=settings.seed)
-        nuisance = cross_fit(cell, folds, settings.learners, seed=settings.seed)
-    except (DesignError, EstimationError) as cause:
-        raise type(cause)(f"For the cohort {name}, {int(treated.sum())} treated units: {cause}") from cause
-    numerator, share = scores.augmented(
-        cell.table.outcome,
-        cell.table.treatment,
-        estimand="att",
-        propensity=nuisance.propensity,
-        outcome_control=nuisance.outcome_control,
-        outcome_treated=nuisance.outcome_treated,
+    return cells, list(dict.fromkeys(told))
+
+
+def _compared(starts: npt.NDArray[np.intp], cohort: int, control: str, *, latest: int) -> Mask:
+    """Return the units (N,) of a cohort and its controls, which are untreated up to the later of two periods."""
+    rows = (starts == cohort) | (starts == NEVER)
+    return np.asarray(rows | (starts > latest)) if control == "not_yet" else rows
+
+
+def _comparison(
+    design: PanelDesign, wide: _Wide, rows: Mask, name: str, *, cohort: int, place: int, base: int
+) -> Comparison:
+    def of(values: npt.NDArray[Any] | None) -> npt.NDArray[Any] | None:
+        return None if values is None else values[rows]
+
+    return Comparison(
+        name,
+        wide.outcome[rows, place] - wide.outcome[rows, base],
+        (wide.starts[rows] == cohort).astype(float),
+        wide.weights[rows],
+        wide.covariates[rows, base],
+        design.table.covariate_names,
+        wide.ids[rows],
+        of(wide.clusters),
+        of(wide.image_keys),
+        of(wide.coordinates),
     )
-    return scores.ratio_of_means(numerator, share, cell.table.weights)
+
+
+def _difference(
+    asked: Comparison, design: PanelDesign, settings: Settings | None
+) -> tuple[ScoredEstimate, int, list[str]]:
+    if settings is not None:
+        return learned_difference(asked, design.features, settings)
+    made, odds = change_difference(
+        asked.change, asked.treated, asked.weights, covariates=asked.covariates, where=asked.name
+    )
+    return made, int((odds > EXTREME_PROPENSITY[1]).sum()), []
 
 
 def _few_in_cohorts(wide: _Wide, table: PanelTable) -> list[str]:

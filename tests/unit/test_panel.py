@@ -271,6 +271,14 @@ def test_did_adjusts_for_what_makes_trends_differ_by_regression_and_by_features(
         assert low < 1 < high
         assert made.std_error < 0.12
     assert any("given the image features of the last period" in text for text in seen.assumptions)
+    table["lon"], table["lat"] = 30 + 0.01 * table["unit"], 0.0
+    block = ec.Folds(kind="block", block_m=20_000, k=3)
+    placed = _design(table, features=features, coordinates=("lon", "lat"))
+    assert abs(ec.panel(placed, method="did", folds=block).estimate - 1) < 0.35
+    with pytest.raises(
+        EstimationError, match=r"For the cohort of 1 in 1, with \d+ treated units: kind='block' needs"
+    ):
+        ec.panel(_design(table, features=features), method="did", folds=block)
     again = ec.panel(_design(table, features=features), method="did", folds=ec.Folds(k=3))
     assert again.estimate == seen.estimate
 
@@ -323,6 +331,9 @@ BAD = {
     "window of one": (lambda d: ec.panel(d, method="event_study", window=3), EstimationError, r"window=3"),
     "learners": (
         lambda d: ec.panel(d, method="did", learners="ridge"), EstimationError, r"learners is a str",
+    ),
+    "repeats": (
+        lambda d: ec.panel(d, method="did", folds=ec.Folds(repeats=3)), EstimationError, r"several times",
     ),
     "seed": (lambda d: ec.panel(d, seed=-1), EstimationError, r"seed=-1"),
     "vcov": (lambda d: ec.panel(d, vcov="robust"), EstimationError, r"vcov='robust' is not known"),
