@@ -244,7 +244,7 @@ def test_weights_are_those_of_repeated_units() -> None:
 
 def test_did_adjusts_for_what_makes_trends_differ_by_regression_and_by_features() -> None:
     rng = np.random.default_rng(3)
-    n = 600
+    n = 500
     trait = rng.normal(size=n)
     start = np.where(rng.uniform(size=n) < 1 / (1 + np.exp(-trait)), 1, 9)
     rows = [
@@ -254,7 +254,7 @@ def test_did_adjusts_for_what_makes_trends_differ_by_regression_and_by_features(
                 "outcome": trait + period * trait + (start <= period) + 0.5 * rng.normal(size=n),
             }
         )
-        for period in range(3)
+        for period in range(2)
     ]  # fmt: skip
     table = pd.concat(rows, ignore_index=True)
     picture = np.column_stack([trait + 0.01 * rng.normal(size=n), rng.normal(size=n)])
