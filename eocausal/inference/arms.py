@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.inference.bootstrap import Recentring
+from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.variance import FEW_CLUSTERS, Vcov
 
 FloatArray = npt.NDArray[np.float64]
@@ -17,7 +18,7 @@ Labels = npt.NDArray[Any]
 
 _COUNTS = ("clusters_treated_only", "clusters_control_only", "clusters_with_both_arms")
 _ROUNDING = 1e-9
-OFFER = "{'bootstrap': 'wild'} and ec.randomisation_test(design) do not rest on many clusters"
+OFFER = "{'bootstrap': 'wild'} rests less on their number; where treatment was randomised, see ec.randomisation_test"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,34 +34,51 @@ class Arms:
         were treated one by one.
     of_means : bool
         Whether the estimate is a difference of means of the arms, each made of that arm's outcomes.
+    squares : array of shape (n, k) or None
+        Where estimates are coefficients: squares of each regressor once the other columns are taken out. Bootstraps
+        recentre by them.
     """
 
     treatment: FloatArray
     cluster: str | None = None
     of_means: bool = False
+    squares: FloatArray | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe content."""
         return {
-            "treatment": self.treatment.tolist(), "cluster": self.cluster, "of_means": self.of_means
+            "treatment": self.treatment.tolist(), "cluster": self.cluster, "of_means": self.of_means,
+            "squares": None if self.squares is None else self.squares.tolist(),
         }  # fmt: skip
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Rebuild what ``to_dict`` wrote."""
-        return cls(np.array(content["treatment"], dtype=float), content["cluster"], content["of_means"])
+        squares = content.get("squares")
+        return cls(
+            np.array(content["treatment"], dtype=float),
+            content["cluster"],
+            content["of_means"],
+            None if squares is None else np.array(squares, dtype=float),
+        )
 
-    def recentring(self, weights: FloatArray | None) -> Recentring:
-        """Return which influence values a bootstrap recentres together: those of an arm, or all.
+    def recentring(
+        self, scores: FloatArray, weights: FloatArray | None, panel: PanelIndex | None = None
+    ) -> Recentring:
+        """Return which influence values (n, k) a bootstrap recentres together: those of an arm, or all.
 
-        A difference of means fits one for each arm, and its influence values sum to zero in each. Where few
-        clusters are treated, standard errors are too small because theirs are pulled to zero together, and only
-        draws that do the same show it.
+        A difference of means fits one for each arm, and its influence values sum to zero in each; a comparison of
+        units treated at some time with others, before and after, likewise. Where few clusters are treated, standard
+        errors are too small because theirs are pulled to zero together, and only draws that do the same show it.
         """
-        even = np.ones(self.treatment.size)
-        if self.of_means:
-            return Recentring(self.treatment, even if weights is None else weights)
-        return Recentring(np.zeros(self.treatment.size), even)
+        n, k = scores.shape
+        even = np.ones(n)
+        part = self.treatment if panel is None else ever_treated(self.treatment, panel)
+        if self.of_means or sums_vanish(scores, part):
+            return Recentring(part, even if weights is None else weights)
+        # of combinations of coefficients they are not those
+        known = None if self.squares is None or self.squares.shape[1] != k else self.squares
+        return Recentring(np.zeros(n), even if known is None else known)
 
     def line(self, groups: Mapping[str, Labels]) -> str | None:
         """Return how many units of assignment were treated, or None where units were treated one by one."""
@@ -96,7 +114,9 @@ class Arms:
         text = f"{treated} clusters with treated and {control} with control units: with fewer than {FEW_CLUSTERS} "
         if how.kind == "cluster":
             return (f"{text}in an arm, clustered standard errors are too small; {OFFER}",)
-        return (f"{text}in an arm, bootstraps too may reject too often; see ec.randomisation_test(design)",)
+        return (
+            f"{text}in an arm, bootstraps too may reject too often; where treatment was randomised, see ec.randomisation_test",
+        )
 
     def _finer(self, how: Vcov, groups: Mapping[str, Labels]) -> tuple[str, ...]:
         if self.cluster is None or self.cluster not in groups or how.kind == "conley":
@@ -134,6 +154,18 @@ def treated_shares(labels: Labels, treatment: FloatArray) -> FloatArray:
     """
     codes = np.unique(labels, return_inverse=True)[1]
     return np.asarray(np.bincount(codes, weights=treatment > 0) / np.bincount(codes))
+
+
+def ever_treated(treatment: FloatArray, panel: PanelIndex) -> FloatArray:
+    """Return for each row of a panel (n,) whether its unit is treated in any row.
+
+    Examples
+    --------
+    >>> ever_treated(np.array([0.0, 1.0, 0.0]), PanelIndex(np.array(["a", "a", "b"]), np.array([1, 2, 1]))).tolist()
+    [1.0, 1.0, 0.0]
+    """
+    unit = np.unique(panel.unit, return_inverse=True)[1]
+    return np.asarray(np.bincount(unit, weights=treatment > 0) > 0, dtype=float)[unit]
 
 
 def sums_vanish(scores: FloatArray, treatment: FloatArray) -> bool:

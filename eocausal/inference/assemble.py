@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from eocausal.inference.arms import Arms, sums_vanish
+from eocausal.inference.arms import Arms
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-
-FloatArray = npt.NDArray[np.float64]
 
 # Methods that compare a mean of each arm, made of that arm's outcomes.
 ARM_MEANS = ("difference", "regression", "ipw", "entropy_balancing", "cbps")
@@ -50,7 +47,7 @@ def assemble(
     chosen = vcov if vcov is not None else ("cluster" if own else "iid")
     how, groups = resolve_vcov(chosen, groups=own, ids=design.table.ids)
     values = np.column_stack([one.scores for one in scored])
-    arms = arms_of(design, values, method=named.get("method"))
+    arms = arms_of(design, method=named.get("method"))
     counts = {} if arms is None else arms.counts(how, groups)
     n_params, places = scored[0].n_params, design.table.coordinates
     variance = variance_of(
@@ -77,12 +74,11 @@ def assemble(
     )
 
 
-def arms_of(design: Design, scores: FloatArray, *, method: str | None) -> Arms | None:
+def arms_of(design: Design, *, method: str | None) -> Arms | None:
     """Return who was treated, and by what groups; None where the treatment is a dose."""
     if design.treatment_type == "continuous":
         return None
-    assigned = design.table.assigned
-    return Arms(assigned, design.cluster, method in ARM_MEANS or sums_vanish(scores, assigned))
+    return Arms(design.table.assigned, design.cluster, method in ARM_MEANS)
 
 
 def unit_counts(design: Design) -> dict[str, int]:

@@ -86,7 +86,7 @@ def variance_of(
     """
     made = score_variance(
         scores, vcov=how, clusters=[groups[name] for name in how.names], coordinates=coordinates, n_params=n_params,
-        panel=panel, recentring=None if arms is None else arms.recentring(weights),
+        panel=panel, recentring=None if arms is None else arms.recentring(scores, weights, panel),
     )  # fmt: skip
     return made if arms is None else replace(made, notes=(*arms.notes(how, groups), *made.notes))
 
