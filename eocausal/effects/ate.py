@@ -61,8 +61,8 @@ METHODS: dict[str, Method] = {
     "partially_linear": Method(
         partially_linear,
         estimands=("ato",),
-        why="the coefficient of the partially linear model is the average effect in the overlap, and that of others "
-        "only where effects are equal for all",
+        why="the coefficient of the partially linear model is the average effect in the overlap, and that of "
+        "others only where effects are equal for all",
         still=predicts_outcomes,
     ),
     "entropy_balancing": Method(

@@ -68,8 +68,8 @@ class Estimate:
     panel : PanelIndex or None
         Unit and period of each row, where rows are of a panel.
     repeats : Repeats or None
-        With ``Folds(repeats=)`` the estimates that this one is the median of; influence values are then those of the
-        repeat in the middle.
+        With ``Folds(repeats=)`` the estimates that this one is the median of; influence values are then those of
+        the repeat in the middle.
     n_params : int
     assumptions, warnings : tuple of str
     diagnostics, provenance : mapping
