@@ -110,7 +110,7 @@ def _in_few_runs(column: FloatArray, dose: FloatArray) -> bool:
     ways to order the column.
     """
     n, (_, codes, counts) = column.size, np.unique(column, return_inverse=True, return_counts=True)
-    in_order = codes[np.argsort(dose, kind="stable")]
+    in_order = codes[_by_dose(dose)]
     most, n_levels = counts.size + 1, counts.size
     if n_levels < 2 or 1 + int((np.diff(in_order) != 0).sum()) > most:
         return False
@@ -119,10 +119,14 @@ def _in_few_runs(column: FloatArray, dose: FloatArray) -> bool:
     return bool(ways - orders < np.log(IMPROBABLE))
 
 
+def _by_dose(dose: FloatArray) -> npt.NDArray[np.intp]:
+    """Return positions in the order of doses; units of equal dose come in an order that no column has a part in."""
+    shuffled = np.random.default_rng(0).permutation(dose.size)
+    return np.asarray(shuffled[np.argsort(dose[shuffled], kind="stable")])
+
+
 def rank_dependence(column: FloatArray, dose: FloatArray) -> float:
     """Return Chatterjee's rank correlation of a column with a dose, 0 for a constant column.
-
-    Units of equal dose come in an order that does not depend on the column.
 
     Examples
     --------
@@ -130,8 +134,7 @@ def rank_dependence(column: FloatArray, dose: FloatArray) -> float:
     0.4
     """
     n = column.size
-    shuffled = np.random.default_rng(0).permutation(n)
-    in_order = column[shuffled][np.argsort(dose[shuffled], kind="stable")]
+    in_order = column[_by_dose(dose)]
     ordered = np.sort(in_order)
     at_most = np.searchsorted(ordered, in_order, side="right")
     at_least = n - np.searchsorted(ordered, in_order, side="left")
