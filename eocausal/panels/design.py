@@ -112,8 +112,8 @@ class PanelDesign:
         found = guards.counts(self.table)
         text = (
             f"PanelDesign({self.outcome} ~ {self.treatment}: {found['n_units']} units in "
-            f"{found['n_periods']} periods, "
-            f"{found['ever_treated']} ever treated, {found['never_treated']} never treated"
+            f"{found['n_periods']} periods, {found['ever_treated']} ever treated, {found['never_treated']} "
+            "never treated"
         )
         if "assignment_units" in found:
             text += f", {found['treated_assignment_units']} of {found['assignment_units']} clusters treated"

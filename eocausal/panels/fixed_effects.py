@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,11 +44,10 @@ def twfe(design: PanelDesign) -> tuple[Scored, Rows]:
         )
     if table.always.any():
         told.append(
-            f"{int(table.always.sum())} units are treated from the first period that they are seen in: "
-            f"they stay in "
-            "as controls for changes of others"
+            f"{int(table.always.sum())} units are treated from the first period that they are seen in: they "
+            "stay in as controls for changes of others"
         )
-    return _with(
+    return replace(
         scored,
         warnings=tuple(told),
         assumptions=(PARALLEL, NO_ANTICIPATION, "effects are the same for all units and periods"),
@@ -79,7 +79,7 @@ def event_study(design: PanelDesign, *, window: tuple[int, int] | None) -> tuple
     terms = tuple(_event_name(one, window) for one in chosen)
     scored = _fit(design, columns, terms, rows, estimand="event-study coefficient")
     assumed = (PARALLEL, NO_ANTICIPATION, "effects by time since treatment are the same for all cohorts")
-    return _with(scored, warnings=tuple(told), assumptions=assumed, event_times=tuple(chosen)), rows
+    return replace(scored, warnings=tuple(told), assumptions=assumed, event_times=tuple(chosen)), rows
 
 
 def time_since(table: PanelTable) -> tuple[npt.NDArray[np.intp], Rows]:
@@ -116,12 +116,6 @@ def _fit(
     )
 
 
-def _with(scored: Scored, **more: object) -> Scored:
-    from dataclasses import replace
-
-    return replace(scored, **more)  # type: ignore[arg-type]
-
-
 def _refuse_features(design: PanelDesign, method: str) -> None:
     if design.features is not None:
         raise EstimationError(
@@ -137,9 +131,8 @@ def _left_out(table: PanelTable) -> list[str]:
     if not table.always.any():
         return []
     return [
-        f"left out: {int(table.always.sum())} units treated from the first period that they are seen in, "
-        f"as their time "
-        "since treatment is not known"
+        f"left out: {int(table.always.sum())} units treated from the first period that they are seen in, as "
+        "their time since treatment is not known"
     ]
 
 
@@ -147,8 +140,7 @@ def _binned(since: npt.NDArray[np.intp], rows: Rows, window: tuple[int, int]) ->
     low, high = int((since[rows] < window[0]).sum()), int((since[rows] > window[1]).sum())
     return [
         f"{low} unit-periods before {window[0]} and {high} after {window[1]} periods from treatment count "
-        f"with the ends "
-        "of the window"
+        "with the ends of the window"
     ]
 
 

@@ -80,8 +80,7 @@ def _no_logit(covariates: FloatArray, treated: FloatArray, where: str) -> Estima
     return EstimationError(
         explain(
             f"The covariates separate the {int(treated.sum())} treated from the {int((1 - treated).sum())} "
-            f"controls of "
-            f"{where}, so that some have no counterpart.",
+            f"controls of {where}, so that some have no counterpart.",
             rule="both groups occur at the same values of the covariates",
             fix="fewer covariates, or learners=ec.Learners() for penalised ones out of fold",
         )
@@ -95,8 +94,7 @@ def _require_rank(gram: FloatArray, treated: FloatArray, where: str) -> None:
         raise EstimationError(
             explain(
                 f"The {int((1 - treated).sum())} controls of {where} are too few, or too much alike, for "
-                f"{len(gram) - 1} "
-                "covariates.",
+                f"{len(gram) - 1} covariates.",
                 fix="fewer covariates",
             )
         )

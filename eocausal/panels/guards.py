@@ -71,17 +71,15 @@ def _on_time(table: PanelTable) -> list[str]:
         shown = ", ".join(period_text(one) for one in absent[:5]) + (", ..." if len(absent) > 5 else "")
         told.append(
             f"periods are {period_text(table.grid.step)} apart, but {len(absent)} of {table.grid.n_steps} "
-            f"are missing "
-            f"for all units ({shown}); time is counted by the value of the period, so these are gaps, not "
-            f"neighbours"
+            f"are missing for all units ({shown}); time is counted by the value of the period, so these are "
+            "gaps, not neighbours"
         )
     there = np.unique(table.steps).size
     seen = np.bincount(table.unit_codes, minlength=table.units.size)
     if (seen < there).any():
         told.append(
             f"{int((seen < there).sum())} of {table.units.size} units miss {int((there - seen).sum())} "
-            f"unit-periods "
-            f"of {there} periods"
+            f"unit-periods of {there} periods"
         )
     return told
 
@@ -153,8 +151,7 @@ def require_absorbing(table: PanelTable, method: str, treatment: str) -> None:
         raise DesignError(
             explain(
                 f"Treatment {treatment!r} is a share of the period in {int(shares.sum())} rows, and "
-                f"method={method!r} "
-                "needs the period in which it starts.",
+                f"method={method!r} needs the period in which it starts.",
                 where=table.ids[shares],
                 rule="0 before, 1 from the first treated period on",
                 fix=f"data[{treatment!r}] = (data[{treatment!r}] > 0).astype(int), or method='twfe'",
@@ -165,8 +162,7 @@ def require_absorbing(table: PanelTable, method: str, treatment: str) -> None:
         raise DesignError(
             explain(
                 f"Treatment {treatment!r} turns off again in {int(off.sum())} units, and method={method!r} "
-                f"compares by "
-                "the period in which it starts.",
+                "compares by the period in which it starts.",
                 where=table.units[off],
                 rule="once treated, treated in all later periods",
                 fix=f"take 'ever treated' as the treatment: data.groupby(unit)[{treatment!r}].cummax(), or "

@@ -51,8 +51,8 @@ class Imputed:
         """Return what must hold for an effect on the prediction to be an effect on the outcome."""
         return (
             "predictions of the outcome answer to treatment as the outcome itself does: the estimate is "
-            "eta_T times "
-            "the effect, with eta_T how far predictions move when treatment moves the outcome by one"
+            "eta_T times the effect, with eta_T how far predictions move when treatment moves the outcome "
+            "by one"
         )
 
     def warnings(self, *, with_features: bool) -> list[str]:

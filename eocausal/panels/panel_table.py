@@ -196,8 +196,7 @@ def _refuse_duplicates(ids: Labels, design: PanelDesign) -> None:
                 where=ids[again],
                 rule="one row for each unit and period",
                 fix=f"data = data.groupby([{design.unit!r}, {design.period!r}], as_index=False).mean(), or "
-                f"name the "
-                "units that the rows are of",
+                "name the units that the rows are of",
             )
         )
 

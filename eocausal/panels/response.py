@@ -23,10 +23,9 @@ WEAK = 3.0
 
 WHEN_WRONG = (
     "predictions answer to treatment as they do to other changes within places (eta_T = eta_eps). Wrong "
-    "where treatment "
-    "changes what images show of a place by more or by less than its outcome: new roofs, roads or lamps "
-    "without wealth, "
-    "or wealth that cannot be seen; what is given is then eta_T / eta_eps times the effect"
+    "where treatment changes what images show of a place by more or by less than its outcome: new roofs, "
+    "roads or lamps without wealth, or wealth that cannot be seen; what is given is then eta_T / eta_eps "
+    "times the effect"
 )
 
 
@@ -112,8 +111,7 @@ def prediction_response(
     told = [f"{once} places are measured in one round only and say nothing of changes"] if once else []
     noise = (
         "errors in measured outcomes make this slope too small, and effects scaled by it too large, in "
-        "proportion to "
-        "their share in the variance of changes"
+        "proportion to their share in the variance of changes"
     )
     return Estimate(
         estimand="eta_eps",

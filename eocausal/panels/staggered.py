@@ -112,8 +112,7 @@ def _wide(design: PanelDesign) -> tuple[_Wide, list[str]]:
     if table.always.any():
         told.append(
             f"left out: {int(table.always.sum())} units treated from the first period that they are seen "
-            f"in, which have "
-            "nothing to compare with"
+            "in, which have nothing to compare with"
         )
     lost = partly & ~table.always
     if lost.any():
@@ -236,6 +235,5 @@ def _few_in_cohorts(wide: _Wide, table: PanelTable) -> list[str]:
         return []
     return [
         f"{len(few)} cohorts have fewer than {FEW_IN_COHORT} units ({', '.join(few[:5])}): what is "
-        f"estimated for them "
-        "alone has a standard error that is far too small"
+        "estimated for them alone has a standard error that is far too small"
     ]
