@@ -204,11 +204,15 @@ def group_splits(
             )
         )
     largest_first = np.argsort(sizes, kind="stable")[::-1]
+    n_parts = min(k, sizes.size)
     part_of = np.empty(sizes.size, dtype=np.intp)
-    lightest = [(0, part) for part in range(min(k, sizes.size))]
-    for group, size in zip(largest_first.tolist(), sizes[largest_first].tolist()):
-        load, part = lightest[0]
-        part_of[group] = part
-        heapreplace(lightest, (load + size, part))
+    # groups of one size come in turn
+    part_of[largest_first] = np.arange(sizes.size) % n_parts
+    if np.ptp(sizes):
+        lightest = [(0, part) for part in range(n_parts)]
+        for group, size in zip(largest_first.tolist(), sizes[largest_first].tolist()):
+            load, part = lightest[0]
+            part_of[group] = part
+            heapreplace(lightest, (load + size, part))
     parts = part_of[codes]
-    return [(np.flatnonzero(parts != part), np.flatnonzero(parts == part)) for part in range(len(lightest))]
+    return [(np.flatnonzero(parts != part), np.flatnonzero(parts == part)) for part in range(n_parts)]
