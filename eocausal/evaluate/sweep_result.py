@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ from eocausal.inference.tables import jsonable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# Names of more settings than this are turned to have room.
+MOST_UPRIGHT = 7
 # Columns of the printed form.
 PRINTED = (
     "setting", "estimate", "std_error", "conf_low", "conf_high", "auc", "outcome_r2", "worst_smd", "ess_treated",
@@ -131,7 +134,7 @@ def draw_sweep(figure: Figure, table: pd.DataFrame) -> None:
             )
         ax.set_ylabel(label)
         ax.margins(x=0.08)
-    long = max(len(str(name)) for name in table["setting"]) > 11
-    below.set_xticks(
-        at, labels=table["setting"].astype(str), rotation=30 if long else 0, ha="right" if long else "center"
-    )
+    if len(table) > MOST_UPRIGHT:
+        below.set_xticks(at, labels=table["setting"].astype(str), rotation=30, ha="right")
+    else:
+        below.set_xticks(at, labels=[textwrap.fill(str(name), width=12) for name in table["setting"]])

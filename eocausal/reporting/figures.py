@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from eocausal.evaluate.assignment_result import Arm
+
 __all__ = [
     "CONTROL",
     "LABEL",
@@ -31,6 +33,7 @@ __all__ = [
     "WIDTH",
     "as_png",
     "as_svg",
+    "assignment_figure",
     "data_address",
     "effects_histogram",
     "forest_plot",
@@ -38,6 +41,7 @@ __all__ = [
     "propensity_histogram",
     "short",
     "short_ticks",
+    "sweep_figure",
     "tick",
     "toc_plot",
 ]
@@ -204,27 +208,39 @@ def forest_plot(rows: pd.DataFrame, *, outcome: str, truth: float | None) -> str
 
 
 def love_plot(table: pd.DataFrame, *, bound: float) -> str:
-    """Draw standardised mean differences, the band of what counts as balanced behind them."""
-    shown = table
-    if len(table) > MOST_ROWS:
-        order = table["smd"].abs().sort_values(ascending=False, kind="stable").index[:MOST_ROWS]
-        shown = table.loc[table.index.isin(order)]
+    """Draw standardised mean differences, the band of what counts as balanced behind them.
+
+    After weighting they are dots, and those before it rings; without weighting there are dots alone. The largest
+    difference before weighting stands above.
+    """
+    order = table["smd"].abs().sort_values(ascending=False, kind="stable").index[:MOST_ROWS]
+    shown = table.loc[order]
+    weighted = "smd_weighted" in shown
 
     def draw(ax: Axes) -> None:
         height = np.arange(len(shown))[::-1]
-        smd = shown["smd"].to_numpy(dtype=float)
+        before = shown["smd"].to_numpy(dtype=float)
+        after = shown["smd_weighted"].to_numpy(dtype=float) if weighted else before
         ax.axvspan(-bound, bound, color=PALE, alpha=0.55, linewidth=0)
         ax.axvline(0, color=MUTED, linewidth=0.9)
-        ax.hlines(height, 0, smd, color=PALE, linewidth=1.2)
-        ax.plot(smd, height, "o", color=CURVES[0], markersize=5.5)
+        ax.hlines(height, before if weighted else 0, after, color=PALE, linewidth=1.2)
+        if weighted:
+            ax.plot(
+                before, height, "o", color=CURVES[0], markerfacecolor="white", markersize=5.5,
+                label="before weighting",
+            )  # fmt: skip
+        ax.plot(after, height, "o", color=CURVES[0], markersize=5.5, label="after weighting")
+        if weighted:
+            _legend_above(ax)
         ax.set_yticks(height, labels=distinct(shown["term"]), fontsize=8.5)
         ax.tick_params(axis="y", length=0)
         ax.set_ylim(-0.7, len(shown) - 0.3)
-        reach = max(1.15 * np.nanmax(np.abs(smd), initial=0.0), 2.2 * bound)
+        values = np.concatenate([before, after])
+        reach = max(1.15 * np.max(np.abs(values[np.isfinite(values)]), initial=0.0), 2.2 * bound)
         ax.set_xlim(-reach, reach)
         ax.set_xlabel("standardised mean difference, treated minus control")
 
-    return as_svg(_one(draw), height=0.8 + 0.23 * len(shown))
+    return as_svg(_one(draw), height=0.8 + 0.23 * len(shown) + 0.25 * weighted)
 
 
 def propensity_histogram(
@@ -317,6 +333,22 @@ def effects_histogram(
         _legend_above(ax)
 
     return as_svg(_one(draw), height=2.9)
+
+
+def assignment_figure(arm: Arm, rows: pd.DataFrame) -> str:
+    """Draw ROC curves and reliability, and below them what pictures add to tables."""
+    from eocausal.evaluate.assignment_figure import draw_assignment
+
+    added = (rows["source"] == "features given covariates").any()
+    height = 4.6 if added else 3.0
+    return as_svg(lambda figure: draw_assignment(figure, arm, rows, across=False), height=height)
+
+
+def sweep_figure(table: pd.DataFrame) -> str:
+    """Draw estimates by set of features, the AUC of treatment below."""
+    from eocausal.evaluate.sweep_result import draw_sweep
+
+    return as_svg(lambda figure: draw_sweep(figure, table), height=4.2)
 
 
 def _legend_above(ax: Axes) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["colour_scale", "effects_map", "nice_length", "units_map"]
+__all__ = ["colour_scale", "effects_map", "nice_length", "propensity_map", "units_map"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -92,6 +92,20 @@ def effects_map(people: pd.DataFrame, effects: FloatArray, *, outcome: str) -> s
         short_ticks(bar.ax.yaxis, values)
 
     return as_png(draw, height=extent.height + 0.1)
+
+
+def propensity_map(
+    places: FloatArray, propensity: FloatArray, treatment: FloatArray, *, left_out: npt.NDArray[np.bool_]
+) -> str:
+    """Draw units by propensity, crosses where trimming would leave them out."""
+    from eocausal.evaluate.overlap_map import draw_propensities
+
+    extent = extent_of(pd.DataFrame(places, columns=["lon", "lat"]))
+
+    def draw(figure: Figure) -> None:
+        draw_propensities(figure.subplots(), places, propensity, treatment, left_out=left_out)
+
+    return as_png(draw, height=extent.height + 0.35)
 
 
 def colour_scale(values: FloatArray) -> tuple[str, float, float]:

@@ -36,7 +36,8 @@ def warnings_section(study: Study) -> list[Block]:
 def gather(study: Study, member: str) -> list[tuple[str, str]]:
     """Return each warning or assumption once, in the order met, with the results it belongs to."""
     owners: dict[str, list[str]] = {}
-    speakers = [(name, getattr(result, member)) for name, result in study.results]
+    # results of several estimates leave assumptions to these
+    speakers = [(name, getattr(result, member, ())) for name, result in study.results]
     if member == "warnings":
         designed = () if study.design is None else study.design.table.notes
         speakers = [("Units", () if study.located is None else study.located.notes), *speakers]

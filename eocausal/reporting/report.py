@@ -41,9 +41,9 @@ def report(
     Parameters
     ----------
     items : list
-        Results in any order: ``Units``, ``Chips``, ``Design``, ``Balance``, ``Overlap``, ``Estimate`` (several
-        become one table), ``Cate``, ``Rate`` (several are shown side by side). The summary speaks of the first
-        ``Estimate`` of an average effect and of the first ``Rate``.
+        Results in any order: ``Units``, ``Chips``, ``Design``, ``Balance``, ``Overlap``, ``Assignment``,
+        ``Sweep``, ``Estimate`` (several become one table), ``Cate``, ``Rate`` (several are shown side by side).
+        The summary speaks of the first ``Estimate`` of an average effect and of the first ``Rate``.
     path : str or Path
         The file to write, ending in ``.html``; missing folders are made.
     title, question : str, optional

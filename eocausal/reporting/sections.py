@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from eocausal.reporting import figures, maps, pictures, tables, words
+from eocausal.reporting import diagnostics, figures, maps, pictures, tables, words
 from eocausal.reporting.blocks import (
     Block,
     Facts,
@@ -140,48 +140,20 @@ def _arm(share_treated: float) -> str:
 def _comparability(study: Study) -> list[Block]:
     blocks: list[Block] = []
     if study.balance is not None:
-        from eocausal.evaluate.balance import BOUNDS
-
-        table = study.balance.table
-        sentence = words.balance_sentence(study.balance, BOUNDS[0])
-        blocks += [
-            Heading("Balance"),
-            Text(sentence),
-            Figure(
-                figures.love_plot(table, bound=BOUNDS[0]),
-                f"Love plot of standardised mean differences. {sentence}",
-                "How alike the arms were before treatment",
-                "Each dot is a characteristic known before treatment; dots inside the grey band differ so little "
-                "between the arms that it rarely matters.",
-            ),
-            tables.balance_table(table),
-        ]
+        blocks += diagnostics.balance_blocks(study.balance)
     if study.overlap is not None:
-        from eocausal.inference.propensity import EXTREME_PROPENSITY
-
-        overlap = study.overlap
-        sentence = words.overlap_sentence(overlap)
-        source = figures.propensity_histogram(
-            overlap.propensity, overlap.treatment, bounds=EXTREME_PROPENSITY
-        )
-        blocks += [
-            Heading("Overlap"),
-            Text(sentence),
-            Figure(
-                source,
-                f"Histogram of the propensity, treated upwards and control downwards. {sentence}",
-                "Who could have been treated",
-                "Where both colours stand above and below the same place on the axis, like can be compared with "
-                "like; in the grey zones at the ends hardly any comparison is possible.",
-            ),
-            tables.overlap_table(overlap.to_frame()),
-        ]
+        blocks += diagnostics.overlap_blocks(study.overlap)
+    if study.assignment is not None:
+        blocks += diagnostics.assignment_blocks(study.assignment)
     return blocks
 
 
 def _average(study: Study) -> list[Block]:
-    if not study.averages:
-        return []
+    blocks = _averages(study) if study.averages else []
+    return blocks if study.sweep is None else [*blocks, *diagnostics.sweep_blocks(study.sweep)]
+
+
+def _averages(study: Study) -> list[Block]:
     rows = tables.estimate_rows(study.averages)
     headline = study.headline
     decimals = tables.decimals_for(rows["std_error"])

@@ -15,16 +15,20 @@ from eocausal.errors import ReportError, explain
 if TYPE_CHECKING:
     from eocausal.design import Design
     from eocausal.effects.cate import Cate
-    from eocausal.evaluate.balance import Balance
-    from eocausal.evaluate.overlap import Overlap
+    from eocausal.evaluate.assignment_result import Assignment
+    from eocausal.evaluate.balance_result import Balance
+    from eocausal.evaluate.overlap_result import Overlap
     from eocausal.evaluate.rate_result import Rate
+    from eocausal.evaluate.sweep_result import Sweep
     from eocausal.imagery.chips import Chips
     from eocausal.inference.estimate import Estimate
     from eocausal.units import Units
 
 __all__ = ["AVERAGE", "METHOD_NAMES", "Study", "read_items"]
 
-ACCEPTED = ("Units", "Chips", "Design", "Balance", "Overlap", "Estimate", "Cate", "Rate")
+ACCEPTED = (
+    "Units", "Chips", "Design", "Balance", "Overlap", "Assignment", "Sweep", "Estimate", "Cate", "Rate"
+)  # fmt: skip
 # Kinds of which a report can show several, side by side.
 SEVERAL = ("Estimate", "Rate")
 
@@ -32,8 +36,11 @@ METHOD_NAMES = {
     "difference": "difference in means",
     "regression": "regression with interactions",
     "ipw": "inverse-probability weighting",
+    "horvitz_thompson": "Horvitz-Thompson weighting",
+    "partially_linear": "partially linear model",
     "aipw": "doubly robust AIPW",
     "entropy_balancing": "entropy balancing",
+    "cbps": "covariate-balancing propensity",
     "aipw (causal forest folds)": "doubly robust AIPW, folds of the forest",
 }
 AVERAGE = "Average effect"
@@ -58,6 +65,8 @@ class Study:
     design: Design | None = None
     balance: Balance | None = None
     overlap: Overlap | None = None
+    assignment: Assignment | None = None
+    sweep: Sweep | None = None
     cate: Cate | None = None
     estimates: tuple[Estimate, ...] = ()
     rates: tuple[Rate, ...] = ()
@@ -111,8 +120,12 @@ class Study:
             found.append(("Balance", self.balance))
         if self.overlap is not None:
             found.append(("Overlap", self.overlap))
+        if self.assignment is not None:
+            found.append(("Assignment", self.assignment))
         names = [METHOD_NAMES.get(one.method, one.method) for one in self.estimates]
         found += [(f"{AVERAGE} ({name})", one) for name, one in zip(names, self.estimates)]
+        if self.sweep is not None:
+            found.append(("Other pictures", self.sweep))
         if self.cate is not None:
             found.append(("Predicted effects", self.cate))
         return found + [(f"RATE ({one.target})", one) for one in self.rates]
@@ -248,14 +261,16 @@ def _kinds() -> dict[type, str]:
     """Return the table that says which type is what; imported here, so that importing the report is cheap."""
     from eocausal.design import Design
     from eocausal.effects.cate import Cate
-    from eocausal.evaluate.balance import Balance
-    from eocausal.evaluate.overlap import Overlap
+    from eocausal.evaluate.assignment_result import Assignment
+    from eocausal.evaluate.balance_result import Balance
+    from eocausal.evaluate.overlap_result import Overlap
     from eocausal.evaluate.rate_result import Rate
+    from eocausal.evaluate.sweep_result import Sweep
     from eocausal.imagery.chips import Chips
     from eocausal.inference.estimate import Estimate
     from eocausal.units import Units
 
-    types = (Units, Chips, Design, Balance, Overlap, Estimate, Cate, Rate)
+    types = (Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, Rate)
     return dict(zip(types, ACCEPTED, strict=True))
 
 

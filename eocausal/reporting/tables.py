@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "arms_table",
-    "balance_table",
     "chips_table",
     "count",
     "decimals_for",
@@ -25,7 +24,6 @@ __all__ = [
     "estimates_table",
     "interval",
     "number",
-    "overlap_table",
     "p_value",
     "rate_rows",
     "rate_table",
@@ -212,38 +210,6 @@ def rate_table(rows: pd.DataFrame) -> Table:
         "not to be compared with one another. Standard errors are from half-samples."
     )
     return Table("Rank-weighted average effects (RATE)", columns, body, (False, False) + (True,) * 6, note)
-
-
-def balance_table(table: pd.DataFrame) -> Table:
-    """Return the balance of the arms, the largest differences when there are very many rows."""
-    shown, note = table, "SMD: difference in means divided by the pooled standard deviation."
-    if len(table) > LONGEST_TABLE:
-        order = table["smd"].abs().sort_values(ascending=False, kind="stable").index
-        shown = table.reindex(order[:LONGEST_TABLE])
-        note += f" Shown are the {LONGEST_TABLE} of {len(table):,} columns with the largest difference."
-    body = tuple(
-        (
-            str(row.term), str(row.kind), number(row.mean_treated), number(row.mean_control),
-            number(row.smd, 3), number(row.variance_ratio, 2), p_value(row.p_value),
-        )
-        for row in rows_of(shown)
-    )  # fmt: skip
-    columns = ("Column", "Kind", "Mean, treated", "Mean, control", "SMD", "Variance ratio", "p")
-    return Table("The arms before treatment", columns, body, (False, False) + (True,) * 5, note)
-
-
-def overlap_table(frame: pd.DataFrame) -> Table:
-    """Return the spread of the propensity by arm."""
-    body = tuple(
-        (
-            sentence_case(row.arm), count(row.n), number(row.min, 3), number(row.median, 3), number(row.max, 3),
-            f"{100 * row.share_outside:.1f}%", count(round(row.effective_n)),
-        )
-        for row in rows_of(frame)
-    )  # fmt: skip
-    columns = ("Arm", "Units", "Lowest", "Median", "Highest", "Outside 0.05 to 0.95", "Effective units")
-    note = "Effective units: how many equally weighted units carry the same information after weighting."
-    return Table("Propensity by arm", columns, body, (False,) + (True,) * 6, note)
 
 
 def arms_table(study: Study) -> Table:

@@ -12,16 +12,18 @@ from eocausal.reporting.study import METHOD_NAMES, TRIMMED, Study
 from eocausal.reporting.tables import count, decimals_for, interval, number, p_value
 
 if TYPE_CHECKING:
-    from eocausal.evaluate.balance import Balance
-    from eocausal.evaluate.overlap import Overlap
+    from eocausal.evaluate.balance_result import Balance
+    from eocausal.evaluate.overlap_result import Overlap
     from eocausal.evaluate.rate_result import Rate
     from eocausal.inference.estimate import Estimate
 
 __all__ = [
     "answer",
+    "assignment_sentence",
     "average_sentence",
     "balance_sentence",
     "chips_sentence",
+    "classifier_sentences",
     "facts",
     "overlap_sentence",
     "plural",
@@ -257,11 +259,67 @@ def balance_sentence(balance: Balance, bound: float) -> str:
         else f"{over} of the {len(table)} columns compared differ between the arms by more than {bound} standard "
         f"deviations; the largest difference is {number(float(worst['smd']), 2)} ({worst['term']})."
     )
+    if balance.weighted:
+        alike += f" {_after_weighting(balance, bound)}"
     p = balance.joint_p_value
     if not np.isfinite(p):
         return f"{alike} There are too few clusters to test all columns together."
     verdict = "more than chance alone would explain" if p < 0.05 else "no more than chance could explain"
-    return f"{alike} Taken together the arms differ {verdict} (joint p\N{NO-BREAK SPACE}{p_value(p)})."
+    before = "before weighting " if balance.weighted else ""
+    return (
+        f"{alike} Taken together the arms differ {before}{verdict} (joint p\N{NO-BREAK SPACE}{p_value(p)})."
+    )
+
+
+def _after_weighting(balance: Balance, bound: float) -> str:
+    worst = balance.worst(1, weighted=True).iloc[0]
+    over = int((balance.table["smd_weighted"].abs() > bound).sum())
+    left = number(float(worst["smd_weighted"]), 2)
+    if over == 0:
+        return f"After weighting none does; the largest difference is {left} ({worst['term']})."
+    return f"After weighting {over} still {'does' if over == 1 else 'do'}, most {worst['term']} ({left})."
+
+
+def classifier_sentences(balance: Balance) -> list[str]:
+    """Say whether a model that has not seen a unit can tell its arm, before and after weighting."""
+    frame = balance.classifier_frame()
+    if frame.empty:
+        return []
+    told = [
+        f"{number(float(row['auc']), 2)} {row['term']} (95% interval "
+        f"{interval(float(row['conf_low']), float(row['conf_high']), 2)}, p\N{NO-BREAK SPACE}"
+        f"{p_value(float(row['p_value']))})"
+        for _, row in frame.iterrows()
+    ]
+    last = frame.iloc[-1]
+    can = "can still tell" if float(last["p_value"]) < 0.05 else "cannot tell"
+    return [
+        f"A model that has not seen a unit {can} its arm {last['term']}: its AUC is {' and '.join(told)}, where "
+        "0.5 is a coin."
+    ]
+
+
+def assignment_sentence(rows: pd.DataFrame, name: str) -> str:
+    """Say how well each source predicts treatment, and what pictures add to tables."""
+    auc = {str(row["source"]): row for _, row in rows[rows["measure"] == "auc"].iterrows()}
+    sources = {"covariates": "tables", "features": "pictures", "both": "both"}
+    told = [
+        f"{number(float(auc[source]['estimate']), 2)} from {word}"
+        for source, word in sources.items()
+        if source in auc
+    ]
+    found = f"In places that the model has not seen, {name} is predicted with an AUC of {', '.join(told)}."
+    if "features given covariates" not in auc:
+        return found
+    row = auc["features given covariates"]
+    low, high = float(row["conf_low"]), float(row["conf_high"])
+    verdict = (
+        "pictures tell of the assignment what tables do not"
+        if low > 0
+        else "the data do not show that pictures tell more of the assignment than tables do"
+    )
+    added = f"{number(float(row['estimate']), 3)} (95% interval {interval(low, high, 3)})"
+    return f"{found} Pictures add {added} to the AUC of tables: {verdict}."
 
 
 def overlap_sentence(overlap: Overlap) -> str:

@@ -527,9 +527,9 @@ def test_the_policy_allows_this_style_and_pictures_only(study, tmp_path):
 
 def test_every_picture_has_words_for_those_who_cannot_see_it(study, tmp_path):
     page = Page(write(study.all(), tmp_path))
-    assert len(page.images) == 7 + 12 + 12
+    assert len(page.images) == 8 + 12 + 12
     assert all(len(image["alt"]) > 25 for image in page.images)
-    assert page.text.count("How to read this.") == 7 + 2
+    assert page.text.count("How to read this.") == 8 + 2
     assert len(set(page.ids)) == len(page.ids)
 
 
