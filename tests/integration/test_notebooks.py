@@ -75,8 +75,34 @@ def _check_encoders(text: str, folder: Path) -> None:
     assert float(chance[1]) == pytest.approx(5 / 299, abs=1e-3)
 
 
+def _check_confounding(text: str, folder: Path) -> None:
+    """Each step of adjusting takes bias away, wider errors hold the truth, and small pictures leave bias."""
+    rows = dict(re.findall(r"^(nothing|table|pictures|both) +(-?[\d.]+)", text, re.M))
+    found = [float(rows[name]) for name in ("nothing", "table", "pictures", "both")]
+    assert found == sorted(found, reverse=True)
+    assert found[0] > 0.9
+    assert abs(found[-1] - 0.5) < 0.2
+    sizes = {size: float(number) for size, number in re.findall(r"^ *(\d+)m +(-?[\d.]+)", text, re.M)}
+    assert set(sizes) == {"240", "480", "960", "1920"}
+    assert sizes["240"] > sizes["480"] > sizes["960"]
+    balanced = re.search(r"\|smd\| above 0.1: (\d+) before, (\d+) after", text)
+    assert balanced is not None
+    assert int(balanced[1]) >= 4 > 1 >= int(balanced[2])
+    placebo = dict(re.findall(r"placebo, adjusted for (\w+): (-?[\d.]+)", text))
+    assert abs(float(placebo["both"])) < 0.2 < 0.5 < float(placebo["nothing"])
+    interval = re.search(r"errors up to 4 km (\S+) to (\S+)", text)
+    assert interval is not None
+    assert float(interval[1]) < 0.5 < float(interval[2])
+    assert (folder / "out" / "placement.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
 # What must hold after a notebook has run: a check of its printed text and of the folder it ran in.
-CHECKS = {"01_rct_heterogeneity": _check_rct, "02_chips": _check_chips, "03_encoders": _check_encoders}
+CHECKS = {
+    "01_rct_heterogeneity": _check_rct,
+    "02_chips": _check_chips,
+    "03_encoders": _check_encoders,
+    "04_confounding": _check_confounding,
+}
 
 
 @pytest.fixture
