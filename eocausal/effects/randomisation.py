@@ -225,6 +225,8 @@ def _reference(
     those of an effect of the estimate plus ``gap`` times the treatment that was given. Both are linear in outcomes.
     """
     untreated = statistic.outcome - estimate * statistic.treatment
+    # a constant changes no statistic, but a large one would drown the differences
+    untreated = untreated - np.average(untreated, weights=statistic.weights)
     outcomes = np.column_stack([untreated, statistic.treatment])
     rises, squares = [], []
     for some in ways:

@@ -18,7 +18,8 @@ Labels = npt.NDArray[Any]
 
 _COUNTS = ("clusters_treated_only", "clusters_control_only", "clusters_with_both_arms")
 _ROUNDING = 1e-9
-OFFER = "{'bootstrap': 'wild'} rests less on their number; where treatment was randomised, see ec.randomisation_test"
+RANDOMISED = "where treatment was randomised, see ec.randomisation_test"
+OFFER = f"{{'bootstrap': 'wild'}} rests less on their number; {RANDOMISED}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +115,7 @@ class Arms:
         text = f"{treated} clusters with treated and {control} with control units: with fewer than {FEW_CLUSTERS} "
         if how.kind == "cluster":
             return (f"{text}in an arm, clustered standard errors are too small; {OFFER}",)
-        return (
-            f"{text}in an arm, bootstraps too may reject too often; where treatment was randomised, see ec.randomisation_test",
-        )
+        return (f"{text}in an arm, bootstraps too may reject too often; {RANDOMISED}",)
 
     def _finer(self, how: Vcov, groups: Mapping[str, Labels]) -> tuple[str, ...]:
         if self.cluster is None or self.cluster not in groups or how.kind == "conley":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from eocausal.inference.how import Vcov
 from eocausal.inference.spatial import KERNELS
 from eocausal.inference.tables import confidence_bounds
 from eocausal.inference.variance import positive
-from eocausal.inference.vcov import read_cutoff
+from eocausal.inference.vcov import read_cutoff, resolve_vcov
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,7 +77,13 @@ class ConleyCurve:
 
 
 def conley_curve(
-    estimate: Estimate, cutoffs: Iterable[str | float], *, kernel: str = "uniform", level: float = 0.95
+    estimate: Estimate,
+    cutoffs: Iterable[str | float],
+    *,
+    kernel: str = "uniform",
+    serial: int | str | None = None,
+    crs: str | int | None = None,
+    level: float = 0.95,
 ) -> ConleyCurve:
     """Return Conley standard errors of an estimate for several cutoffs, at no refit.
 
@@ -92,6 +98,10 @@ def conley_curve(
     cutoffs : iterable of str or float
         Text such as ``"50km"`` or metres.
     kernel : {"uniform", "bartlett"}
+    serial : int or "all", optional
+        Of a panel: up to how many periods apart rows of one unit vary together; default all.
+    crs : str or int, optional
+        Projected reference system for flat distances; default great circles.
     level : float
         Of the intervals.
 
@@ -102,7 +112,7 @@ def conley_curve(
     Raises
     ------
     EstimationError
-        No cutoffs, an unknown kernel, or a result that does not know where its units are.
+        No cutoffs, an unknown kernel or reference system, or a result that does not know where its units are.
 
     Examples
     --------
@@ -123,7 +133,9 @@ def conley_curve(
         raise EstimationError(
             explain("There are no cutoffs.", fix='conley_curve(estimate, ["10km", "50km"])')
         )
-    parts = [_at(estimate, Vcov("conley", cutoff_m=one, kernel=kernel), level) for one in metres]
+    asked_as: dict[str, Any] = {"kernel": kernel, "serial": serial, "crs": crs}
+    choices = [resolve_vcov({"conley": one, **asked_as}, groups={}, ids=estimate.ids)[0] for one in metres]
+    parts = [_at(estimate, how, level) for how in choices]
     errors = np.sqrt(np.diag(estimate.variance.matrix)).tolist()
     frame = pd.concat(parts, ignore_index=True)
     return ConleyCurve(frame, kernel, estimate.vcov, dict(zip(estimate.terms, errors)))

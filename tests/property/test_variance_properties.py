@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import eocausal as ec
+from eocausal.inference.bootstrap import Recentring, wild
 from eocausal.inference.spatial import KERNELS, kernel_sum
 from eocausal.inference.variance import score_variance
 
@@ -78,3 +81,75 @@ def test_kinds_of_clusters_may_be_given_in_any_order(seed: int, kinds: int) -> N
         again = score_variance(scores, vcov="cluster", clusters=other)
         assert again.matrix.item() == pytest.approx(found.matrix.item(), rel=1e-9)
         assert again.df == found.df
+
+
+def clustered_draws(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return scores that sum to zero in each of two arms, the arms, and clusters of unequal size."""
+    rng = np.random.default_rng(seed)
+    cluster = np.repeat(np.arange(9), rng.integers(1, 6, 9))
+    arm = (cluster < rng.integers(2, 8)).astype(float)
+    scores = rng.normal(size=(cluster.size, 2)) + rng.normal(size=(9, 2))[cluster]
+    for one in (0.0, 1.0):
+        scores[arm == one] -= scores[arm == one].mean(axis=0)
+    return scores, arm, cluster
+
+
+@light
+@given(seed=seeds, times=st.floats(1e-3, 1e3), weights=st.sampled_from(["webb", "rademacher", "mammen"]))
+def test_wild_draws_do_not_depend_on_the_unit_of_the_outcome_or_the_order_of_rows(
+    seed: int, times: float, weights: str
+) -> None:
+    scores, arm, cluster = clustered_draws(seed)
+    order = np.random.default_rng(seed).permutation(len(scores))
+    gaps = np.array([0.3, -0.2])
+    found = []
+    for rows, scale in ((np.arange(len(scores)), 1.0), (order, times)):
+        made = wild(
+            scale * scores[rows], cluster[rows], recentring=Recentring(arm[rows], np.ones(len(rows))),
+            factor=1.2, weights=weights, draws=199, seed=3,
+        )  # fmt: skip
+        errors = np.sqrt(
+            1.2 * (np.array([scores[cluster == g].sum(axis=0) for g in range(9)]) ** 2).sum(axis=0)
+        )
+        errors = scale * errors / len(scores)
+        found.append((made.p_values(scale * gaps, errors), made.bounds(0 * gaps, errors, level=0.9) / scale))
+    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-12)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-6)
+
+
+@light
+@given(seed=seeds, gap=st.floats(-5, 5))
+def test_p_values_are_shares_and_levels_nest(seed: int, gap: float) -> None:
+    scores, arm, cluster = clustered_draws(seed)
+    made = wild(
+        scores, cluster, recentring=Recentring(arm, np.ones(len(arm))), factor=1.0, weights="rademacher",
+        draws=600, seed=0,
+    )  # fmt: skip
+    assert made.exact
+    errors = np.array([0.2, 0.3])
+    p_values = made.p_values(np.array([gap, gap]), errors)
+    assert ((p_values >= 0) & (p_values <= 1)).all()
+    # all signs come in pairs
+    np.testing.assert_allclose(p_values * 512 % 2, 0, atol=1e-9)
+    narrow, wide = (made.bounds(np.zeros(2), errors, level=level) for level in (0.5, 0.8))
+    assert (wide[:, 0] <= narrow[:, 0]).all()
+    assert (wide[:, 1] >= narrow[:, 1]).all()
+
+
+@light
+@given(seed=seeds, shift=st.floats(-100, 100), times=st.floats(0.01, 100))
+def test_randomisation_does_not_depend_on_the_unit_of_the_outcome(
+    seed: int, shift: float, times: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    table = pd.DataFrame({"village": np.repeat(np.arange(8), 3)})
+    table["grant"] = (rng.permutation(8) < 3).astype(int)[table["village"]]
+    table["income"] = rng.normal(size=24)
+    moved = table.assign(income=shift + times * table["income"])
+    one, other = (
+        ec.randomisation_test(ec.Design(some, outcome="income", treatment="grant", cluster="village"))
+        for some in (table, moved)
+    )
+    assert one.exact
+    assert one.p_value() == other.p_value()
+    np.testing.assert_allclose(np.array(other.ci(0.8)) / times, one.ci(0.8), rtol=1e-5, atol=1e-5)

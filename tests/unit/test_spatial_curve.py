@@ -91,3 +91,19 @@ def test_results_that_have_no_curve(made: ec.Estimate) -> None:
     plain = ec.ate(design(study()), method="difference")
     with pytest.raises(EstimationError, match=r"does not know where its units are[\s\S]*read_units"):
         ec.conley_curve(plain, ["5km"])
+
+
+def test_flat_distances_and_time_are_those_of_with_vcov(made: ec.Estimate) -> None:
+    from dataclasses import replace
+
+    from eocausal.inference.panel_index import PanelIndex
+
+    flat = ec.conley_curve(made, ["12km"], crs=32636)
+    assert flat.frame["std_error"][0] == made.with_vcov({"conley": "12km", "crs": 32636}).std_error
+    panel = replace(made, panel=PanelIndex(np.arange(400) // 2, np.arange(400) % 2))
+    for serial in (0, 1, None):
+        found = ec.conley_curve(panel, ["12km"], serial=serial).frame
+        single = panel.with_vcov({"conley": "12km", **({} if serial is None else {"serial": serial})})
+        assert found["std_error"][0] == single.std_error
+    with pytest.raises(EstimationError, match="this result is not of a panel"):
+        ec.conley_curve(made, ["12km"], serial=1)
