@@ -13,6 +13,7 @@ from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.calibration import reliability
 from eocausal.inference.columns import ColumnReducer, require_columns_asked
+from eocausal.inference.fitting import fitted_outcome, fitted_propensity, mean_weights
 from eocausal.inference.learners import Learners, OutOfFold
 from eocausal.inference.training_folds import TrainingFold, require_rows
 
@@ -165,8 +166,6 @@ def _outcomes(
     design: Design, folds: Codes, learners: Learners, parts: Sequence[TrainingFold]
 ) -> tuple[FloatArray, dict[str, Any]]:
     """Return the predicted outcomes (2, n) by arm, and the weights of the stacks."""
-    from eocausal.inference.fitting import fitted_outcome, mean_weights
-
     if isinstance(learners.outcome, OutOfFold):
         return learners.outcome.out_of_fold(design, folds).T, {}
     require_columns_asked(design, learners.columns)
@@ -219,8 +218,6 @@ def _has_columns(design: Design, learners: Learners) -> bool:
 
 
 def _learned(design: Design, learners: Learners, parts: Sequence[TrainingFold]) -> Propensities:
-    from eocausal.inference.fitting import fitted_propensity, mean_weights
-
     require_columns_asked(design, learners.columns)
     treatment = design.table.treatment
     plain, values, moved = np.zeros(len(design)), np.zeros(len(design)), np.zeros(len(design), dtype=bool)
