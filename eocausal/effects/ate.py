@@ -13,6 +13,7 @@ from eocausal.effects.arms import ARM_METHODS
 from eocausal.effects.balancing import entropy_balancing
 from eocausal.effects.cbps import cbps
 from eocausal.effects.doses import DOSE_METHODS
+from eocausal.effects.ipw import horvitz_thompson, ipw
 from eocausal.effects.methods import (
     Asked,
     Fitted,
@@ -25,7 +26,7 @@ from eocausal.effects.methods import (
 )
 from eocausal.effects.partially_linear import partially_linear
 from eocausal.effects.unweighted import difference, regression
-from eocausal.effects.weighting import aipw, horvitz_thompson, ipw
+from eocausal.effects.weighting import aipw
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.estimate import Estimate

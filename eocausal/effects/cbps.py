@@ -8,8 +8,8 @@ import numpy as np
 
 from eocausal.effects.balancing import balancing_assumption, columns_to_balance, few_left
 from eocausal.effects.coefficients import fitted_propensity, many_coefficients
+from eocausal.effects.ipw import weight_diagnostics
 from eocausal.effects.methods import Asked, Fitted
-from eocausal.effects.weighting import weight_diagnostics
 from eocausal.inference.propensity import extreme_propensities, propensity_diagnostics
 from eocausal.inference.smd import standardised_differences
 from eocausal.inference.stacked import normalised_difference, stack
