@@ -61,8 +61,8 @@ class Imputed:
             f"the outcome was predicted from {self.source()}: fixed effects on it recover the response of the "
             "prediction to treatment, eta_T times the effect, however well it predicts across places; "
             "ec.prediction_response with measured outcomes of two rounds and ec.undo_shrinkage say how large the "
-            "effect would be if predictions answered to treatment as they do to other changes (see debias, and "
-            "docs/panels.md)"
+            "effect would be if predictions answered to treatment as they do to other changes (docs/panels.md; "
+            "corrections with measured outcomes of treated places come with debias)"
         ]
         if with_features:
             told.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import eocausal as ec
@@ -70,6 +71,36 @@ def test_effects_that_grow_bias_twfe_and_not_did() -> None:
         noise = np.std(found[name]) / np.sqrt(DRAWS)
         assert abs(bias[name]) < 4 * noise
         assert 0.92 <= covered[name] <= 0.98
+
+
+@pytest.mark.slow
+def test_predictions_out_of_fold_cover_where_trends_follow_the_image() -> None:
+    draws, n = 150, 500
+    covered, errors = dict.fromkeys(("did", "did with features"), 0.0), []
+    for seed in range(draws):
+        rng = np.random.default_rng(seed)
+        seen = rng.normal(size=(n, 3))
+        treated = rng.uniform(size=n) < 1 / (1 + np.exp(-0.7 * seen[:, 0]))
+        change = seen[:, 0] + 0.5 * seen[:, 1] + treated + rng.normal(size=n)
+        before = rng.normal(size=n)
+        frame = pd.DataFrame({"unit": np.tile(np.arange(n), 2), "period": np.repeat([2003, 2006], n)})
+        frame["outcome"] = np.concatenate([before, before + change])
+        frame["treated"] = np.concatenate([np.zeros(n), treated]).astype(int)
+        mixed = (seen @ rng.normal(size=(3, 12)) + 0.1 * rng.normal(size=(n, 12))).astype(np.float32)
+        columns = {f"f{place:02d}": mixed[:, place] for place in range(12)}
+        features = ec.read_embeddings(
+            pd.DataFrame({"unit": np.arange(n), **columns}), key="unit", date="2002-06-30"
+        )
+        roles = {name: ROLES[name] for name in ("outcome", "treatment", "unit", "period")}
+        for name, more in (("did", {}), ("did with features", {"features": features})):
+            made = ec.panel(ec.PanelDesign(frame, **roles, **more), method="did")
+            low, high = made.ci()
+            covered[name] += (low <= 1 <= high) / draws
+        errors.append(made.estimate - 1)
+    _said("trends that follow the image", bias=float(np.mean(errors)), **covered)
+    assert covered["did"] < 0.2
+    assert 0.90 <= covered["did with features"] <= 0.99
+    assert abs(np.mean(errors)) < 0.05
 
 
 def _by_group(made: object) -> float:

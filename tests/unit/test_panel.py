@@ -347,6 +347,19 @@ def test_bad_options_are_refused(case: str) -> None:
         ask(_design(_world()))
 
 
+def test_without_linearmodels_did_still_works_and_fixed_effects_say_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "linearmodels.panel.data", None)
+    design = _design(_world())
+    assert ec.panel(design, method="did").n == 120
+    for method in ("twfe", "event_study"):
+        with pytest.raises(EstimationError, match=r"linearmodels is not installed[\s\S]*eocausal\[panels\]"):
+            ec.panel(design, method=method)
+
+
 def test_traits_and_features_that_unit_effects_absorb_are_refused() -> None:
     table = _world()
     table["height"] = table["unit"].map(
