@@ -50,6 +50,9 @@ def main() -> None:
     _errors(book, chosen, made)
     _placebo(book, made)
     _past(book, made)
+    arms = studies.four_arms(villages, projects)
+    if len(arms):
+        _arms(book, arms)
     if not options.quick:
         _sectors(book, villages, projects)
     refused = refusal(made["CH"]["placement"])
@@ -211,7 +214,26 @@ def _past(book: Book, made: Studies) -> None:
     book.figure("past", forest(table, axis=AXIS), "Effects of new projects, countries surveyed twice")
 
 
-def _sectors(book: Book, villages: pd.DataFrame, projects: pd.DataFrame, *, least: int = 30) -> None:
+def _arms(book: Book, study: pd.DataFrame) -> None:
+    """Compare villages near projects of one funder, of the other, and of both, with villages near none."""
+    units = ec.read_units(study, id="cluster_id", lon="lon", lat="lat")
+    asked_of = ec.Design(
+        units,
+        outcome=OUTCOME,
+        treatment="funders",
+        treatment_type="categorical",
+        control="none",
+        covariates=TABLES + COORDINATES,
+        cluster="cell",
+    )
+    counts = ", ".join(f"{name} {count}" for name, count in study["funders"].value_counts().items())
+    book.say("## Four arms", texts.ARMS.format(counts=counts, country_years=study["country_year"].nunique()))
+    book.table("arms", ec.ate(asked_of).to_frame().to_dict("records"))
+
+
+def _sectors(
+    book: Book, villages: pd.DataFrame, projects: pd.DataFrame, *, least: int = 30, least_cells: int = 15
+) -> None:
     """Estimate the effect on the treated of each funder and sector."""
     from sklearn.linear_model import LogisticRegression, Ridge
     from statsmodels.stats.multitest import multipletests
@@ -220,13 +242,14 @@ def _sectors(book: Book, villages: pd.DataFrame, projects: pd.DataFrame, *, leas
     rows, skipped = [], 0
     for (funder, sector), part in projects.groupby(["funder", "sector_code"]):
         study = studies.placement(villages, part)
-        if min((study[TREATMENT] == arm).sum() for arm in (0, 1)) < least:
+        arms = [study[study[TREATMENT] == arm] for arm in (0, 1)]
+        if min(len(arm) for arm in arms) < least or min(arm["cell"].nunique() for arm in arms) < least_cells:
             skipped += 1
             continue
         found = ec.ate(design_of(study, TABLES + COORDINATES), estimand="att", learners=fixed)
         row = line(f"{FUNDERS[str(funder)]} {sector}", found, group=part["sector_group"].iloc[0])
         rows.append({**row, "treated": int(study[TREATMENT].sum()), "p_value": found.p_value()})
-    book.say("## Sectors", texts.SECTORS, f"{skipped} funder-sector pairs have too few villages.")
+    book.say("## Sectors", texts.SECTORS, f"{skipped} funder-sector pairs have too few.")
     table = pd.DataFrame(rows)
     table["p_holm"] = multipletests(table["p_value"], method="holm")[1]
     made = book.table("sectors", table.to_dict("records"))

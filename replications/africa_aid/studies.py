@@ -120,6 +120,23 @@ def looked_before(villages: pd.DataFrame, earlier: pd.DataFrame, *, within_km: f
     return villages.assign(**found, before_villages=[np.log1p(len(rows)) for rows in near])
 
 
+def four_arms(villages: pd.DataFrame, projects: pd.DataFrame) -> pd.DataFrame:
+    """Return villages by whose projects, of 3 to 8 years before the survey, were near; ``funders`` says so."""
+    year = villages["year"]
+    near = {
+        funder: first_start(villages, part, earliest=year - 8, latest=year - 3).notna()
+        for funder, part in projects.groupby("funder")
+    }
+    names = np.select(
+        [near["CH"] & near["WB"], near["CH"], near["WB"]], ["both", "China", "World Bank"], "none"
+    )
+    study = villages.assign(funders=names)
+    fewest = study.groupby("country_year")["funders"].agg(
+        lambda arms: arms.value_counts().min() * (arms.nunique() == 4)
+    )
+    return study[study["country_year"].map(fewest) >= LEAST_IN_ARM].reset_index(drop=True)
+
+
 def _both_arms(study: pd.DataFrame) -> pd.DataFrame:
     """Keep country-years with enough villages in both arms."""
     treated = study.groupby("country_year")[TREATMENT].transform("sum")

@@ -41,11 +41,16 @@ was near. Villages with no earlier village within 50 km are left out of all rows
 wealth of neighbours may itself owe to earlier projects; that is the past, and adjusting for it asks what
 *new* projects added."""
 
+ARMS = """\
+Villages near projects of China only, of the World Bank only, of both, and of neither, in the
+{country_years} country-years that have at least ten of each ({counts}). AIPW, tables and coordinates;
+each term is an arm against none."""
+
 SECTORS = """\
-Every funder and sector with at least 30 villages in both arms; controls are villages of the same country-
-years without a project of that funder and sector in the window (they may have others). AIPW effects on
-the treated, tables and coordinates, penalties fixed for speed. With so many tests some are large by
-chance; `p_holm` is adjusted for their number."""
+Every funder and sector with at least 30 villages, in 15 cells, in both arms; controls are villages of the
+same country-years without a project of that funder and sector in the window (they may have others). AIPW
+effects on the treated, tables and coordinates, penalties fixed for speed. With so many tests some are
+large by chance; `p_holm` is adjusted for their number."""
 
 TRAP = """\
 The folder holds 24 columns of wealth *predicted from satellite pictures*. They look like what an analyst
