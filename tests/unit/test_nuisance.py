@@ -165,6 +165,26 @@ def test_predictions_of_a_wrong_shape_or_without_value_are_refused(learner: Ridg
         outcomes_out_of_fold(asked, _folds(asked), ec.Learners(outcome=learner), seed=0)
 
 
+class _Sureness(LogisticRegression):
+    def predict_proba(self, X):
+        return super().predict_proba(X)[:, 1]
+
+
+class _Doubt(LogisticRegression):
+    def predict_proba(self, X):
+        return np.full((len(X), 2), np.nan)
+
+
+@pytest.mark.parametrize("learner", [_Sureness(), _Doubt()])
+def test_probabilities_of_a_wrong_shape_or_without_value_are_refused(learner: LogisticRegression) -> None:
+    asked = design(study())
+    with pytest.raises(
+        EstimationError,
+        match=r"propensity learner _(Sureness|Doubt) predicted[\s\S]*two finite probabilities",
+    ):
+        propensity_out_of_fold(asked, _folds(asked), ec.Learners(propensity=learner), seed=0)
+
+
 def test_learners_without_weights_are_named_when_there_are_weights() -> None:
     asked = design(study(), weights="weight")
     with pytest.raises(EstimationError, match="KNeighborsRegressor takes no sample weights"):
