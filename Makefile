@@ -46,6 +46,7 @@ docs: $(STAMP)   ## build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
 
 bench: $(STAMP)  ## run every benchmark in its quick form
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
 
 gpu: $(STAMP)    ## tests and benchmark of encoding on a GPU, where there is one

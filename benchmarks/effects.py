@@ -214,7 +214,7 @@ def race(n: int, width: int, rounds: int) -> dict[str, float]:
     seconds = {name: float(np.median([one[name]["seconds"] for one in runs])) for name in there}
     for name in ESTIMATORS:
         if name not in there:
-            print(f"  {name:10s} is not installed; python -m pip install -c constraints.txt doubleml==0.11.4")
+            print(f"  {name:10s} is not installed: python -m pip install -c constraints.txt -e '.[bench]'")
             continue
         found = runs[0][name]
         apart = abs(found["estimate"] - ours["estimate"]) / ours["std_error"]
