@@ -15,6 +15,8 @@ Codes = npt.NDArray[np.intp]
 
 # A column of which unit and period effects leave this small a share has no variation of its own.
 ABSORBED = 1e-9
+# Above this many numbers in the indicators of periods (or of units, if fewer) means are subtracted in turns.
+MOST_INDICATORS = 50_000_000
 
 
 class WithinFit(NamedTuple):
@@ -29,8 +31,8 @@ class WithinFit(NamedTuple):
 def take_out_effects(columns: FloatArray, units: Codes, periods: Codes, weights: FloatArray) -> FloatArray:
     """Return columns (n, k) without unit and period effects, times the root of the weights.
 
-    linearmodels does it without iterations: means of one kind of effect are subtracted, the other kind is projected
-    out. Rows are in the order of units, then periods.
+    linearmodels does it without iterations, where memory allows: means of one kind of effect are subtracted, the
+    other kind is projected out. Rows are in the order of units, then periods.
 
     Examples
     --------
@@ -49,7 +51,8 @@ def take_out_effects(columns: FloatArray, units: Codes, periods: Codes, weights:
     weighted = None
     if np.ptp(weights) > 0:
         weighted = PanelData(pd.DataFrame({"weight": weights / weights.mean()}, index=index))
-    left = PanelData(frame).demean("both", weights=weighted)
+    indicators = units.size * min(np.unique(units).size, np.unique(periods).size)
+    left = PanelData(frame).demean("both", weights=weighted, low_memory=indicators > MOST_INDICATORS)
     return np.asarray(left.values2d, dtype=float)
 
 

@@ -1,60 +1,68 @@
-"""What is asked of encoders within encoders: an early refusal of chips, and another precision."""
+"""Regressions without unit and period effects, against regressions on indicators of both."""
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-import eocausal as ec
-from eocausal.encoding import pretrained
-from eocausal.encoding.within import at_precision
-from eocausal.errors import EncoderError
-from tests.fake_chips import fake_chips
+from eocausal.errors import EstimationError
+from eocausal.panels import within
 
 
-def _pictures(**more):
-    chips = fake_chips(3, bands=3, **more)
-    chips.bands, chips.pixel_unit = ("red", "green", "blue"), "uint8"
-    return chips
+def _unbalanced(seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    units, periods = np.repeat(np.arange(15), 5), np.tile(np.arange(5), 15)
+    keep = rng.uniform(size=75) < 0.8
+    units, periods = units[keep], periods[keep]
+    regressors = rng.normal(size=(units.size, 2)) + units[:, None]
+    outcome = regressors @ [1.0, -2.0] + units - periods**2 + rng.normal(size=units.size)
+    weights = rng.uniform(0.5, 3, size=units.size)
+    return {
+        "outcome": outcome,
+        "regressors": regressors,
+        "units": units,
+        "periods": periods,
+        "weights": weights,
+    }
 
 
-@pytest.mark.parametrize("wrap", [
-    lambda one: one,
-    lambda one: ec.Sequence(one, pool="mean"),
-    lambda one: ec.MultiScale(one),
-    lambda one: ec.MultiScale(ec.Sequence(one, pool="mean"), size_m=[960]),
-    lambda one: ec.MultiScale({960: one}),
-])  # fmt: skip
-@pytest.mark.parametrize(("bands", "unit", "words"), [
-    (("red", "green", "nir"), "uint8", "reads red, green, blue; the chips have red, green, nir"),
-    (("red", "green", "blue"), None, "do not say what a pixel is"),
-])  # fmt: skip
-def test_chips_are_refused_before_weights_are_looked_for(monkeypatch, wrap, bands, unit, words):
-    def fetch(*args, **more):
-        raise AssertionError("weights were looked for")
-
-    monkeypatch.setattr(pretrained, "find_weights", fetch)
-    chips = _pictures()
-    chips.bands, chips.pixel_unit = bands, unit
-    with pytest.raises(EncoderError, match=words):
-        ec.embed(chips, encoder=wrap(ec.Pretrained("vit-base-in21k")), progress=False)
-    with pytest.raises(AssertionError, match="weights were looked for"):
-        ec.embed(_pictures(), encoder=wrap(ec.Pretrained("vit-base-in21k")), progress=False)
+def _by_indicators(data: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return coefficients of the regressors and the sandwich by unit without a factor."""
+    indicators = [
+        data[name][:, None] == np.unique(data[name])[start:] for name, start in (("units", 0), ("periods", 1))
+    ]
+    columns = np.column_stack([data["regressors"], *indicators]).astype(float)
+    root = np.sqrt(data["weights"])[:, None]
+    inverse = np.linalg.inv((root * columns).T @ (root * columns))
+    found = inverse @ ((root * columns).T @ (root[:, 0] * data["outcome"]))
+    pull = columns * (data["weights"] * (data["outcome"] - columns @ found))[:, None]
+    sums = np.array([pull[data["units"] == unit].sum(axis=0) for unit in np.unique(data["units"])])
+    return found[:2], (inverse @ sums.T @ sums @ inverse)[:2, :2]
 
 
-def test_precision_reaches_the_network_within():
-    encoder = ec.MultiScale({480: ec.Sequence("dinov2-base", pool="mean"), 960: "vit-base-in21k"})
-    found = at_precision(encoder, "bf16")
-    assert found.scales["480m"].inner.precision == "bf16"
-    assert found.scales["960m"].precision == "bf16"
-    assert encoder.scales["960m"].precision == "fp32"
-    assert at_precision(ec.RandomFeatures(8), "fp32") == ec.RandomFeatures(8)
+@pytest.mark.parametrize("most", [within.MOST_INDICATORS, 0])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_it_is_the_regression_on_indicators(
+    most: int, weighted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(within, "MOST_INDICATORS", most)
+    data = _unbalanced()
+    if not weighted:
+        data["weights"] = np.full(data["units"].size, 7.0)
+    fit = within.within_fit(names=["a", "b"], **data)
+    coefficients, sandwich = _by_indicators(data)
+    near = 1e-10 if most else 1e-6
+    np.testing.assert_allclose(fit.coefficients, coefficients, rtol=near)
+    sums = np.array([fit.scores[data["units"] == unit].sum(axis=0) for unit in np.unique(data["units"])])
+    np.testing.assert_allclose(sums.T @ sums / data["units"].size ** 2, sandwich, rtol=10 * near)
+    assert (fit.n_units, fit.n_periods) == (15, 5)
 
 
-@pytest.mark.parametrize(("encoder", "precision", "words"), [
-    ("rcf", "bf16", "'rcf' works in fp32 alone"),
-    (ec.Sequence("image_stats"), "bf16", "'image_stats' works in fp32 alone"),
-    ("vit-base-in21k", "fp16", "precision='fp16' is not known"),
-])  # fmt: skip
-def test_precisions_that_cannot_be(encoder, precision, words):
-    with pytest.raises(EncoderError, match=words):
-        ec.embed(_pictures(), encoder=encoder, precision=precision, progress=False)
+def test_columns_that_follow_from_the_effects_or_from_one_another_are_named() -> None:
+    data = _unbalanced()
+    data["regressors"] = np.column_stack([data["regressors"], data["units"] + 3.0 * data["periods"]])
+    with pytest.raises(EstimationError, match=r"leave nothing of these columns[\s\S]*1 \(trait\)"):
+        within.within_fit(names=["a", "b", "trait"], **data)
+    data["regressors"][:, 2] = 2 * data["regressors"][:, 0] - data["regressors"][:, 1] + data["units"]
+    with pytest.raises(EstimationError, match="follow from others"):
+        within.within_fit(names=["a", "b", "mix"], **data)
