@@ -70,7 +70,7 @@ def refuse_leaks(design: Design, table: StudyTable) -> None:
             )
         candidates = {other: values for other, values in others.items() if other != name}
         reason = leaks.function_of_assignment(
-            column, table.assigned, n_arms=len(table.arms), groups=groups, others=candidates
+            column, table.assigned, arms=table.arms, groups=groups, others=candidates
         )
         if reason is not None:
             raise LeakError(
@@ -96,7 +96,7 @@ def _column_of(name: str, design: Design) -> str:
 def _refuse_leaking_features(design: Design, table: StudyTable, groups: npt.NDArray[np.intp]) -> None:
     columns = design.features.columns if design.features is not None else ()
     found = leaks.features_of_assignment(
-        table.features.astype(float), table.assigned, n_arms=len(table.arms), groups=groups
+        table.features.astype(float), table.assigned, arms=table.arms, groups=groups
     )
     if found:
         names = [f"{columns[position]} {reason}" for position, reason in found.items()]

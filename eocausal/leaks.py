@@ -7,7 +7,7 @@ randomisation could have brought about.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,34 +27,34 @@ def function_of_assignment(
     column: FloatArray,
     assigned: FloatArray,
     *,
-    n_arms: int,
+    arms: Sequence[str],
     groups: npt.NDArray[np.intp],
     others: Mapping[str, FloatArray] | None = None,
 ) -> str | None:
-    """Say how a column follows from what was assigned: two arms, several arms, or a dose (``n_arms=0``).
+    """Say how a column follows from what was assigned: two arms, several arms, or a dose (no ``arms``).
 
-    With several arms a column may follow no single arm from all others, so that each is looked at in turn.
-    Parameters are those of :func:`function_of_treatment`; ``assigned`` (n,) holds codes from 0, or doses.
+    With several arms each is compared with all others in turn. Parameters are those of
+    :func:`function_of_treatment`; ``assigned`` (n,) holds codes from 0, or doses.
 
     Examples
     --------
     >>> arm = np.repeat([0.0, 1.0, 2.0], 40)
     >>> price = np.array([0.0, 7.0, 5.0])[arm.astype(int)]
-    >>> function_of_assignment(price, arm, n_arms=3, groups=np.arange(120))
+    >>> function_of_assignment(price, arm, arms=("none", "roads", "wells"), groups=np.arange(120))
     'has one value in each arm'
     """
-    if n_arms == 0:
+    if not arms:
         return function_of_dose(column, assigned, groups=groups, others=others)
-    if n_arms == 2:
+    if len(arms) == 2:
         return function_of_treatment(column, assigned, groups=groups, others=others)
-    spreads = [float(np.ptp(column[assigned == arm])) for arm in range(n_arms)]
+    spreads = [float(np.ptp(column[assigned == arm])) for arm in range(len(arms))]
     if not any(spreads) and np.ptp(column) > 0:
         return "has one value in each arm"
-    for arm in range(n_arms):
-        indicator = (assigned == arm).astype(float)
+    for code, arm in enumerate(arms):
+        indicator = (assigned == code).astype(float)
         reason = function_of_treatment(column, indicator, groups=groups, others=others)
         if reason is not None:
-            return f"{reason} (with the units of arm {arm} as the treated)"
+            return f"{reason}, with arm {arm!r} as the treated and all others as controls"
     return None
 
 
@@ -228,19 +228,19 @@ def leaking_features(
 
 
 def features_of_assignment(
-    features: FloatArray, assigned: FloatArray, *, n_arms: int, groups: npt.NDArray[np.intp]
+    features: FloatArray, assigned: FloatArray, *, arms: Sequence[str], groups: npt.NDArray[np.intp]
 ) -> dict[int, str]:
     """Return the feature columns that follow from arms or dose, with the reason for each."""
-    if n_arms == 0:
+    if not arms:
         reasons = {
             column: function_of_dose(features[:, column], assigned, groups=groups)
             for column in range(features.shape[1])
         }
         return {column: reason for column, reason in reasons.items() if reason is not None}
-    if n_arms == 2:
+    if len(arms) == 2:
         return leaking_features(features, assigned, groups=groups)
     found: dict[int, str] = {}
-    for arm in range(n_arms):
+    for arm in range(len(arms)):
         of_arm = leaking_features(features, (assigned == arm).astype(float), groups=groups)
         found |= {column: reason for column, reason in of_arm.items() if column not in found}
     return found
