@@ -88,31 +88,38 @@ def log_loss(probability: FloatArray, treatment: FloatArray, weights: FloatArray
     return float(np.average(-np.log(own), weights=weights))
 
 
-def recalibration(logits: FloatArray, treatment: FloatArray, weights: FloatArray) -> tuple[float, float]:
+def recalibration(
+    logits: FloatArray,
+    treatment: FloatArray,
+    weights: FloatArray,
+    *,
+    start: tuple[float, float] = (0.0, 1.0),
+) -> tuple[float, float]:
     """Return calibration intercept and slope.
 
     The slope is that of a logistic regression of treatment on the log odds: 1 when predictions are neither too
     extreme (below 1) nor too timid. The intercept is that with the slope held at 1: 0 when as many are treated as
-    predicted. Cox (1958), Biometrika 45; Van Calster et al. (2019), BMC Medicine 17.
+    predicted. Cox (1958), Biometrika 45; Van Calster et al. (2019), BMC Medicine 17. ``start`` is a guess of both.
     """
     ones = np.ones((logits.size, 1))
-    intercept = _newton(ones, logits, treatment, weights)[0]
-    middle, spread = float(np.average(logits, weights=weights)), float(logits.std())
+    begin, steep = (value if np.isfinite(value) else 0.0 for value in start)
+    intercept = _newton(ones, logits, treatment, weights, np.array([begin]))[0]
+    middle, spread = float(logits.mean()), float(logits.std())
     if spread < 1e-9:
         return float(intercept), float("nan")
-    line = _newton(
-        np.column_stack([ones, (logits - middle) / spread]), np.zeros(logits.size), treatment, weights
-    )
+    columns = np.column_stack([ones, (logits - middle) / spread])
+    guess = np.array([begin + steep * middle, steep * spread])
+    line = _newton(columns, np.zeros(logits.size), treatment, weights, guess)
     return float(intercept), float(line[1] / spread)
 
 
 def _newton(
-    columns: FloatArray, offset: FloatArray, treatment: FloatArray, weights: FloatArray
+    columns: FloatArray, offset: FloatArray, treatment: FloatArray, weights: FloatArray, start: FloatArray
 ) -> FloatArray:
     """Return coefficients of a logistic regression with an offset, NaN where they run off."""
     from scipy.special import expit
 
-    found = np.zeros(columns.shape[1])
+    found = start
     for _ in range(NEWTON_STEPS):
         mean = expit(offset + columns @ found)
         slope = columns.T @ (weights * (treatment - mean))
@@ -121,7 +128,7 @@ def _newton(
             return np.full(found.size, np.nan)
         step = np.linalg.solve(curvature, slope)
         found = found + np.clip(step, -5, 5)
-        if np.abs(step).max() < 1e-10:
+        if np.abs(step).max() < 1e-8:
             break
     return found
 
@@ -212,9 +219,10 @@ def measures_of(
     """
     ranked, smoother = Ranked.of(predicted, treatment, folds), Smoother.of(predicted, treatment)
     logits = logit(predicted)
+    start = recalibration(logits, treatment, np.ones(treatment.size))
 
     def measure(weights: FloatArray) -> dict[str, float]:
-        intercept, slope = recalibration(logits, treatment, weights)
+        intercept, slope = recalibration(logits, treatment, weights, start=start)
         loss = log_loss(predicted, treatment, weights)
         return {
             "auc": ranked.auc(weights),
