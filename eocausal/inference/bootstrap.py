@@ -131,9 +131,9 @@ def _parts(scores: FloatArray, clusters: Codes, recentring: Recentring) -> _Part
     sums = np.zeros((n_clusters * n_parts, k))
     np.add.at(sums, cell, scores)
     given = recentring.weight
-    weight = np.zeros((n_clusters * n_parts, k))
-    np.add.at(weight, cell, np.broadcast_to(given[:, None] if given.ndim == 1 else given, (n, k)))
-    weight = weight.reshape(n_clusters, n_parts, k)
+    inside = np.zeros((n_clusters * n_parts, k))
+    np.add.at(inside, cell, np.broadcast_to(given[:, None] if given.ndim == 1 else given, (n, k)))
+    weight = inside.reshape(n_clusters, n_parts, k)
     total = weight.sum(axis=0)
     shares = weight / total
     # a part without influence on an estimate does not move with its null

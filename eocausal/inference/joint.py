@@ -67,7 +67,8 @@ def compare(**estimates: Estimate) -> Estimate:
     how = results[0].variance.how
     groups = {name: _joint_labels(ids, results, name) for name in how.names}
     panel = _joint_panel(ids, results)
-    coordinates = _joint_coordinates(ids, results, needed=how.kind == "conley")
+    by_place = how.kind == "conley" or how.block_m is not None
+    coordinates = _joint_coordinates(ids, results, needed=by_place)
     n_params = max(result.n_params for result in results)
     arms, weights = _joint_arms(ids, results)
     variance = variance_of(

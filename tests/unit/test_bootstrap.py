@@ -287,6 +287,12 @@ def test_blocks_are_cells_of_a_grid() -> None:
     again = made.with_vcov({"bootstrap": "cluster", "cluster": labels})
     assert found.std_error == pytest.approx(again.std_error, rel=1e-9)
     assert found.n_clusters == 12
+    assert (found - found).std_error == 0
+    halves = [ec.ate(ec.Design(units, outcome="income", treatment="grant").take(rows), method="difference",
+                     vcov={"bootstrap": "block", "block": "20km"})
+              for rows in (np.arange(80), np.arange(40, 120))]  # fmt: skip
+    gap = halves[0] - halves[1]
+    assert (gap.vcov, gap.n_clusters) == (found.vcov, 12)
     drawn = made.with_vcov({"bootstrap": "wild", "block": "20km"})
     assert drawn.vcov == "wild(blocks of 20 km, rademacher, 1999 draws, seed 0)"
 
