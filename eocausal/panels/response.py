@@ -28,6 +28,15 @@ WHEN_WRONG = (
     "times the effect"
 )
 
+RESPONSE_ASSUMES = (
+    "predictions are of a model that did not see these outcomes",
+    "outcomes are measured without error",
+)
+NOISY = (
+    "errors in measured outcomes make this slope too small, and effects scaled by it too large, in proportion to "
+    "their share in the variance of changes"
+)
+
 
 def prediction_response(
     data: pd.DataFrame,
@@ -86,14 +95,7 @@ def prediction_response(
     order = np.lexsort((times, units))
     index, units, ids = index.take(order), units[order], ids[order]
     true, seen = (_complete(data[name], ids, order) for name in (measured, predicted))
-    rounds = np.bincount(units)
-    if (rounds > 1).sum() < 2:
-        raise EstimationError(
-            explain(
-                f"{int((rounds > 1).sum())} places are measured in more than one round.",
-                rule="at least 2: a slope of changes needs changes",
-            )
-        )
+    told = _places_told(units)
     fit = within_fit(
         seen,
         true[:, None],
@@ -107,12 +109,6 @@ def prediction_response(
     how, groups = resolve_vcov("cluster" if vcov is None else vcov, groups={**own, unit: index.unit}, ids=ids)
     n_params = 1 + fit.n_periods + (0 if how.kind == "cluster" else fit.n_units - 1)
     made = variance_of(fit.scores, how, groups=groups, coordinates=None, n_params=n_params)
-    once = int((rounds == 1).sum())
-    told = [f"{once} places are measured in one round only and say nothing of changes"] if once else []
-    noise = (
-        "errors in measured outcomes make this slope too small, and effects scaled by it too large, in "
-        "proportion to their share in the variance of changes"
-    )
     return Estimate(
         estimand="eta_eps",
         method="within slope",
@@ -124,12 +120,9 @@ def prediction_response(
         groups=groups,
         panel=index,
         n_params=n_params,
-        assumptions=(
-            "predictions are of a model that did not see these outcomes",
-            "outcomes are measured without error",
-        ),
-        warnings=(*told, noise, *made.notes),
-        diagnostics={"places": int((rounds > 1).sum()), "rounds": fit.n_periods},
+        assumptions=RESPONSE_ASSUMES,
+        warnings=(*told, NOISY, *made.notes),
+        diagnostics={"places": int((np.bincount(units) > 1).sum()), "rounds": fit.n_periods},
     )
 
 
@@ -189,6 +182,20 @@ def undo_shrinkage(effect: Estimate, response: Estimate) -> Estimate:
         diagnostics={"effect_on_predictions": float(top), "eta_eps": float(bottom)},
         provenance={"effect": dict(effect.provenance), "response": dict(response.provenance)},
     )
+
+
+def _places_told(units: npt.NDArray[np.intp]) -> list[str]:
+    """Raise where fewer than two places are measured again; else say how many are measured once."""
+    rounds = np.bincount(units)
+    if (rounds > 1).sum() < 2:
+        raise EstimationError(
+            explain(
+                f"{int((rounds > 1).sum())} places are measured in more than one round.",
+                rule="at least 2: a slope of changes needs changes",
+            )
+        )
+    once = int((rounds == 1).sum())
+    return [f"{once} places are measured in one round only and say nothing of changes"] if once else []
 
 
 def _complete(

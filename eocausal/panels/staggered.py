@@ -105,8 +105,30 @@ def _wide(design: PanelDesign) -> tuple[_Wide, list[str]]:
     """Return the units that are seen in every period and before their treatment, with counts of the others."""
     table = design.table
     steps = np.unique(table.steps)
-    seen = np.bincount(table.unit_codes, minlength=table.units.size)
-    partly = seen < steps.size
+    keep, told = _kept(table, steps.size)
+    rows = keep[table.unit_codes]
+    shape = (int(keep.sum()), steps.size)
+    weights = table.weights[rows].reshape(shape)
+    _require_even(weights, design, table.units[keep])
+    first = table.first_rows[keep]
+    wide = _Wide(
+        keep,
+        steps,
+        table.outcome[rows].reshape(shape),
+        table.covariates[rows].reshape((*shape, -1)) if table.covariate_names else np.zeros((*shape, 0)),
+        weights[:, 0],
+        table.starts[keep],
+        table.units[keep],
+        None if table.clusters is None else table.clusters[first],
+        None if table.image_keys is None else table.image_keys[keep],
+        None if table.coordinates is None else table.coordinates[first],
+    )
+    return wide, told
+
+
+def _kept(table: PanelTable, n_steps: int) -> tuple[Mask, list[str]]:
+    """Return the units (N,) that can be compared over all periods, with counts of the others."""
+    partly = np.bincount(table.unit_codes, minlength=table.units.size) < n_steps
     keep = ~partly & ~table.always
     told = []
     if table.always.any():
@@ -124,33 +146,22 @@ def _wide(design: PanelDesign) -> tuple[_Wide, list[str]]:
         raise DesignError(
             explain("No unit is seen in every period.", where=table.units[lost], rule="a balanced panel")
         )
-    rows = keep[table.unit_codes]
-    shape = (int(keep.sum()), steps.size)
-    weights = table.weights[rows].reshape(shape)
-    if (np.ptp(weights, axis=1) > 0).any():
+    return keep, told
+
+
+def _require_even(weights: FloatArray, design: PanelDesign, units: npt.NDArray[Any]) -> None:
+    """Raise where the weights (N, T) of a unit change over time."""
+    changes = np.ptp(weights, axis=1) > 0
+    if changes.any():
         raise DesignError(
             explain(
                 f"Weights {design.weights!r} change within units.",
-                where=table.units[keep][np.ptp(weights, axis=1) > 0],
+                where=units[changes],
                 rule="one weight for each unit in method='did'",
                 fix=f"data[{design.weights!r}] = "
                 f"data.groupby({design.unit!r})[{design.weights!r}].transform('mean')",
             )
         )
-    first = table.first_rows[keep]
-    wide = _Wide(
-        keep,
-        steps,
-        table.outcome[rows].reshape(shape),
-        table.covariates[rows].reshape((*shape, -1)) if table.covariate_names else np.zeros((*shape, 0)),
-        weights[:, 0],
-        table.starts[keep],
-        table.units[keep],
-        None if table.clusters is None else table.clusters[first],
-        None if table.image_keys is None else table.image_keys[keep],
-        None if table.coordinates is None else table.coordinates[first],
-    )
-    return wide, told
 
 
 def _cells(
