@@ -92,7 +92,8 @@ def randomisation_test(
     draws = whole_number(draws, argument="draws", error=EstimationError, least=99)
     seed = whole_number(seed, argument="seed", error=EstimationError)
     asked = design.unadjusted() if method == "difference" else design
-    groups = _groups_of(asked, strata)
+    # units that share a picture were assigned one by one, unless the design says otherwise
+    groups = _groups_of(asked, strata, cluster=design.cluster)
     statistic = _STATISTICS[method](asked, groups.codes)
     possible = how_many(groups.treated, groups.strata)
     exact = possible <= draws
@@ -106,7 +107,7 @@ def randomisation_test(
     return RandomisationTest(
         term=design.treatment, method=method, value=estimate, error=error if studentised else 1.0,
         studentised=studentised, reference=reference, n=len(asked), n_groups=groups.treated.size,
-        n_treated=int(groups.treated.sum()), assigned_by=asked.cluster, possible=possible, seed=seed,
+        n_treated=int(groups.treated.sum()), assigned_by=design.cluster, possible=possible, seed=seed,
         n_strata=int(groups.strata.max()) + 1, warnings=(*asked.table.notes, *groups.warnings()),
     )  # fmt: skip
 
@@ -179,22 +180,30 @@ class _Regression:
         return _factor(self.codes, n_params=2 * (1 + self.covariates.shape[1]))
 
     def found(self) -> tuple[float, float]:
-        made = scores.regression(self.outcome, self.treatment, self.weights, covariates=self.covariates)
-        return _found(made, self.codes)
+        return _found(self._fitted(self.outcome, self.treatment), self.codes)
 
     def drawn(self, ways: FloatArray, outcomes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return coefficients (b, m) of m outcomes (n, m), and products of their influence values (b, m, m)."""
         values, products = [], []
         for way in ways:
             treatment = way[self.codes]
-            made = [
-                scores.regression(one, treatment, self.weights, covariates=self.covariates)
-                for one in outcomes.T
-            ]
+            made = [self._fitted(one, treatment) for one in outcomes.T]
             sums = np.column_stack([np.bincount(self.codes, weights=one.scores) for one in made])
             values.append([one.estimate for one in made])
             products.append(sums.T @ sums / len(outcomes) ** 2)
         return np.array(values), np.array(products)
+
+    def _fitted(self, outcome: FloatArray, treatment: FloatArray) -> scores.ScoredEstimate:
+        try:
+            return scores.regression(outcome, treatment, self.weights, covariates=self.covariates)
+        except np.linalg.LinAlgError as cause:
+            raise EstimationError(
+                explain(
+                    "With some of the assignments covariates are collinear within an arm.",
+                    rule="covariates have full rank in each arm, however treatment is assigned",
+                    fix="leave covariates out that few units have, or method='difference'",
+                )
+            ) from cause
 
 
 _Statistic = _Difference | _Regression
@@ -256,9 +265,9 @@ def _require_design(design: object) -> None:
         raise EstimationError(explain(f"randomisation_test() got a {type(design).__name__}.", fix=fix))
 
 
-def _groups_of(design: Design, strata: str | pd.Series | None) -> _Groups:
+def _groups_of(design: Design, strata: str | pd.Series | None, *, cluster: str | None) -> _Groups:
     table = design.table
-    labels = table.ids if table.clusters is None else table.clusters
+    labels = table.ids if cluster is None or table.clusters is None else table.clusters
     codes = np.unique(labels, return_inverse=True)[1]
     share = np.bincount(codes, weights=table.treatment) / np.bincount(codes)
     mixed = (share > 0) & (share < 1)
@@ -266,7 +275,7 @@ def _groups_of(design: Design, strata: str | pd.Series | None) -> _Groups:
         where = np.unique(labels)[mixed]
         raise EstimationError(
             explain(
-                f"Treatment varies within clusters of {design.cluster!r}, so they are not what was assigned.",
+                f"Treatment varies within clusters of {cluster!r}, so they are not what was assigned.",
                 where=where,
                 rule="all units of a cluster have one treatment",
                 fix="name in Design(cluster=) what was assigned, or nothing if units were, and with strata= the "

@@ -237,3 +237,20 @@ def test_other_things_than_designs_of_two_arms() -> None:
     )
     with pytest.raises(DesignError, match="randomisation_test"):
         ec.randomisation_test(several)
+
+
+def test_units_that_share_a_picture_are_assigned_one_by_one() -> None:
+    from tests.studies import images, study
+
+    table = study(40, n_villages=8)
+    pictured = ec.Design(table, outcome="income", treatment="grant", features=images(8))
+    found = ec.randomisation_test(pictured, draws=199)
+    assert (found.n_groups, found.assigned_by) == (40, None)
+    plain = ec.Design(table, outcome="income", treatment="grant")
+    assert found.p_value() == ec.randomisation_test(plain, draws=199).p_value()
+
+
+def test_a_covariate_of_few_is_refused_with_the_reason() -> None:
+    table = units(12, 6).assign(rare=lambda t: (np.arange(12) == 0).astype(float))
+    with pytest.raises(EstimationError, match=r"collinear within an arm[\s\S]*method='difference'"):
+        ec.randomisation_test(asked(table, covariates=["rare"]), method="regression", draws=99)
