@@ -16,10 +16,9 @@ from eocausal.effects.doses import as_good_as_random, dealt
 from eocausal.errors import DesignError, EstimationError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.dose_nuisance import densities, outcomes_at
-from eocausal.inference.dose_scores import dose_scores, undersmoothed
+from eocausal.inference.dose_scores import dose_mean, undersmoothed
 from eocausal.inference.folds import Folds
 from eocausal.inference.learners import Learners
-from eocausal.inference.scores import mean_of_scores
 from eocausal.inference.settings import Settings, provenance, settings_for
 from eocausal.inference.vcov import VcovChoice
 
@@ -116,18 +115,18 @@ def dose_response(
     density = densities(design, **how, spread=spread)
     _require_possible(design, at, width, density)
     found = [
-        dose_scores(
-            table.outcome, table.assigned,
+        dose_mean(
+            table.outcome, table.assigned, table.weights,
             at=float(dose), bandwidth=width,
             predicted=predicted[:, k], predicted_own=own, density_own=density,
         )
         for k, dose in enumerate(at)
     ]  # fmt: skip
-    weights = np.column_stack([one[1] for one in found]) * table.weights[:, None]
+    weights = np.column_stack([one[1] for one in found])
     sizes = _effective(weights)
     curve = assemble(
         design,
-        [mean_of_scores(one[0], table.weights) for one in found],
+        [one[0] for one in found],
         estimand="mean outcome at a dose",
         method=METHOD,
         terms=tuple(f"dose {dose:.6g}" for dose in at),

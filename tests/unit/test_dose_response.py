@@ -6,12 +6,13 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 from sklearn.linear_model import LinearRegression, Ridge
 
 import eocausal as ec
 from eocausal.errors import DesignError, EstimationError
 from eocausal.inference.dose_nuisance import densities, expected_out_of_fold, outcomes_at
-from eocausal.inference.dose_scores import dose_scores, epanechnikov, kernel_density, undersmoothed
+from eocausal.inference.dose_scores import dose_mean, epanechnikov, kernel_density, undersmoothed
 from tests.studies import FAST, THREE, images, study
 
 matplotlib.use("Agg")
@@ -45,9 +46,13 @@ def test_the_density_of_residuals_is_that_of_the_kernels_one_by_one() -> None:
     values, weights = rng.normal(size=300), rng.uniform(0.5, 2, 300)
     width = 0.9 * min(values.std(), np.subtract(*np.quantile(values, [0.75, 0.25])) / 1.34) * 300**-0.2
     at = np.array([-1.0, 0.2, 2.5])
-    each = np.exp(-0.5 * ((at[:, None] - values) / width) ** 2) / (width * np.sqrt(2 * np.pi))
-    assert kernel_density(values)(at) == pytest.approx(each.mean(axis=1), rel=2e-3)
-    assert kernel_density(values, weights)(at) == pytest.approx(each @ weights / weights.sum(), rel=2e-3)
+    for share in (np.full(300, 1 / 300), weights / weights.sum()):
+        pilot = norm.pdf(values[:, None], values, width) @ share
+        wide = width * np.sqrt(np.exp(np.log(pilot).mean()) / pilot)
+        by_hand = norm.pdf(at[:, None], values, wide) @ share
+        assert kernel_density(values, 9 * share)(at) == pytest.approx(by_hand, rel=5e-3)
+    assert kernel_density(values)(at) == pytest.approx(kernel_density(values, np.ones(300))(at))
+    assert wide[np.abs(values).argmax()] > 1.5 * width
     assert kernel_density(values)(np.array([1e6]))[0] == 0
 
 
@@ -73,8 +78,9 @@ def test_one_right_model_is_enough(right: str) -> None:
         given["density_own"] = np.full(n, 0.25)
     else:
         given["predicted"], given["predicted_own"] = np.zeros(n), np.zeros(n)
-    scores, weights = dose_scores(outcome, dose, at=at, bandwidth=0.15, **given)
-    assert abs(scores.mean() - at**2) < 4 * scores.std() / np.sqrt(n) + 0.15**2 / 5
+    found, weights = dose_mean(outcome, dose, np.ones(n), at=at, bandwidth=0.15, **given)
+    assert abs(found.scores.mean()) < 1e-10
+    assert abs(found.estimate - at**2) < 4 * found.scores.std() / np.sqrt(n) + 0.15**2 / 5
     if right == "density":
         assert weights.mean() == pytest.approx(1, abs=0.01)
 
@@ -82,11 +88,12 @@ def test_one_right_model_is_enough(right: str) -> None:
 def test_a_right_prediction_has_no_bias_at_any_bandwidth() -> None:
     rng = np.random.default_rng(2)
     dose = rng.normal(size=2000)
-    scores, _ = dose_scores(
-        dose**3, dose, at=1.0, bandwidth=3.0,
+    found, _ = dose_mean(
+        dose**3, dose, np.ones(2000), at=1.0, bandwidth=3.0,
         predicted=np.ones(2000), predicted_own=dose**3, density_own=np.full(2000, 0.1),
     )  # fmt: skip
-    assert (scores == 1.0).all()
+    assert found.estimate == 1.0
+    assert (found.scores == 0).all()
 
 
 def test_predictions_of_a_linear_learner_are_those_of_scikit_learn() -> None:
@@ -168,9 +175,12 @@ def test_the_curve_is_the_mean_of_its_scores_by_hand() -> None:
     density = densities(design, **how, spread="constant")
     for position, dose in enumerate((0.0, 1.0)):
         kernel = 0.75 * np.maximum(1 - ((table.assigned - dose) / 0.8) ** 2, 0) / 0.8
-        psi = at[:, position] + kernel / density * (table.outcome - own)
-        assert found.estimate[position] == pytest.approx(np.average(psi, weights=table.weights))
-        centred = table.weights / table.weights.mean() * (psi - found.estimate[position])
+        base = np.average(at[:, position], weights=table.weights)
+        weigh = table.weights * kernel / density
+        lift = np.average(table.outcome - own, weights=weigh)
+        assert found.estimate[position] == pytest.approx(base + lift)
+        centred = table.weights / table.weights.mean() * (at[:, position] - base)
+        centred += weigh / weigh.mean() * (table.outcome - own - lift)
         assert found.scores[f"dose {dose:g}"].to_numpy() == pytest.approx(centred)
     assert found.doses.tolist() == [0.0, 1.0]
 
