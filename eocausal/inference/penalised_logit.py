@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.linear import FloatArray, LinearFit, Positions, compact, pieces
@@ -137,9 +138,7 @@ def fit_penalised_logit(
 class _Path:
     """Coefficients on their way from penalty to penalty, and what is known of the curvature on the way."""
 
-    def __init__(
-        self, sample: _Sample, at: FloatArray, curvatures: Sequence[FloatArray] | None = None
-    ) -> None:
+    def __init__(self, sample: _Sample, at: FloatArray, curvatures: list[FloatArray] | None = None) -> None:
         self.sample = sample
         self.at = at
         self.view = _look(sample, at)
@@ -161,8 +160,9 @@ class _Path:
                 self.at = self.at - step
                 self.view = _look(self.sample, self.at)
                 return
-            if unfinished[-1] and (unfinished & (squared > _SHORTER**2 * before)).any():
-                self.curvatures, self.moves = _curvatures(self.sample, self.at[:, -1]), []
+            slow = unfinished & (squared > _SHORTER**2 * before)
+            if slow.any():
+                self._renew(slow, shared=bool(unfinished[-1]))
                 factors = [_factor(curvature, ridge) for curvature in self.curvatures]
                 step = _newton_like(factors, slope, self.moves, ridge)
                 squared = (slope * step).sum(axis=0)
@@ -175,6 +175,16 @@ class _Path:
                 fix="Learners(propensity=...) with another learner",
             )
         )
+
+    def _renew(self, slow: npt.NDArray[np.bool_], *, shared: bool) -> None:
+        """Make curvatures anew: all at the fit to all rows, or those of slow fits where they are themselves."""
+        self.moves = []
+        if shared:
+            self.curvatures = _curvatures(self.sample, self.at[:, -1])
+            return
+        for fit in np.flatnonzero(slow):
+            rows = np.flatnonzero(self.sample.seen[:, fit])
+            self.curvatures[fit] = _curvature(self.sample, self.at[:, fit], rows)
 
     def _go(self, step: FloatArray, squared: FloatArray, ridge: FloatArray) -> None:
         """Go along the steps as far as the objectives fall."""
