@@ -180,7 +180,8 @@ def _joint_panel(ids: npt.NDArray[Any], results: list[Estimate]) -> PanelIndex |
     if clash:
         return None
     found = [unit[one] for one in ids.tolist()]
-    return PanelIndex(np.array([row[0] for row in found]), np.array([row[1] for row in found]))
+    effects = max(result.panel.unit_effects for result in results if result.panel is not None)
+    return PanelIndex(np.array([row[0] for row in found]), np.array([row[1] for row in found]), effects)
 
 
 def _joint_arms(ids: npt.NDArray[Any], results: list[Estimate]) -> tuple[Arms | None, FloatArray | None]:

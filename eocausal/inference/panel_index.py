@@ -27,6 +27,9 @@ class PanelIndex:
     period : array of shape (n,)
         Numbers of periods, such as years. How far apart two rows are in time is the difference of their numbers,
         not of their places in the table, so that a gap counts as a gap.
+    unit_effects : int
+        Coefficients of units that were fitted besides those an estimate counts. They count where rows of a unit are
+        taken as independent, and not where clusters keep units whole.
 
     Raises
     ------
@@ -42,6 +45,7 @@ class PanelIndex:
 
     unit: Labels
     period: FloatArray
+    unit_effects: int = 0
 
     def __post_init__(self) -> None:
         unit, period = np.asarray(self.unit), np.asarray(self.period)
@@ -71,16 +75,20 @@ class PanelIndex:
 
     def take(self, rows: npt.NDArray[Any]) -> Self:
         """Return the index of some rows, by position or by a boolean array."""
-        return type(self)(self.unit[rows], self.period[rows])
+        return type(self)(self.unit[rows], self.period[rows], self.unit_effects)
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe content."""
-        return {"unit": self.unit.tolist(), "period": self.period.tolist()}
+        return {
+            "unit": self.unit.tolist(),
+            "period": self.period.tolist(),
+            "unit_effects": self.unit_effects,
+        }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Rebuild what ``to_dict`` wrote."""
-        return cls(np.array(content["unit"]), np.array(content["period"], dtype=float))
+        return cls(np.array(content["unit"]), np.array(content["period"], dtype=float), content["unit_effects"])
 
 
 def _require_once(unit: Labels, period: FloatArray) -> None:

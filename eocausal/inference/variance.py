@@ -21,6 +21,7 @@ from eocausal.inference.bootstrap import Recentring, resampled, wild
 from eocausal.inference.conley import GIVE_PLACES, NO_PLACES, conley_variance
 from eocausal.inference.how import Variance, Vcov
 from eocausal.inference.panel_index import PanelIndex
+from eocausal.inference.serial import ALL_PERIODS
 
 __all__ = ["FEW_CLUSTERS", "Variance", "Vcov", "positive", "score_variance", "sum_within"]
 
@@ -101,15 +102,27 @@ def score_variance(
     >>> float(score_variance(values - values.mean()).matrix[0, 0] ** 0.5)
     0.577...
     """
-    n = scores.shape[0]
+    how = Vcov(vcov) if isinstance(vcov, str) else vcov
+    labels = [] if clusters is None else [clusters] if isinstance(clusters, np.ndarray) else clusters
+    n, n_params = scores.shape[0], n_params + _unit_effects(how, labels, panel)
     if n <= n_params:
         raise EstimationError(
             explain(f"{n} units cannot carry {n_params} parameters.", rule="more units than parameters")
         )
-    how = Vcov(vcov) if isinstance(vcov, str) else vcov
-    labels = [] if clusters is None else [clusters] if isinstance(clusters, np.ndarray) else clusters
     together = Recentring(np.zeros(n, dtype=np.intp), np.ones(n)) if recentring is None else recentring
     return _KINDS[how.kind](_Asked(scores, how, tuple(labels), coordinates, n_params, panel, together))
+
+
+def _unit_effects(how: Vcov, labels: Sequence[Labels], panel: PanelIndex | None) -> int:
+    """Return how many coefficients of units count: none where rows of a unit vary together freely."""
+    if panel is None or not panel.unit_effects or how.block_m is not None:
+        return 0
+    if how.kind == "conley" and how.serial in (None, ALL_PERIODS):
+        return 0
+    units = np.unique(panel.unit, return_inverse=True)[1]
+    coded = [np.unique(one, return_inverse=True)[1] for one in labels]
+    whole = any(int(_both(units, one).max()) == int(units.max()) for one in coded)
+    return 0 if whole else panel.unit_effects
 
 
 def _independent(asked: _Asked) -> Variance:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from eocausal._provenance import versions
-from eocausal.inference.arms import Arms, nested
+from eocausal.inference.arms import Arms
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.panel_index import PanelIndex
-from eocausal.inference.serial import ALL_PERIODS
-from eocausal.inference.variance import Vcov
 from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
 from eocausal.panels import guards
 
@@ -100,16 +98,15 @@ def assemble(
 ) -> Estimate:
     """Make the result of a panel method, clustered by assignment, else by unit, unless asked otherwise."""
     how, groups = resolve_vcov("cluster" if vcov is None else vcov, groups=entries.groups, ids=entries.ids)
-    whole = _holds_units(how, groups, entries.groups[design.unit])
-    n_params = scored.n_params + (0 if whole else scored.unit_effects)
+    index = None if entries.index is None else replace(entries.index, unit_effects=scored.unit_effects)
     arms = Arms(entries.treated, design.cluster or design.unit)
     variance = variance_of(
         scored.scores,
         how,
         groups=groups,
         coordinates=entries.coordinates,
-        n_params=n_params,
-        panel=entries.index,
+        n_params=scored.n_params,
+        panel=index,
         arms=arms,
     )
     imputed = design.outcome_imputed
@@ -126,9 +123,9 @@ def assemble(
         variance=variance,
         groups=groups,
         coordinates=entries.coordinates,
-        panel=entries.index,
+        panel=index,
         arms=arms,
-        n_params=n_params,
+        n_params=scored.n_params,
         assumptions=(*scored.assumptions, *([] if imputed is None else [imputed.assumption()])),
         warnings=tuple(dict.fromkeys([*told, *design.notes, *scored.warnings, *few, *variance.notes])),
         diagnostics={
@@ -146,8 +143,3 @@ def assemble(
         },
     )
 
-
-def _holds_units(how: Vcov, groups: Mapping[str, Labels], unit: Labels) -> bool:
-    """Tell whether units vary freely within themselves, so that unit effects need no factor."""
-    by_place = how.block_m is not None or (how.kind == "conley" and how.serial in (None, ALL_PERIODS))
-    return by_place or any(nested(unit, groups[name]) for name in how.names)

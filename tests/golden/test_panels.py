@@ -113,9 +113,11 @@ def test_castle_with_both_ways_of_counting_state_effects(
 
 
 def test_castle_heteroskedastic_counts_the_state_effects(castle: pd.DataFrame) -> None:
-    made = ec.panel(_castle(castle), vcov="hetero")
-    assert made.variance.df == 550 - 61
-    assert made.std_error == pytest.approx(0.034311968805786165, abs=1e-9)
+    asked = ec.panel(_castle(castle), vcov="hetero")
+    changed = ec.panel(_castle(castle)).with_vcov("hetero")
+    for made in (asked, changed):
+        assert made.variance.df == 550 - 61
+        assert made.std_error == pytest.approx(0.034311968805786165, abs=1e-9)
 
 
 def test_castle_with_covariates_that_change(castle: pd.DataFrame) -> None:
