@@ -102,7 +102,7 @@ def median_variance(values: FloatArray, variances: Sequence[Variance]) -> Varian
     Examples
     --------
     >>> one = Variance(np.array([[4.0]]), 9.0, 1.0, None)
-    >>> median_variance(np.array([[1.0], [2.0], [4.0]]), [one, one, one]).matrix.tolist()
+    >>> median_variance(np.array([[1.0], [2.0], [4.0]]), [one, one, one]).matrix.round(12).tolist()
     [[5.0]]
     """
     off = values - np.median(values, axis=0)

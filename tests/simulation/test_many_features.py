@@ -9,7 +9,7 @@ from joblib import Parallel, delayed
 
 import eocausal as ec
 
-DRAWS = 250
+DRAWS = 200
 UNITS, WIDTH = 800, 100
 TRUE_ATE = 0.5
 ONCE, REPEATED = ec.Folds(k=5), ec.Folds(k=2, repeats=3)
