@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,7 @@ import pandas as pd
 
 from eocausal._checks import one_of, whole_number
 from eocausal.errors import ImageryError, UnitsError, explain
-
-if TYPE_CHECKING:
-    from eocausal.units import Units
+from eocausal.units import Units, read_units
 
 __all__ = ["KernelWorld", "gaussian_naive_bias", "simulate_kernel_confounding"]
 
@@ -175,8 +173,6 @@ def simulate_kernel_confounding(
     propensity = 1 / (1 + np.exp(-common - noise_sd * for_units.standard_normal(n_units)))
     treated = (for_units.uniform(size=n_units) < propensity).astype(int)
     outcome = common + effect * treated + noise_sd * for_units.standard_normal(n_units)
-    from eocausal.units import read_units
-
     table = pd.DataFrame(
         {
             "unit": np.arange(n_units),
