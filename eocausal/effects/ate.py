@@ -153,6 +153,10 @@ def ate(
     set of units kept as given; learned nuisances are those of all units, and a logit or probit is fitted again to
     the units kept.
 
+    Of several arms (``treatment_type="categorical"``) there is a term for each against the control, by ``aipw``,
+    ``ipw`` or ``difference``, for the ``ate`` or ``att``: Cattaneo (2010), Journal of Econometrics 155. Of a dose
+    ``partially_linear`` has the slope. The page ``docs/treatments.md`` has more.
+
     Examples
     --------
     >>> import numpy as np, pandas as pd
