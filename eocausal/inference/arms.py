@@ -17,7 +17,6 @@ FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
 
 _COUNTS = ("clusters_treated_only", "clusters_control_only", "clusters_with_both_arms")
-_ROUNDING = 1e-9
 RANDOMISED = "where treatment was randomised, see ec.randomisation_test"
 OFFER = f"{{'bootstrap': 'wild'}} rests less on their number; {RANDOMISED}"
 
@@ -33,53 +32,30 @@ class Arms:
     cluster : str or None
         Name, among the groups of the result, of the design's cluster: the units of assignment. None where units
         were treated one by one.
-    of_means : bool
-        Whether the estimate is a difference of means of the arms, each made of that arm's outcomes.
-    squares : array of shape (n, k) or None
-        Where estimates are coefficients: squares of each regressor once the other columns are taken out. Bootstraps
-        recentre by them.
     """
 
     treatment: FloatArray
     cluster: str | None = None
-    of_means: bool = False
-    squares: FloatArray | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe content."""
-        return {
-            "treatment": self.treatment.tolist(), "cluster": self.cluster, "of_means": self.of_means,
-            "squares": None if self.squares is None else self.squares.tolist(),
-        }  # fmt: skip
+        return {"treatment": self.treatment.tolist(), "cluster": self.cluster}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Rebuild what ``to_dict`` wrote."""
-        squares = content.get("squares")
-        return cls(
-            np.array(content["treatment"], dtype=float),
-            content["cluster"],
-            content["of_means"],
-            None if squares is None else np.array(squares, dtype=float),
-        )
+        return cls(np.array(content["treatment"], dtype=float), content["cluster"])
 
-    def recentring(
-        self, scores: FloatArray, weights: FloatArray | None, panel: PanelIndex | None = None
-    ) -> Recentring:
-        """Return which influence values (n, k) a bootstrap recentres together: those of an arm, or all.
+    def recentring(self, weights: FloatArray | None, panel: PanelIndex | None = None) -> Recentring:
+        """Return which influence values a bootstrap recentres together: those of an arm.
 
-        A difference of means fits one for each arm, and its influence values sum to zero in each; a comparison of
-        units treated at some time with others, before and after, likewise. Where few clusters are treated, standard
-        errors are too small because theirs are pulled to zero together, and only draws that do the same show it.
+        A difference of means fits one for each arm; a comparison of units treated at some time with others, before
+        and after, likewise. Where few clusters are treated, standard errors are too small because theirs are pulled
+        to zero together, and only draws that do the same show it. With other estimates it is on the safe side:
+        the recentred parts fade as clusters become many.
         """
-        n, k = scores.shape
-        even = np.ones(n)
         part = self.treatment if panel is None else ever_treated(self.treatment, panel)
-        if self.of_means or sums_vanish(scores, part):
-            return Recentring(part, even if weights is None else weights)
-        # of combinations of coefficients they are not those
-        known = None if self.squares is None or self.squares.shape[1] != k else self.squares
-        return Recentring(np.zeros(n), even if known is None else known)
+        return Recentring(part, np.ones(part.size) if weights is None else weights)
 
     def line(self, groups: Mapping[str, Labels]) -> str | None:
         """Return how many units of assignment were treated, or None where units were treated one by one."""
@@ -165,12 +141,6 @@ def ever_treated(treatment: FloatArray, panel: PanelIndex) -> FloatArray:
     """
     unit = np.unique(panel.unit, return_inverse=True)[1]
     return np.asarray(np.bincount(unit, weights=treatment > 0) > 0, dtype=float)[unit]
-
-
-def sums_vanish(scores: FloatArray, treatment: FloatArray) -> bool:
-    """Tell whether influence values (n, k) sum to zero in each arm, as those of a difference of means do."""
-    sums = np.array([scores[treatment == arm].sum(axis=0) for arm in np.unique(treatment)])
-    return bool((np.abs(sums) <= _ROUNDING * np.abs(scores).sum(axis=0)).all())
 
 
 def nested(inner: Labels, outer: Labels) -> bool:

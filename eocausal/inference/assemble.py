@@ -15,9 +15,6 @@ from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
 if TYPE_CHECKING:
     from eocausal.design import Design
 
-# Methods that compare a mean of each arm, made of that arm's outcomes.
-ARM_MEANS = ("difference", "regression", "ipw", "entropy_balancing", "cbps")
-
 
 def assemble(
     design: Design,
@@ -47,7 +44,7 @@ def assemble(
     chosen = vcov if vcov is not None else ("cluster" if own else "iid")
     how, groups = resolve_vcov(chosen, groups=own, ids=design.table.ids)
     values = np.column_stack([one.scores for one in scored])
-    arms = arms_of(design, method=named.get("method"))
+    arms = arms_of(design)
     counts = {} if arms is None else arms.counts(how, groups)
     n_params, places = scored[0].n_params, design.table.coordinates
     variance = variance_of(
@@ -74,11 +71,11 @@ def assemble(
     )
 
 
-def arms_of(design: Design, *, method: str | None) -> Arms | None:
+def arms_of(design: Design) -> Arms | None:
     """Return who was treated, and by what groups; None where the treatment is a dose."""
     if design.treatment_type == "continuous":
         return None
-    return Arms(design.table.assigned, design.cluster, method in ARM_MEANS)
+    return Arms(design.table.assigned, design.cluster)
 
 
 def unit_counts(design: Design) -> dict[str, int]:

@@ -41,11 +41,10 @@ _CELLS_AT_ONCE = 2**22
 
 @dataclass(frozen=True, eq=False)
 class Recentring:
-    """Which influence values are recentred together, ``part`` (n,), and what each weighs there, (n,) or (n, k).
+    """Which influence values (n,) are recentred together, and what each weighs there.
 
     A weighted mean is recentred as a whole, a difference of weighted means arm by arm: then the draws are those of
-    the regression on the arms, fitted again. A coefficient is recentred as a whole, with weights of the squares of
-    its regressor once the others are taken out.
+    the regression on the arms, fitted again.
     """
 
     part: npt.NDArray[Any]
@@ -54,7 +53,7 @@ class Recentring:
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """By cluster, part and estimate (G, r, k): sums of influence values, shares of weight, slopes in the null."""
+    """By cluster and part: sums of influence values (G, r, k), shares of weight (G, r), slopes in the null."""
 
     sums: FloatArray
     shares: FloatArray
@@ -130,28 +129,24 @@ def _parts(scores: FloatArray, clusters: Codes, recentring: Recentring) -> _Part
     cell = clusters * n_parts + part
     sums = np.zeros((n_clusters * n_parts, k))
     np.add.at(sums, cell, scores)
-    given = recentring.weight
-    inside = np.zeros((n_clusters * n_parts, k))
-    np.add.at(inside, cell, np.broadcast_to(given[:, None] if given.ndim == 1 else given, (n, k)))
-    weight = inside.reshape(n_clusters, n_parts, k)
-    total = weight.sum(axis=0)
-    shares = weight / total
+    weight = np.bincount(cell, weights=recentring.weight, minlength=n_clusters * n_parts)
+    total = np.bincount(part, weights=recentring.weight)
+    shares = weight.reshape(n_clusters, n_parts) / total
     # a part without influence on an estimate does not move with its null
     moved = np.array([np.abs(scores[part == one]).sum(axis=0) > 0 for one in range(n_parts)])
     moved |= ~moved.any(axis=0)
     # least squares under the null moves each mean by its variance, which falls with the weight of the part
-    toward = moved / total
-    slopes = n * shares * (toward / toward.sum(axis=0))
+    toward = moved / total[:, None]
+    slopes = n * shares[:, :, None] * (toward / toward.sum(axis=0))
     return _Parts(sums.reshape(n_clusters, n_parts, k), shares, slopes, n)
 
 
 @one_blas_thread()
 def _wild_draws(parts: _Parts, drawn: FloatArray, factor: float) -> tuple[FloatArray, FloatArray]:
     """Return rise (b, k, 2) and square (b, k, 3) of weights (b, G)."""
+    shares, together = parts.shares, parts.shares.T @ parts.shares
     rise, square = [], []
     for term in range(parts.sums.shape[2]):
-        shares = parts.shares[:, :, term]
-        together = shares.T @ shares
         fixed, moving = parts.sums[:, :, term], parts.slopes[:, :, term]
         of, to = fixed.sum(axis=1), moving.sum(axis=1)
         mean, slope = drawn @ fixed, drawn @ moving
@@ -173,12 +168,11 @@ def _wild_draws(parts: _Parts, drawn: FloatArray, factor: float) -> tuple[FloatA
 @one_blas_thread()
 def _resampled_draws(parts: _Parts, times: FloatArray, factor: float) -> tuple[FloatArray, FloatArray]:
     """Return errors (b, k) and squared standard errors (b, k) where clusters are drawn ``times`` (b, G)."""
-    n_parts = parts.shares.shape[1]
+    shares, n_parts = parts.shares, parts.shares.shape[1]
+    pairs = (shares[:, :, None] * shares[:, None, :]).reshape(len(shares), -1)
+    together = (times @ pairs).reshape(-1, n_parts, n_parts)
     rise, square = [], []
     for term in range(parts.sums.shape[2]):
-        shares = parts.shares[:, :, term]
-        pairs = (shares[:, :, None] * shares[:, None, :]).reshape(len(shares), -1)
-        together = (times @ pairs).reshape(-1, n_parts, n_parts)
         sums = parts.sums[:, :, term]
         of = sums.sum(axis=1)
         mean = times @ sums

@@ -201,5 +201,5 @@ def _joint_arms(ids: npt.NDArray[Any], results: list[Estimate]) -> tuple[Arms | 
     all_arms = [result.arms for result in results if result.arms is not None]
     names = {one.cluster for one in all_arms}
     cluster = names.pop() if len(names) == 1 else None
-    arms = Arms(joint, cluster, of_means=all(one.of_means for one in all_arms))
+    arms = Arms(joint, cluster)
     return arms, weight if weighed else None

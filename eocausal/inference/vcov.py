@@ -82,11 +82,11 @@ def variance_of(
     """Return the covariance of estimates from influence values (n, k), labels by name and coordinates (n, 2).
 
     With the arms, what there is to say of the clusters stands in its notes, and bootstraps recentre influence
-    values arm by arm where the estimate is a difference of means; ``weights`` (n,) are then those of the means.
+    values arm by arm, with ``weights`` (n,) those of the means of the arms.
     """
     made = score_variance(
         scores, vcov=how, clusters=[groups[name] for name in how.names], coordinates=coordinates, n_params=n_params,
-        panel=panel, recentring=None if arms is None else arms.recentring(scores, weights, panel),
+        panel=panel, recentring=None if arms is None else arms.recentring(weights, panel),
     )  # fmt: skip
     return made if arms is None else replace(made, notes=(*arms.notes(how, groups), *made.notes))
 
