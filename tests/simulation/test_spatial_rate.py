@@ -36,5 +36,5 @@ def test_conley_rejects_less_often_than_half_samples_where_neighbours_are_alike(
     print(f"\n{target}, true hypotheses rejected at 5%: {rejected}")
     # 300 other draws are in docs/standard_errors.md; the Monte Carlo standard error of 150 is 0.02 to 0.03
     assert rejected["half"] > 0.10
-    assert rejected["uniform"] < 0.14
+    assert rejected["uniform"] < 0.15
     assert rejected["uniform"] < rejected["half"] - 0.05
