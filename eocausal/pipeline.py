@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +27,7 @@ from eocausal.evaluate.asked import (
     check_estimates,
 )
 from eocausal.evaluate.balance import Balance, balance
+from eocausal.evaluate.balance_result import MOST_ROWS
 from eocausal.evaluate.overlap import Overlap, overlap
 from eocausal.evaluate.rate_result import Rate
 from eocausal.imagery.asked import asked_units
@@ -160,10 +161,11 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     with clock.step("design, balance and overlap"):
         design = asked_design(asked, seen.units, seen.features)
         folds = asked_folds(asked)
-        balanced = balance(design, seed=asked.seed)
         overlapping = overlap(design, folds=folds, learners=asked_learners(asked), seed=asked.seed)
     with clock.step("average effects"):
         estimates = {one.name: asked_average(one, asked, design) for one in asked.effects.ate}
+        # no classifier: it learns from fewer folds than the estimates, and could fail where they do not
+        balanced = balance(design, weights=_first_that_weighs(estimates), classifier=False, seed=asked.seed)
     with clock.step("effects by unit"):
         found = asked_cate(asked, design, folds, progress)
         rates = {} if found is None else asked_rates(asked, found)
@@ -185,6 +187,18 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     with clock.step("report"):
         _write(made, loaded)
     return made
+
+
+def _first_that_weighs(estimates: Mapping[str, Estimate]) -> Estimate | None:
+    """Return the first estimate whose learned weights are meant to make the arms alike."""
+    weighing = (
+        one
+        for one in estimates.values()
+        if one.weights is not None
+        and one.method != "difference"
+        and one.diagnostics.get("propensity") != "known"
+    )
+    return next(weighing, None)
 
 
 class _Clock:
@@ -273,19 +287,25 @@ def _write(made: Run, loaded: LoadedSpec) -> None:
 
 
 def _write_figures(made: Run) -> None:
-    from matplotlib.figure import Figure
-
     results: dict[str, Any] = {"balance": made.balance, "overlap": made.overlap}
     results |= {f"ate_{method}": result for method, result in made.estimates.items()}
     results |= {f"toc_{target.lower()}": result for target, result in made.rates.items()}
     if made.cate is not None:
         results["effects"] = made.cate
     for name, result in results.items():
-        height = 1.2 + 0.24 * len(result.table) if name == "balance" else 3.6
-        figure = Figure(figsize=(6.4, height), layout="constrained")
-        result.plot(ax=figure.subplots())
-        path = made.folder / "figures" / f"{name}.png"
-        write_atomically(path, partial(figure.savefig, format="png", dpi=150))
+        height = 1.3 + 0.24 * min(len(result.table), MOST_ROWS) if name == "balance" else 3.6
+        _write_figure(made, name, height, result.plot)
+    if made.overlap.auc.coordinates is not None:
+        _write_figure(made, "overlap_map", 5.0, made.overlap.map)
+
+
+def _write_figure(made: Run, name: str, height: float, draw: Callable[..., Any]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, height), layout="constrained")
+    draw(ax=figure.subplots())
+    path = made.folder / "figures" / f"{name}.png"
+    write_atomically(path, partial(figure.savefig, format="png", dpi=150))
 
 
 def _lock(made: Run, loaded: LoadedSpec) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from eocausal.evaluate.two_sample import AFTER, classifier_frame, classifier_tes
 from eocausal.inference import scores
 from eocausal.inference.assemble import assemble
 from eocausal.inference.estimate import Estimate
+from eocausal.inference.folds import Folds
 from eocausal.inference.nuisance import LEADING_COMPONENTS, ColumnReducer, Learners
 from eocausal.inference.settings import Settings, provenance, settings_for
 from eocausal.inference.smd import standardised_differences, variance_ratios, weighted_ks
@@ -51,6 +52,7 @@ def balance(
     indices: pd.DataFrame | Embeddings | None = None,
     n_components: int = LEADING_COMPONENTS,
     classifier: bool | None = None,
+    folds: Folds | None = None,
     learners: Learners | None = None,
     seed: int = 0,
 ) -> Balance:
@@ -76,6 +78,8 @@ def balance(
         Whether a model shall try to tell the arms apart, held out, from covariates and features
         (``Balance.classifier``), trained on the folds before the one that it ranks. Default: where there are
         weights.
+    folds : Folds, optional
+        Of that model; with ``Folds("block", block_m=...)`` it is asked of places that it has not seen.
     learners : Learners, optional
         Of that model, the propensity learner.
     seed : int
@@ -108,7 +112,7 @@ def balance(
     >>> ec.balance(design, weights=weights, classifier=False).to_frame()["smd_weighted"].tolist()
     [0.0]
     """
-    settings = settings_for(design, folds=None, learners=learners, seed=seed)
+    settings = settings_for(design, folds=folds, learners=learners, seed=seed)
     design.require_binary("Balance")
     whole_number(n_components, argument="n_components", error=EvaluationError, least=1)
     columns = _columns(design, n_components, settings.seed, indices)

@@ -197,3 +197,15 @@ def test_an_estimate_without_weights_and_indices_without_units_are_refused() -> 
         ec.balance(asked, estimand="all")
     with pytest.raises(EvaluationError, match="nothing that a classifier"):
         ec.balance(design(table, covariates=[]), indices=table[["age"]], classifier=True)
+
+
+def test_the_classifier_takes_the_folds_that_are_asked_for() -> None:
+    table = study(200, selected=True)
+    asked = design(table)
+    weights = pd.Series(1.0, index=table.index)
+    found = ec.balance(asked, weights=weights, learners=FAST, folds=ec.Folds(k=2))
+    dealt = ec.Folds(k=2).assign(asked, seed=0)
+    influence = found.classifier.scores["after weighting"].to_numpy()
+    # of two folds the first teaches and the second is ranked
+    assert (influence[dealt == 0] == 0).all()
+    assert (influence[dealt == 1] != 0).any()
