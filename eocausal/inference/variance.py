@@ -32,6 +32,7 @@ Labels = npt.NDArray[Any]
 FEW_CLUSTERS = 30
 # A variance this small a share of that of independent units is rounding, where terms may cancel.
 _ROUNDING = 1e-10
+_USUAL_LEVEL = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +164,11 @@ def _wild(asked: _Asked) -> Variance:
         asked.scores, _codes(asked), recentring=asked.recentring, factor=plain.factor,
         weights=str(how.weights), draws=int(how.draws or 0), seed=int(how.seed or 0),
     )  # fmt: skip
-    return replace(plain, how=how, reference=reference)
+    notes = plain.notes
+    if reference.exact and 2 / reference.draws > _USUAL_LEVEL:
+        least = f"{reference.draws} changes of sign give no p-value below {2 / reference.draws:.4g}"
+        notes = (*notes, f"{least}, so that 95% intervals have no end; weights='webb' make more draws")
+    return replace(plain, how=how, reference=reference, notes=notes)
 
 
 def _bootstrap(asked: _Asked) -> Variance:

@@ -161,6 +161,11 @@ def test_with_few_draws_that_differ_no_value_is_rejected_and_the_interval_is_end
     # of 16 changes of sign, two give the t statistic that was found: 1/8 is the least p-value
     assert made.p_value(1e6) >= 2 / 16
     assert made.ci() == (-np.inf, np.inf)
+    assert (
+        "16 changes of sign give no p-value below 0.125, so that 95% intervals have no end"
+        in made.warnings[-1]
+    )
+    assert not any("changes of sign" in one for one in made.with_vcov("cluster").warnings)
 
 
 def test_drawing_clusters_again_by_hand() -> None:
