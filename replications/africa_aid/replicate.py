@@ -46,7 +46,7 @@ def main() -> None:
     book = Book(options.out, "Aid projects and the wealth of villages")
     book.say(texts.INTRODUCTION, "## Who is compared", texts.WHO)
     book.table("who", [_counts(funder, name, study) for funder, name, study in _each(made)])
-    chosen = _placement(book, made)
+    chosen = _placement(book, made, quick=options.quick)
     _errors(book, chosen, made)
     _placebo(book, made)
     _past(book, made)
@@ -84,11 +84,10 @@ def design_of(study: pd.DataFrame, covariates: list[str]) -> ec.Design:
     return ec.Design(units, outcome=OUTCOME, treatment=TREATMENT, covariates=varying, cluster="cell")
 
 
-def _placement(book: Book, made: Studies) -> dict[str, ec.Estimate]:
+def _placement(book: Book, made: Studies, *, quick: bool) -> dict[str, ec.Estimate]:
     """Estimate the effects of placement; return the estimate of each funder that errors are shown for."""
     book.say("## Placement effects", texts.PLACEMENT)
     rows, chosen = [], {}
-    flexible = _trees()
     for funder, name in FUNDERS.items():
         study = made[funder]["placement"]
         tabled, placed = design_of(study, TABLES), design_of(study, TABLES + COORDINATES)
@@ -99,11 +98,12 @@ def _placement(book: Book, made: Studies) -> dict[str, ec.Estimate]:
             ("tables", ec.ate(tabled, method="regression")),
             ("tables", ec.ate(tabled)),
             ("tables, coordinates", chosen[funder]),
-            ("tables, coordinates, trees", ec.ate(placed, learners=flexible)),
             ("tables, coordinates", ec.ate(placed, estimand="att")),
             ("tables, coordinates", ec.ate(placed, estimand="ato")),
             ("tables, coordinates", balanced),
         ]
+        if not quick:
+            found.append(("tables, coordinates, trees", ec.ate(placed, learners=_trees())))
         rows += [line(f"{name}: {label}", one) for label, one in found]
         shown = [placed.data, placed, ec.balance(placed, weights=balanced), ec.overlap(placed)]
         ec.report(
