@@ -176,7 +176,7 @@ def test_features_of_a_real_scene_take_part_of_the_bias_away(name: str, shared: 
         scene = file.read(4).astype(float)
     left = _share_left(scene, ENCODERS[name], draws=10)
     print(f"olinda {name}: share of bias left {left:.3f}")
-    assert (0.7 < left < 1.0) if name == "image_stats" else (0.1 < left < 0.5)
+    assert (0.6 < left < 1.0) if name == "image_stats" else (0.1 < left < 0.5)
 
 
 @pytest.fixture(scope="module")
