@@ -214,7 +214,7 @@ def _describe(loaded: LoadedSpec) -> str:
     design, effects = spec.design, spec.effects
     grouped = f", clusters by {design.cluster}" if design.cluster else ""
     with_these = f" with {', '.join(design.covariates)}" if design.covariates else ""
-    steps = [f"average by {', '.join(effects.ate)}"]
+    steps = [f"average by {', '.join(one.name for one in effects.ate)}"]
     if effects.cate is not None:
         steps.append(f"by unit by {effects.cate.learner} ({effects.cate.trees} trees)")
     if effects.rate:
