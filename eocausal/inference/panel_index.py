@@ -88,7 +88,9 @@ class PanelIndex:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
         """Rebuild what ``to_dict`` wrote."""
-        return cls(np.array(content["unit"]), np.array(content["period"], dtype=float), content["unit_effects"])
+        return cls(
+            np.array(content["unit"]), np.array(content["period"], dtype=float), content["unit_effects"]
+        )
 
 
 def _require_once(unit: Labels, period: FloatArray) -> None:

@@ -16,7 +16,7 @@ from eocausal.inference.estimate import Estimate
 from eocausal.inference.how import Vcov
 from eocausal.inference.spatial import KERNELS
 from eocausal.inference.tables import confidence_bounds
-from eocausal.inference.variance import positive
+from eocausal.inference.variance import positive, unit_effects_of
 from eocausal.inference.vcov import read_cutoff, resolve_vcov
 
 if TYPE_CHECKING:
@@ -143,9 +143,8 @@ def conley_curve(
 
 def _at(estimate: Estimate, how: Vcov, level: float) -> pd.DataFrame:
     scores = estimate.score_values
-    made, places = conley_variance(
-        scores, how, estimate.coordinates, n_params=estimate.n_params, panel=estimate.panel
-    )
+    n_params = estimate.n_params + unit_effects_of(how, [], estimate.panel)
+    made, places = conley_variance(scores, how, estimate.coordinates, n_params=n_params, panel=estimate.panel)
     errors = np.sqrt(np.where(positive(made, scores), np.diag(made.matrix), np.nan))
     bounds = confidence_bounds(estimate.values, errors, df=made.df, level=level)
     return pd.DataFrame(

@@ -23,7 +23,7 @@ from eocausal.inference.how import Variance, Vcov
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.serial import ALL_PERIODS
 
-__all__ = ["FEW_CLUSTERS", "Variance", "Vcov", "positive", "score_variance", "sum_within"]
+__all__ = ["FEW_CLUSTERS", "Variance", "Vcov", "positive", "score_variance", "sum_within", "unit_effects_of"]
 
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
@@ -105,7 +105,7 @@ def score_variance(
     """
     how = Vcov(vcov) if isinstance(vcov, str) else vcov
     labels = [] if clusters is None else [clusters] if isinstance(clusters, np.ndarray) else clusters
-    n, n_params = scores.shape[0], n_params + _unit_effects(how, labels, panel)
+    n, n_params = scores.shape[0], n_params + unit_effects_of(how, labels, panel)
     if n <= n_params:
         raise EstimationError(
             explain(f"{n} units cannot carry {n_params} parameters.", rule="more units than parameters")
@@ -114,7 +114,7 @@ def score_variance(
     return _KINDS[how.kind](_Asked(scores, how, tuple(labels), coordinates, n_params, panel, together))
 
 
-def _unit_effects(how: Vcov, labels: Sequence[Labels], panel: PanelIndex | None) -> int:
+def unit_effects_of(how: Vcov, labels: Sequence[Labels], panel: PanelIndex | None) -> int:
     """Return how many coefficients of units count: none where rows of a unit vary together freely."""
     if panel is None or not panel.unit_effects or how.block_m is not None:
         return 0

@@ -100,7 +100,7 @@ def test_flat_distances_and_time_are_those_of_with_vcov(made: ec.Estimate) -> No
 
     flat = ec.conley_curve(made, ["12km"], crs=32636)
     assert flat.frame["std_error"][0] == made.with_vcov({"conley": "12km", "crs": 32636}).std_error
-    panel = replace(made, panel=PanelIndex(np.arange(400) // 2, np.arange(400) % 2))
+    panel = replace(made, panel=PanelIndex(np.arange(400) // 2, np.arange(400) % 2, unit_effects=199))
     for serial in (0, 1, None):
         found = ec.conley_curve(panel, ["12km"], serial=serial).frame
         single = panel.with_vcov({"conley": "12km", **({} if serial is None else {"serial": serial})})
