@@ -33,8 +33,8 @@ ESTIMATORS = {"ours": "eocausal", "econml": "econml", "doubleml": "doubleml"}
 # Estimates farther apart than this share of their standard error are not of the same thing.
 MOST_APART = 0.1
 FOLDS, INNER_SPLITS, CUTOFF_M = 5, 4, 50_000.0
-# Bytes that a matrix of all pairs may take, by mode: the matrix, and as much again while it is compared.
-DENSE_BYTES = {"quick": 2 * 2**30, "full": 8 * 2**30}
+# Bytes that a matrix of all pairs may take, by mode.
+DENSE_BYTES = {"quick": 2**30, "full": 8 * 2**30}
 
 
 def study(n: int, width: int) -> dict[str, np.ndarray]:
@@ -232,8 +232,8 @@ def race(n: int, width: int, rounds: int) -> dict[str, float]:
 
 def pairs(most_bytes: int, n_large: int) -> dict[str, float]:
     """Print time and memory of Conley's sum as we do it and by a matrix; return figures."""
-    # eight bytes a pair for the product, one for the comparison, eight again while that is multiplied
-    n = int(math.sqrt(most_bytes / 17) // 1000 * 1000)
+    # eight bytes a pair for the distance, then one for whether it is near and eight while that is multiplied
+    n = int(math.sqrt(most_bytes / 9) // 1000 * 1000)
     print(
         f"Conley, within {CUTOFF_M / 1000:.0f} km, uniform: largest matrix within {most_bytes / 2**30:.0f} GiB"
     )
