@@ -263,7 +263,7 @@ def main() -> None:
     if asked.measure:
         print(json.dumps(measure(*asked.measure)))
         return
-    n, width, rounds = (10_000, 256, 1) if asked.quick else (100_000, 256, 2)
+    n, width, rounds = (8_000, 256, 1) if asked.quick else (100_000, 256, 2)
     figures = race(n, width, rounds)
     figures |= pairs(DENSE_BYTES["quick" if asked.quick else "full"], 100_000)
     first = ("aipw_vs_econml", "aipw_vs_doubleml", "conley_vs_dense")
