@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.folds import Folds
 from eocausal.inference.nuisance import Learners
+from eocausal.inference.result_type import result_type
 from eocausal.inference.scores import mean_of_scores
 from eocausal.inference.settings import provenance, settings_for
 
@@ -43,6 +43,7 @@ SINGLE_EFFECTS = (
 )
 
 
+@result_type
 @dataclass(frozen=True, eq=False)
 class Cate:
     """Out-of-fold conditional effects of a treatment, with doubly robust scores.
@@ -151,21 +152,11 @@ class Cate:
             f"average {self.estimate:.3g} (se {self.std_error:.2g}))"
         )
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Cate):
-            return NotImplemented
-        return self.to_dict(scores=True) == other.to_dict(scores=True)
-
-    __hash__ = None  # type: ignore[assignment]
-
     def summary(self) -> str:
         """Return a text of at most 25 lines."""
         deciles = np.quantile(self.effect_values, [0.1, 0.25, 0.5, 0.75, 0.9])
         spread = "  ".join(f"{share}%: {value:.3f}" for share, value in zip((10, 25, 50, 75, 90), deciles))
         return f"out-of-fold effects  {spread}\n" + "\n".join(self.average.summary().splitlines()[:24])
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
         """Return JSON-safe content; unit-level values only when ``scores`` is true."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -11,12 +10,14 @@ import pandas as pd
 
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
+from eocausal.inference.result_type import result_type
 from eocausal.inference.vcov import VcovChoice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+@result_type
 @dataclass(frozen=True, eq=False)
 class Rate:
     """Rank-weighted average treatment effects with their TOC curves.
@@ -78,16 +79,6 @@ class Rate:
     def __repr__(self) -> str:
         """One line: the rates."""
         return repr(self.rates).replace("Estimate(", "Rate(", 1)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Rate):
-            return NotImplemented
-        return self.to_dict(scores=True) == other.to_dict(scores=True)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.rates.summary())}</pre>"
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
         """Return JSON-safe content; unit-level values only when ``scores`` is true."""

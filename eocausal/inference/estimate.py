@@ -7,7 +7,6 @@ the right joint standard error.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +19,7 @@ import pandas as pd
 from eocausal.inference.arms import Arms, with_counts
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.repeats import Repeats
+from eocausal.inference.result_type import result_type
 from eocausal.inference.stored import content_of, fields_of
 from eocausal.inference.tables import (
     broom_frame,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
+@result_type
 @dataclass(frozen=True, eq=False)
 class Estimate:
     """One or more estimates with standard errors, influence values and what a reader must know.
@@ -206,13 +207,6 @@ class Estimate:
             warnings=_with_notes(joint, made),
         )
 
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Estimate):
-            return NotImplemented
-        return self.to_dict(scores=True) == other.to_dict(scores=True)
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         """One line: what, how much, how sure, and whether there are warnings."""
         shown = ", ".join(
@@ -243,9 +237,6 @@ class Estimate:
         return str(
             self.to_frame().style.hide(axis="index").format(precision=4, escape="latex").to_latex(hrules=True)
         )
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(self.summary())}</pre>"
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
         """Return JSON-safe content; unit-level values only when ``scores`` is true."""
