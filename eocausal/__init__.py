@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from eocausal.effects.dose_curve import DoseResponse as DoseResponse
     from eocausal.effects.dose_response import dose_response as dose_response
     from eocausal.effects.forest import Forest as Forest
+    from eocausal.effects.randomisation import randomisation_test as randomisation_test
     from eocausal.embeddings import Embeddings as Embeddings
     from eocausal.embeddings import read_embeddings as read_embeddings
     from eocausal.encoding.catalogue import encoders as encoders
@@ -158,7 +159,6 @@ if TYPE_CHECKING:
     from eocausal.inference.folds import Folds as Folds
     from eocausal.inference.joint import compare as compare
     from eocausal.inference.learners import Learners as Learners
-    from eocausal.effects.randomisation import randomisation_test as randomisation_test
     from eocausal.inference.spatial_curve import conley_curve as conley_curve
     from eocausal.inference.trim import Trim as Trim
     from eocausal.nearest_features import embeddings_at as embeddings_at

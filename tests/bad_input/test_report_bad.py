@@ -23,7 +23,11 @@ def units():
 @pytest.mark.parametrize(
     ("items", "words"),
     [
-        ([], r"nothing to report(?s:.*)Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, Rate"),
+        (
+            [],
+            r"nothing to report(?s:.*)Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, "
+            r"Rate",
+        ),
         (estimate(1, 0.1), r"got a Estimate, not a list(?s:.*)ec\.report\(\[result\], path\)"),
         ("estimates", r"got a str, not a list"),
         (None, r"got a NoneType, not a list"),
