@@ -59,19 +59,19 @@ def _one(seed: int, learners: ec.Learners) -> tuple[float, float, bool]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("learners", "draws"),
+    ("learners", "draws", "least"),
     [
-        (ec.Learners(), 100),
-        (ec.Learners(calibration="platt"), 100),
-        (ec.Learners(outcome="stacking", propensity="stacking"), 10),
+        (ec.Learners(), 100, 0.88),
+        (ec.Learners(calibration="platt"), 100, 0.75),
+        (ec.Learners(outcome="stacking", propensity="stacking"), 10, 0.7),
     ],
 )
-def test_five_hundred_units_with_768_features(learners: ec.Learners, draws: int) -> None:
+def test_five_hundred_units_with_768_features(learners: ec.Learners, draws: int, least: float) -> None:
     runs = Parallel(n_jobs=2)(delayed(_one)(seed, learners) for seed in range(draws))
     estimates, errors, covered = (np.array(column) for column in zip(*runs))
     print(f"{learners}: bias {estimates.mean() - TRUE_ATE:.3f} sd {estimates.std(ddof=1):.3f} "
           f"se {errors.mean():.3f} coverage {covered.mean():.2f}")  # fmt: skip
-    # covariates alone leave 0.7; the defaults covered in 25 of 30 draws, their standard error a fifth too small
-    assert abs(estimates.mean() - TRUE_ATE) < 0.15
-    assert covered.mean() >= 0.7
-    assert errors.mean() > 0.65 * estimates.std(ddof=1)
+    # covariates alone leave 0.7; docs/nuisances.md has the figures that the bounds are from
+    assert abs(estimates.mean() - TRUE_ATE) < 0.1
+    assert covered.mean() >= least
+    assert errors.mean() > 0.7 * estimates.std(ddof=1)
