@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -70,7 +71,9 @@ def contrast(estimate: Estimate, term: str, *, against: str | None = None) -> Es
         raise EstimationError(explain(f"{term!r} cannot be compared with itself."))
     weights[estimate.terms.index(against)] = -1.0
     made = combined(estimate, weights, (f"{term} - {against}",))
-    if estimate.arms is not None and estimate.estimand.startswith("att"):
+    # of two arms, and of a panel, terms differ in time or in method and not in who was given what
+    several = estimate.arms is not None and np.unique(estimate.arms.treatment).size > 2
+    if several and estimate.estimand.startswith("att"):
         return replace(made, warnings=(*made.warnings, OTHER_UNITS))
     return made
 
@@ -105,4 +108,16 @@ def combined(
         variance=variance,
         repeats=repeats,
         warnings=(*kept, *variance.notes),
+        diagnostics=_diagnostics_of(estimate, weights),
     )
+
+
+def _diagnostics_of(estimate: Estimate, weights: FloatArray) -> dict[str, Any]:
+    """Return the diagnostics of a result, with the times of those terms that are left alone."""
+    found = dict(estimate.diagnostics)
+    times = found.pop("event_times", None)
+    if times is None:
+        return found
+    alone = (weights != 0).sum(axis=0) == 1
+    left = [times[int(np.flatnonzero(column)[0])] if one else None for column, one in zip(weights.T, alone)]
+    return found if all(one is None for one in left) else {**found, "event_times": left}

@@ -138,6 +138,8 @@ def _left_out(table: PanelTable) -> list[str]:
 
 def _binned(since: npt.NDArray[np.intp], rows: Rows, window: tuple[int, int]) -> list[str]:
     low, high = int((since[rows] < window[0]).sum()), int((since[rows] > window[1]).sum())
+    if not low + high:
+        return []
     return [
         f"{low} unit-periods before {window[0]} and {high} after {window[1]} periods from treatment count "
         "with the ends of the window"

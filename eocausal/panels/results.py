@@ -142,4 +142,3 @@ def assemble(
             "versions": versions(),
         },
     )
-

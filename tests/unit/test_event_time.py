@@ -85,3 +85,27 @@ def test_the_figure_shows_each_time_once_and_the_period_compared_with() -> None:
     with pytest.raises(EstimationError, match="Several coefficients are of the same time"):
         ec.event_plot(_made("did", aggregate="cells"))
     plt.close("all")
+
+
+def test_contrasts_keep_the_time_of_a_term_alone_and_have_none_of_their_own() -> None:
+    from matplotlib import pyplot as plt
+
+    made = _made("did", aggregate="dynamic")
+    lead = ec.contrast(made, "event -2")
+    assert lead.diagnostics["event_times"] == [-2]
+    assert ec.pretrends(lead).p_value == pytest.approx(lead.p_value())
+    assert ec.event_plot(ec.contrast(made, "event 1")).containers[0].lines[0].get_xdata().tolist() == [1]
+    gap = ec.contrast(made, "event 1", against="event 0")
+    assert not any("different units" in text for text in gap.warnings)
+    for ask in (ec.pretrends, ec.event_plot):
+        with pytest.raises(EstimationError, match="not by time since treatment"):
+            ask(gap)
+    assert "event_times" in made.diagnostics
+    plt.close("all")
+
+
+def test_a_window_that_nothing_is_beyond_is_not_warned_of() -> None:
+    wide, narrow = (_made("event_study", window=window) for window in ((-9, 9), (-2, 1)))
+    assert not any("ends of the window" in text for text in wide.warnings)
+    assert any("ends of the window" in text for text in narrow.warnings)
+    assert wide.to_frame()["estimate"].tolist() == _made("event_study").to_frame()["estimate"].tolist()
