@@ -106,9 +106,11 @@ def prediction_response(
     )
     labels = read_clusters(data, cluster, ids, order)
     own = {} if labels is None else {str(cluster): labels}
-    how, groups = resolve_vcov("cluster" if vcov is None else vcov, groups={**own, unit: index.unit}, ids=ids)
-    n_params = 1 + fit.n_periods + (0 if how.kind == "cluster" else fit.n_units - 1)
-    made = variance_of(fit.scores, how, groups=groups, coordinates=None, n_params=n_params)
+    own = {**own, unit: index.unit, period: index.period}
+    how, groups = resolve_vcov("cluster" if vcov is None else vcov, groups=own, ids=ids)
+    index = replace(index, unit_effects=fit.n_units - 1)
+    n_params = 1 + fit.n_periods
+    made = variance_of(fit.scores, how, groups=groups, coordinates=None, n_params=n_params, panel=index)
     return Estimate(
         estimand="eta_eps",
         method="within slope",
@@ -168,6 +170,7 @@ def undo_shrinkage(effect: Estimate, response: Estimate) -> Estimate:
         groups=joint.groups,
         coordinates=joint.coordinates,
         n_params=joint.n_params,
+        panel=joint.panel,
     )
     return replace(
         joint,

@@ -103,6 +103,35 @@ def test_the_response_is_the_slope_of_changes_by_hand() -> None:
     assert (found.diagnostics["places"], found.diagnostics["rounds"]) == (30, 2)
 
 
+@pytest.mark.parametrize(
+    "vcov", ["iid", "hetero", {"bootstrap": "wild", "draws": 99}, {"cluster": "period"}, {"cluster": "unit"}]
+)
+def test_standard_errors_asked_for_at_once_or_later_are_the_same(vcov: object) -> None:
+    made = ec.simulate_panel(
+        n_regions=20, units_per_region=4, imputed=(0.9, 0.3, 0.3), effect=0.0, seed=2
+    ).frame
+    later = ec.prediction_response(made, **COLUMNS).with_vcov(vcov)
+    at_once = ec.prediction_response(made, **COLUMNS, vcov=vcov)
+    assert later.std_error == at_once.std_error
+    assert later.variance.factor == at_once.variance.factor
+    assert later.variance.df == at_once.variance.df
+    # 80 places in 4 rounds: the slope, the rounds, and the places where they are not kept whole
+    if vcov == "hetero":
+        assert later.variance.factor == pytest.approx(320 / (320 - 1 - 4 - 79))
+    if vcov == {"cluster": "unit"}:
+        assert later.variance.factor == pytest.approx(80 / 79 * 319 / (320 - 5))
+    if vcov == {"cluster": "period"}:
+        assert later.variance.factor == pytest.approx(4 / 3 * 319 / (320 - 5 - 79))
+
+
+def test_rows_that_are_independent_count_unit_effects_in_the_ratio_too() -> None:
+    made = ec.simulate_panel(n_regions=40, units_per_region=4, imputed=(0.9, 0.3, 0.3), seed=2).frame
+    effect, response = _effect(made).with_vcov("hetero"), _response(made).with_vcov("hetero")
+    scaled = ec.undo_shrinkage(effect, response)
+    assert scaled.variance.factor == effect.variance.factor
+    assert scaled.with_vcov("hetero").std_error == scaled.std_error
+
+
 def test_places_measured_once_are_counted() -> None:
     made = ec.simulate_panel(n_regions=20, imputed=(0.9, 0.3, 0.3), seed=2).frame
     once = made[(made["period"] == 2003) | (made["region"] > "r005")]
