@@ -50,6 +50,19 @@ def refuse_constants(table: StudyTable, outcome: str) -> None:
                 fix="leave them out; they carry no information",
             )
         )
+    flat = [
+        name
+        for name, (start, stop) in table.feature_blocks.items()
+        if not np.ptp(table.features[:, start:stop], axis=0).any()
+    ]
+    if flat:
+        raise DesignError(
+            explain(
+                "Features are the same for all units.",
+                where=flat,
+                fix="look at the pictures (chips.plot()): are they of the places, and do their values vary?",
+            )
+        )
 
 
 def refuse_leaks(design: Design, table: StudyTable) -> None:

@@ -180,7 +180,7 @@ def ate(
     asked = Asked(estimand, trim)
     require_answerable(method, row, asked, methods)
     learners = row.learners if learners is None else learners
-    settings = settings_for(design, folds=folds, learners=learners, seed=seed)
+    settings = settings_for(design, folds=folds, learners=learners, seed=seed, repeatable=True)
     require_repeatable(method, row, asked, design, settings)
     seeds = [settings.seed + repeat for repeat in range(settings.folds.repeats)]
     results = [

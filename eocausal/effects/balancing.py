@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from eocausal.effects.coefficients import ModelColumns, model_columns
 from eocausal.effects.methods import OVERLAP, Asked, Fitted
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.entropy import balanced_means, out_of_reach, tilted_weights
+from eocausal.inference.propensity import few_effective
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-# An arm that is worth fewer units than this after weighting says little, whatever its size.
-FEW_EFFECTIVE = 30
 ARMS = ("control", "treated")
 
 
@@ -49,7 +47,7 @@ def entropy_balancing(design: Design, settings: Settings, asked: Asked) -> Fitte
     either = "the outcome is linear in them or the balancing weights have the right form (log-linear in them)"
     return Fitted(
         design, scored, (balancing_assumption(design, settings, asked.estimand, either=either),),
-        few_left(sizes), said, weights,
+        tuple(few_effective(sizes, table.treatment)), said, weights,
     )  # fmt: skip
 
 
@@ -113,14 +111,3 @@ def balancing_assumption(design: Design, settings: Settings, estimand: str, *, e
         used.append("leading components of the image features")
     given = " and ".join(used)
     return f"given the {given}, treatment is as good as random, {OVERLAP[estimand]}, and either {either}"
-
-
-def few_left(sizes: Mapping[str, float]) -> tuple[str, ...]:
-    """Return a warning where the arms are worth few units after weighting."""
-    few = [f"{size:.1f} {name.removeprefix('ess_')}" for name, size in sizes.items() if size < FEW_EFFECTIVE]
-    if not few:
-        return ()
-    return (
-        f"after weighting, the arms are worth few units: {' and '.join(few)} (effective sample size below "
-        f"{FEW_EFFECTIVE}); the estimate rests on them, and its standard error is too small",
-    )

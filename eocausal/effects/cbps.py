@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eocausal.effects.balancing import balancing_assumption, columns_to_balance, few_left
+from eocausal.effects.balancing import balancing_assumption, columns_to_balance
 from eocausal.effects.coefficients import fitted_propensity, many_coefficients
 from eocausal.effects.ipw import weight_diagnostics
 from eocausal.effects.methods import Asked, Fitted
-from eocausal.inference.propensity import extreme_propensities, propensity_diagnostics
+from eocausal.inference.propensity import extreme_propensities, few_effective, propensity_diagnostics
 from eocausal.inference.smd import standardised_differences
 from eocausal.inference.stacked import normalised_difference, stack
 from eocausal.inference.tilting import balancing_weights
@@ -47,7 +47,6 @@ def cbps(design: Design, settings: Settings, asked: Asked) -> Fitted:
         columns.values, table.treatment, weights=weights, base_weights=table.weights
     )
     said = propensity_diagnostics(propensity, table.treatment, False, asked.estimand)
-    sizes = {name: said[name] for name in ("ess_treated", "ess_control")}
     either = f"their logit is the right form of the propensity or {LINEAR[asked.estimand]}"
     return Fitted(
         design,
@@ -56,7 +55,7 @@ def cbps(design: Design, settings: Settings, asked: Asked) -> Fitted:
         (
             *extreme_propensities(propensity, table.treatment, asked.estimand),
             *many_coefficients(columns, table.treatment),
-            *few_left(sizes),
+            *few_effective(said, table.treatment),
         ),
         {
             **said,

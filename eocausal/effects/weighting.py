@@ -21,6 +21,7 @@ from eocausal.inference.nuisance import (
 from eocausal.inference.propensity import (
     belied_propensity,
     extreme_propensities,
+    few_effective,
     propensity_diagnostics,
 )
 from eocausal.inference.tilting import balancing_weights
@@ -143,11 +144,13 @@ def kept_units(design: Design, propensity: FloatArray, asked: Asked) -> Kept:
 def propensity_warnings(
     design: Design, kept: Kept, propensity: FloatArray, known: bool, asked: Asked
 ) -> list[str]:
-    """Return warnings: extremes by arm among the units kept, and a known propensity that the shares belie."""
+    """Return warnings: extremes and few left by arm among the units kept, and a known propensity that is belied."""
+    treatment = kept.design.table.treatment
     extreme = extreme_propensities(
-        propensity[kept.rows], kept.design.table.treatment, asked.estimand, trimmed=asked.trim is not None
+        propensity[kept.rows], treatment, asked.estimand, trimmed=asked.trim is not None
     )
-    return [*extreme, *belied_propensity(design, propensity, known)]
+    sizes = propensity_diagnostics(propensity[kept.rows], treatment, known, asked.estimand)
+    return [*extreme, *few_effective(sizes, treatment), *belied_propensity(design, propensity, known)]
 
 
 def too_wide(design: Design, learners: Learners) -> list[str]:

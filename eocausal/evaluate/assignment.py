@@ -35,6 +35,9 @@ Measure = Callable[[FloatArray], dict[str, float]]
 LEVEL = 0.95
 # What features add to covariates is told of these, of which more is better.
 INCREMENTS = ("auc", "skill", "outcome_r2")
+# Columns that say nothing are ranked out of fold below this, because what is too much in one fold is too little in
+# the others. What is added is counted from here, or features would be praised for what covariates lack.
+COIN = 0.5
 # Intervals from fewer blocks than this are too short.
 FEW_BLOCKS = 20
 # Blocks for each fold that the default grid should at least have, and how often its cells are halved to get there.
@@ -75,7 +78,7 @@ def assignment(
         * ``calibration_intercept`` (0 is right), ``calibration_slope`` (1 is right; below it predictions are too
           extreme) and ``ici``, the mean distance of predictions from a smooth curve of the share treated;
         * ``outcome_r2``: the share of the outcome's variance within arms that the same columns explain, out of
-        fold.
+          fold.
 
     Raises
     ------
@@ -88,7 +91,8 @@ def assignment(
     Annals of Statistics 9): blocks are the units that no fold parts. They are for given predictions: they say how
     the measures would move on other places, not how the models would change with other places to learn from. Draws
     of the ``ici``, a distance that noise can only make larger, are first moved so that their middle is the
-    estimate.
+    estimate. What features add to the AUC is counted from 0.5 where an AUC is lower: out of fold, covariates that
+    say nothing of treatment rank worse than a coin, and that is no merit of the features.
 
     Features that predict treatment given the covariates and not the outcome are no confounders: adjusting for them
     makes estimates noisier, and amplifies the bias of whatever else is not adjusted for, as adjusting for an
@@ -247,7 +251,10 @@ def _measured(measures: dict[str, Measure], weights: FloatArray) -> dict[tuple[s
     found = {(source, name): value for source, of in by_source.items() for name, value in of.items()}
     if BOTH in by_source:
         for name in INCREMENTS:
-            found[INCREMENT, name] = by_source[BOTH][name] - by_source[COVARIATES][name]
+            before, after = (by_source[source][name] for source in (COVARIATES, BOTH))
+            if name == "auc":
+                before, after = np.maximum(before, COIN), np.maximum(after, COIN)
+            found[INCREMENT, name] = float(after - before)
     return found
 
 

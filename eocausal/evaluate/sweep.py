@@ -40,6 +40,7 @@ def sweep_features(design: Design, sets: Mapping[str, Embeddings], options: Mapp
         folds=options.get("folds"),
         learners=options.get("learners"),
         seed=options.get("seed", 0),
+        repeatable=True,
     )
     designs, left_out = _on_the_same_units(design, sets)
     rows, estimates, noted = [], {}, {}
@@ -117,7 +118,7 @@ def _one(design: Design, settings: Settings, options: Mapping[str, Any]) -> tupl
     estimate = ate(
         design, **{**options, "learners": settings.learners, "folds": settings.folds, "seed": seed}
     )
-    seen = overlap(design, folds=settings.folds, learners=settings.learners, seed=seed)
+    seen = overlap(design, folds=replace(settings.folds, repeats=1), learners=settings.learners, seed=seed)
     low, high = seen.ci()
     bounds = np.ravel(estimate.ci())
     row = {

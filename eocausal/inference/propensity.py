@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,8 @@ FloatArray = npt.NDArray[np.float64]
 
 # Propensities outside these bounds are counted in the warnings.
 EXTREME_PROPENSITY = (0.05, 0.95)
+# An arm says little when its weights leave it worth fewer units than this, and less than half of its own.
+FEW_EFFECTIVE = 30
 # A known propensity this many standard errors from the share treated was not the one used.
 FAR_FROM_SHARE = 4.0
 # Averages over one arm ask of the other arm only; an average over the overlap gives extreme units no weight.
@@ -37,6 +40,31 @@ def propensity_diagnostics(
         "propensity_max": float(propensity.max()),
         **sizes,
     }
+
+
+def few_effective(sizes: Mapping[str, Any], treatment: FloatArray) -> list[str]:
+    """Return a warning where weights leave an arm worth few units: ``sizes`` holds ``ess_treated, ess_control``.
+
+    Examples
+    --------
+    >>> arms = np.repeat([1.0, 0.0], 200)
+    >>> few_effective({"ess_treated": 180.0, "ess_control": 12.5}, arms)[0][:60]
+    'after weighting, 200 control units are worth 12.5 (effective'
+    >>> few_effective({"ess_treated": 180.0, "ess_control": 150.0}, arms)
+    []
+    """
+    counted = {"treated": int((treatment == 1).sum()), "control": int((treatment == 0).sum())}
+    few = [
+        f"{n} {arm} units are worth {sizes[f'ess_{arm}']:.1f}"
+        for arm, n in counted.items()
+        if sizes[f"ess_{arm}"] < min(n / 2, FEW_EFFECTIVE)
+    ]
+    if not few:
+        return []
+    return [
+        f"after weighting, {' and '.join(few)} (effective sample size); the estimate rests on them, and its "
+        f"standard error is too small (below {FEW_EFFECTIVE})"
+    ]
 
 
 def extreme_propensities(

@@ -23,8 +23,13 @@ class Settings:
     seed: int
 
 
-def settings_for(design: Design, *, folds: Folds | None, learners: Learners | None, seed: int) -> Settings:
-    """Return checked settings with defaults filled in; shared by every verb that takes a design."""
+def settings_for(
+    design: Design, *, folds: Folds | None, learners: Learners | None, seed: int, repeatable: bool = False
+) -> Settings:
+    """Return checked settings with defaults filled in; shared by every verb that takes a design.
+
+    Verbs that take no median over repeated folds (``repeatable`` is false) refuse ``Folds(repeats=)``.
+    """
     folds = Folds() if folds is None else folds
     learners = Learners() if learners is None else learners
     for name, value, kind, fix in (
@@ -34,6 +39,13 @@ def settings_for(design: Design, *, folds: Folds | None, learners: Learners | No
     ):
         if not isinstance(value, kind):
             raise EstimationError(explain(f"{name} is {_kind_of(value)}.", fix=f"pass {fix}"))
+    if folds.repeats > 1 and not repeatable:
+        raise EstimationError(
+            explain(
+                f"Folds(repeats={folds.repeats}), but only average effects are a median over repeated folds.",
+                fix="leave repeats out here, and keep it in ec.ate",
+            )
+        )
     return Settings(folds, learners, whole_number(seed, argument="seed", error=EstimationError))
 
 

@@ -107,3 +107,11 @@ def test_the_words_help(case: str) -> None:
         call()
     assert type(caught.value) is error
     assert len(str(caught.value).splitlines()) <= 4
+
+
+def test_features_that_are_the_same_for_all_units_are_refused() -> None:
+    table = study()
+    found = images()
+    flat = replace(found, values=np.ones_like(found.values))
+    with pytest.raises(DesignError, match=r"Features are the same for all units(?s:.*)chips\.plot"):
+        design(table, features=flat)

@@ -197,9 +197,9 @@ def test_few_effective_units_are_told() -> None:
     table["age"] = table["age"] + table["grant"]
     found = ec.ate(design(table), method="entropy_balancing", estimand="att")
     assert found.diagnostics["ess_control"] < 30
-    assert any("worth few units" in text and " control" in text for text in found.warnings)
+    assert any("units are worth" in text and " control" in text for text in found.warnings)
     even = ec.ate(design(study(200)), method="entropy_balancing", estimand="att")
-    assert not any("worth few units" in text for text in even.warnings)
+    assert not any("units are worth" in text for text in even.warnings)
 
 
 def test_means_out_of_reach_are_refused_by_name() -> None:
@@ -264,3 +264,24 @@ def test_results_hold_what_each_unit_weighs_in_its_arm(method: str) -> None:
     if method != "aipw":  # which adds to the weighted gap what predictions say
         assert means[1] - means[0] == pytest.approx(result.estimate, abs=1e-10)
     assert ec.Estimate.from_dict(result.to_dict(scores=True)) == result
+
+
+def test_aipw_and_ipw_tell_when_weights_leave_few_units() -> None:
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"age": rng.normal(size=2000)})
+    chance = 1 / (1 + np.exp(-3.5 * table["age"] - 4))
+    table["grant"] = (rng.uniform(size=2000) < chance).astype(int)
+    table["income"] = rng.normal(size=2000)
+    table["chance"] = chance
+    wide = ec.Design(table, outcome="income", treatment="grant", covariates=["age"], propensity="chance")
+    for method in ("aipw", "ipw"):
+        told = ec.ate(wide, method=method).warnings
+        assert any("control units are worth" in text for text in told)
+    even = ec.Design(table.assign(grant=np.tile([0, 1], 1000)), outcome="income", treatment="grant")
+    assert not any("units are worth" in text for text in ec.ate(even).warnings)
+
+
+def test_verbs_without_a_median_refuse_repeats() -> None:
+    for verb in (ec.overlap, ec.cate):
+        with pytest.raises(EstimationError, match="only average effects are a median over repeated folds"):
+            verb(design(study()), folds=ec.Folds(repeats=2))

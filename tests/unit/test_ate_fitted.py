@@ -240,7 +240,7 @@ def test_few_effective_units_are_told_by_the_balancing_logit_too() -> None:
     table["age"] = table["age"] + table["grant"]
     found = ec.ate(design(table), method="cbps", estimand="att")
     assert found.diagnostics["ess_control"] < 30
-    assert _warned(found, "worth few units")
+    assert _warned(found, "units are worth")
 
 
 def test_partially_linear_means_the_overlap_unless_told() -> None:
