@@ -32,27 +32,30 @@ def conley_variance(
     """Return Conley's variance, which may not be positive, and how many separate places it sees.
 
     The second is ``n^2`` over the sum of the weights of all pairs: the number of clusters of equal size that would
-    have as many pairs of dependent units.
+    have as many pairs of dependent units. Of a panel all rows of a place count as near one another, whatever their
+    period: years do not make places more.
     """
     if coordinates is None or how.cutoff_m is None or how.kernel is None:
         raise EstimationError(
             explain("Conley standard errors were asked for, but " + NO_PLACES, fix=GIVE_PLACES)
         )
     n = len(scores)
-    rows = np.column_stack([scores, np.ones(n)])
     places = coordinates if how.crs is None else project(coordinates, how.crs)
     near: dict[str, Any] = {"cutoff_m": how.cutoff_m, "kernel": how.kernel, "plane": how.crs is not None}
     notes: tuple[str, ...] = ()
     if panel is None:
         _require_no_serial(how)
-        total = kernel_sum(rows, places, **near)
+        both = kernel_sum(np.column_stack([scores, np.ones(n)]), places, **near)
+        total, pairs = both[:-1, :-1], float(both[-1, -1])
     else:
         how = replace(how, serial=ALL_PERIODS) if how.serial is None else how
-        total = panel_sum(rows, places, panel, serial=cast("int | str", how.serial), **near)
+        total = panel_sum(scores, places, panel, serial=cast("int | str", how.serial), **near)
+        there, times = np.unique(places, axis=0, return_counts=True)
+        pairs = kernel_sum(times[:, None].astype(float), there, **near).item()
         notes = _short_serial(how, panel)
     factor = (n - 1) / (n - n_params)
-    made = Variance(factor * total[:-1, :-1] / n**2, float(n - n_params), factor, None, how, notes)
-    return made, n**2 / float(total[-1, -1])
+    made = Variance(factor * total / n**2, float(n - n_params), factor, None, how, notes)
+    return made, n**2 / pairs
 
 
 def _require_no_serial(how: Vcov) -> None:

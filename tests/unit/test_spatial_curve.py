@@ -107,3 +107,22 @@ def test_flat_distances_and_time_are_those_of_with_vcov(made: ec.Estimate) -> No
         assert found["std_error"][0] == single.std_error
     with pytest.raises(EstimationError, match="this result is not of a panel"):
         ec.conley_curve(made, ["12km"], serial=1)
+
+
+@pytest.mark.parametrize("serial", [0, 2, "all"])
+def test_years_do_not_make_places_more(serial: object) -> None:
+    rng = np.random.default_rng(4)
+    where = np.column_stack([np.repeat(np.arange(12), 10), np.zeros(120)])
+    rows = pd.DataFrame(
+        {"unit": np.tile(np.arange(120), 4), "year": np.repeat([2003, 2006, 2009, 2012], 120)}
+    )
+    rows["lon"], rows["lat"] = where[rows["unit"]].T + rng.uniform(0, 0.001, (2, 120))[:, rows["unit"]]
+    rows["aid"] = ((rows["unit"] < 60) & (rows["year"] > 2006)).astype(int)
+    rows["wealth"] = rng.normal(size=480)
+    roles = {"outcome": "wealth", "treatment": "aid", "unit": "unit", "period": "year"}
+    made = ec.panel(ec.PanelDesign(rows, **roles, coordinates=("lon", "lat")))
+    curve = ec.conley_curve(made, ["5km"], serial=serial)
+    # twelve towns a degree apart, of ten units each
+    assert curve.frame["places"].tolist() == pytest.approx([12.0])
+    told = made.with_vcov({"conley": "5km", "serial": serial}).warnings
+    assert any("as if there were 12 separate places" in text for text in told)
