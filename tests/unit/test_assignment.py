@@ -79,6 +79,22 @@ def test_features_that_carry_nothing_add_nothing() -> None:
     assert found.warnings == ()
 
 
+def test_what_features_add_is_not_what_covariates_are_worse_than_a_coin() -> None:
+    """Whole villages are treated and covariates are village noise: out of fold they rank below 0.5."""
+    rng = np.random.default_rng(21)
+    village, n = np.repeat(np.arange(40), 10), 400
+    table = pd.DataFrame({"village": village, "income": rng.normal(size=n)})
+    table["grant"] = rng.permutation(np.tile([0, 1], 20))[village]
+    table["age"] = rng.normal(size=40)[village] + 0.1 * rng.normal(size=n)
+    asked = design(table, covariates=["age"], features=images(40), cluster="village")
+    found = ec.assignment(asked, learners=FAST, replicates=50)
+    auc = {source: _of(found, source).loc["auc"] for source in ("covariates", "both", INCREMENT)}
+    assert auc["covariates"]["conf_high"] < 0.5
+    assert auc[INCREMENT]["estimate"] == pytest.approx(auc["both"]["estimate"] - 0.5, abs=1e-12)
+    assert auc[INCREMENT]["conf_low"] == 0.0
+    assert found.warnings == ()
+
+
 def test_intervals_come_of_blocks_and_not_of_units() -> None:
     rng = np.random.default_rng(0)
     n = 600
