@@ -159,7 +159,8 @@ class Estimate:
             Unknown choice, unknown cluster name, labels missing for some units, no coordinates, or a variance that
             is not positive.
         """
-        how, groups = resolve_vcov(vcov, groups=self.groups, ids=self.ids)
+        units = None if self.panel is None else self.panel.unit
+        how, groups = resolve_vcov(vcov, groups=self.groups, ids=self.ids, units=units)
         make = partial(
             variance_of, how=how, groups=groups, coordinates=self.coordinates, n_params=self.n_params,
             panel=self.panel, arms=self.arms, weights=self.weights,

@@ -13,7 +13,7 @@ import pandas as pd
 
 from eocausal._checks import one_of, require_one_kind, whole_number
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.arms import Arms
+from eocausal.inference.arms import Arms, nested
 from eocausal.inference.bootstrap import FEW_FOR_TWO_POINTS, WEIGHTS
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.projected import read_crs
@@ -29,10 +29,14 @@ VcovChoice = str | Mapping[str, Any]
 # Half of the way around the Earth.
 _FARTHEST_M = 20_037_500.0
 _DISTANCE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(km|m)\s*", re.ASCII)
+# What clusters without a name are called; each that is given takes the place of the one before.
+_UNNAMED = "given"
 _METRES = {"km": 1000.0, "m": 1.0}
 
 
-def resolve_vcov(choice: VcovChoice, *, groups: Groups, ids: Labels) -> tuple[Vcov, dict[str, Labels]]:
+def resolve_vcov(
+    choice: VcovChoice, *, groups: Groups, ids: Labels, units: Labels | None = None
+) -> tuple[Vcov, dict[str, Labels]]:
     """Return what a user's choice of standard errors means, and the cluster labels (n,) by name with those given.
 
     Parameters
@@ -43,9 +47,12 @@ def resolve_vcov(choice: VcovChoice, *, groups: Groups, ids: Labels) -> tuple[Vc
         Labels that the result holds already.
     ids : array of shape (n,)
         Unit ids, which a Series of labels is matched to.
+    units : array of shape (n,), optional
+        Of a panel the unit of each row, which a Series of labels by unit is matched to.
     """
     known = dict(groups)
     if isinstance(choice, Mapping):
+        choice = choice if units is None else _by_row(choice, ids, units)
         kind = next((name for name in _READERS if name in choice), None)
         if kind is None:
             raise _not_known(choice)
@@ -125,8 +132,13 @@ def _read_clusters(
         raise EstimationError(explain("{'cluster': []} names no cluster.", fix="vcov='iid'"))
     names: list[str] = []
     for one in several:
-        name = str(one.name or "given") if isinstance(one, pd.Series) else one
-        known[name] = _labels_by_id(one, ids) if isinstance(one, pd.Series) else _stored(one, known)
+        if isinstance(one, pd.Series):
+            name = str(one.name or _UNNAMED)
+            labels = _labels_by_id(one, ids)
+            _require_own_name(name, labels, known)
+            known[name] = labels
+        else:
+            name = _stored(one, known)
         names.append(name)
     if len(set(names)) < len(names):
         raise EstimationError(
@@ -137,6 +149,36 @@ def _read_clusters(
             )
         )
     return Vcov("cluster", tuple(names)), known
+
+
+def _by_row(choice: Mapping[str, Any], ids: Labels, units: Labels) -> Mapping[str, Any]:
+    """Return a choice whose Series of labels are by row of a panel, also where they were by unit."""
+
+    def one_by_row(one: Any) -> Any:
+        if not isinstance(one, pd.Series) or one.index.has_duplicates:
+            return one
+        if (one.index.get_indexer(pd.Index(units)) < 0).any():
+            return one
+        return pd.Series(one.reindex(units).to_numpy(), index=ids, name=one.name)
+
+    wanted = choice.get("cluster")
+    made = [one_by_row(one) for one in wanted] if isinstance(wanted, list | tuple) else one_by_row(wanted)
+    return {**choice, "cluster": made} if "cluster" in choice else choice
+
+
+def _require_own_name(name: str, labels: Labels, known: Groups) -> None:
+    """Raise where labels would take the place of others, such as those that treatment was assigned by."""
+    if name == _UNNAMED or name not in known:
+        return
+    if nested(labels, known[name]) and nested(known[name], labels):
+        return
+    raise EstimationError(
+        explain(
+            f"The Series is called {name!r}, as clusters that the result holds, and parts units otherwise.",
+            rule="one name for one kind of clusters",
+            fix="labels.rename('other')",
+        )
+    )
 
 
 def _labels_by_id(given: pd.Series, ids: Labels) -> Labels:
@@ -165,7 +207,7 @@ def _labels_by_id(given: pd.Series, ids: Labels) -> Labels:
     return found
 
 
-def _stored(name: object, known: Groups) -> Labels:
+def _stored(name: object, known: Groups) -> str:
     if not isinstance(name, str):
         raise EstimationError(
             explain(
@@ -180,7 +222,7 @@ def _stored(name: object, known: Groups) -> Labels:
                 fix=f"choose from {sorted(known)} or pass a Series of labels by unit id",
             )
         )
-    return known[name]
+    return name
 
 
 def _read_conley(

@@ -107,7 +107,8 @@ def prediction_response(
     labels = read_clusters(data, cluster, ids, order)
     own = {} if labels is None else {str(cluster): labels}
     own = {**own, unit: index.unit, period: index.period}
-    how, groups = resolve_vcov("cluster" if vcov is None else vcov, groups=own, ids=ids)
+    chosen = "cluster" if vcov is None else vcov
+    how, groups = resolve_vcov(chosen, groups=own, ids=ids, units=index.unit)
     index = replace(index, unit_effects=fit.n_units - 1)
     n_params = 1 + fit.n_periods
     made = variance_of(fit.scores, how, groups=groups, coordinates=None, n_params=n_params, panel=index)

@@ -97,8 +97,9 @@ def assemble(
     design: PanelDesign, entries: _Entries, scored: Scored, *, method: str, vcov: VcovChoice | None, seed: int
 ) -> Estimate:
     """Make the result of a panel method, clustered by assignment, else by unit, unless asked otherwise."""
-    how, groups = resolve_vcov("cluster" if vcov is None else vcov, groups=entries.groups, ids=entries.ids)
     index = None if entries.index is None else replace(entries.index, unit_effects=scored.unit_effects)
+    chosen, units = "cluster" if vcov is None else vcov, None if index is None else index.unit
+    how, groups = resolve_vcov(chosen, groups=entries.groups, ids=entries.ids, units=units)
     arms = Arms(entries.treated, design.cluster or design.unit)
     variance = variance_of(
         scored.scores,

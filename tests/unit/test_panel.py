@@ -375,3 +375,14 @@ def test_traits_and_features_that_unit_effects_absorb_are_refused() -> None:
     for method in ("twfe", "event_study"):
         with pytest.raises(EstimationError, match=r"unit effects absorb them[\s\S]*method='did'"):
             ec.panel(_design(table, features=features), method=method)
+
+
+@pytest.mark.parametrize("method", ["twfe", "did"])
+def test_labels_by_unit_are_clusters_of_every_method(method: str) -> None:
+    frame = ec.simulate_panel(n_regions=20, units_per_region=5, seed=3).frame
+    roles = {"outcome": "outcome", "treatment": "treated", "unit": "unit", "period": "period"}
+    by_unit = frame.groupby("unit")["region"].first().rename("province")
+    named = ec.panel(ec.PanelDesign(frame, **roles, cluster="region"), method=method)
+    given = ec.panel(ec.PanelDesign(frame, **roles), method=method, vcov={"cluster": by_unit})
+    assert given.vcov == "cluster(province)"
+    assert given.std_error == named.std_error == named.with_vcov({"cluster": by_unit}).std_error

@@ -23,6 +23,38 @@ def test_clusters_by_name_and_by_series_are_kept_by_name() -> None:
     assert "year" not in GROUPS
 
 
+def test_labels_by_unit_reach_every_row_of_a_panel() -> None:
+    rows = np.array(["a 1", "a 2", "b 1", "b 2"])
+    units = np.array(["a", "a", "b", "b"])
+    by_unit = pd.Series(["n", "s", "t"], index=["a", "b", "z"], name="region")
+    by_row = pd.Series([1, 2, 1, 2], index=rows, name="year")
+    for choice in ({"cluster": [by_unit, by_row]}, {"cluster": (by_unit, by_row)}):
+        how, groups = resolve_vcov(choice, groups={}, ids=rows, units=units)
+        assert how.names == ("region", "year")
+        assert groups["region"].tolist() == ["n", "n", "s", "s"]
+        assert groups["year"].tolist() == [1, 2, 1, 2]
+    drawn, _ = resolve_vcov({"bootstrap": "wild", "cluster": by_unit}, groups={}, ids=rows, units=units)
+    assert drawn.names == ("region",)
+    with pytest.raises(EstimationError, match=r"missing for some units[\s\S]*b 1"):
+        resolve_vcov({"cluster": by_unit[["a"]]}, groups={}, ids=rows, units=units)
+
+
+def test_labels_do_not_take_the_place_of_others_of_their_name() -> None:
+    finer = pd.Series([1, 2, 3, 4], index=IDS, name="village")
+    for choice in ({"cluster": finer}, {"bootstrap": "wild", "cluster": finer}):
+        with pytest.raises(EstimationError, match=r"'village', as clusters[\s\S]*rename"):
+            resolve_vcov(choice, groups=GROUPS, ids=IDS)
+    same = pd.Series(list("xxyy"), index=IDS, name="village")
+    assert resolve_vcov({"cluster": same}, groups=GROUPS, ids=IDS)[0].names == ("village",)
+    unnamed = {"given": np.array([1, 1, 1, 2])}
+    assert resolve_vcov({"cluster": finer.rename(None)}, groups=unnamed, ids=IDS)[1]["given"].tolist() == [
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
 @pytest.mark.parametrize(
     ("choice", "label"),
     [
