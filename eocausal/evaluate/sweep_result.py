@@ -18,8 +18,8 @@ from eocausal.inference.tables import jsonable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Names of more settings than this are turned to have room.
-MOST_UPRIGHT = 7
+# Names of more settings than this are turned: upright ones would run into each other on a page.
+MOST_UPRIGHT = 5
 # Columns of the printed form.
 PRINTED = (
     "setting", "estimate", "std_error", "conf_low", "conf_high", "auc", "outcome_r2", "worst_smd", "ess_treated",

@@ -91,7 +91,7 @@ def assignment_blocks(assignment: Assignment) -> list[Block]:
             Figure(
                 figures.assignment_figure(arm, rows),
                 f"ROC curves, reliability and increments. {sentence}",
-                f"What predicts {arm.name}",
+                f"What predicts “{arm.name}”",
                 "A curve far above the diagonal means that the arms differ in what is seen. Below, points right of "
                 "zero mean that pictures add to the tables; what predicts treatment and not the outcome should not "
                 "be adjusted for.",

@@ -308,7 +308,7 @@ def assignment_sentence(rows: pd.DataFrame, name: str) -> str:
         for source, word in sources.items()
         if source in auc
     ]
-    found = f"In places that the model has not seen, {name} is predicted with an AUC of {', '.join(told)}."
+    found = f"For units that the model has not seen, “{name}” is predicted with an AUC of {', '.join(told)}."
     if "features given covariates" not in auc:
         return found
     row = auc["features given covariates"]

@@ -72,7 +72,7 @@ def test_comparability_holds_every_figure_and_a_map(results: dict) -> None:
         "How alike the arms were before treatment",
         "Who could have been treated",
         "Where units have hardly a counterpart",
-        "What predicts grant",
+        "What predicts “grant”",
     ]
     captions = [block.caption for block in section.blocks if isinstance(block, Table)]
     assert captions[-1] == "How well treatment is predicted, out of fold"

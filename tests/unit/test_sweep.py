@@ -10,7 +10,8 @@ import pytest
 
 import eocausal as ec
 from eocausal.errors import DesignError, EocausalError, EvaluationError
-from eocausal.evaluate.sweep_result import Sweep
+from eocausal.evaluate.sweep_result import Sweep, draw_sweep
+from eocausal.reporting.figures import WIDTH
 from eocausal.sweeps import _coarsened, _sets
 from tests.studies import FAST, THREE, design, study
 
@@ -100,7 +101,31 @@ def test_a_result_is_told_and_drawn() -> None:
     top, below = found.plot().axes
     drawn = np.concatenate([line.get_ydata() for line in top.lines if line.get_marker() == "o"])
     np.testing.assert_allclose(drawn, found.to_frame()["estimate"])
-    assert [tick.get_text() for tick in below.get_xticklabels()] == ["covariates alone", "near", "far"]
+    shown = [tick.get_text().replace("\n", " ") for tick in below.get_xticklabels()]
+    assert shown == ["covariates alone", "near", "far"]
+
+
+@pytest.mark.parametrize("count", [4, 5, 7, 9])
+def test_names_of_settings_do_not_run_into_each_other_on_a_page(count: int) -> None:
+    from matplotlib.figure import Figure
+
+    names = ["covariates alone", "4 times as coarse", "middle 32 px", "windows of 3 px", "windows of 7 px"]
+    names = (names + ["windows of 9 px", "imagery_rcf_3840m", "960 m", "7680 m"])[:count]
+    numbers = ["estimate", "conf_low", "conf_high", "auc", "auc_low", "auc_high"]
+    table = pd.DataFrame(
+        {"setting": names, "n_features": 1, **{name: np.arange(1.0, count + 1) for name in numbers}}
+    )
+    figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
+    draw_sweep(figure, table)
+    figure.draw_without_rendering()
+    labels = figure.axes[1].get_xticklabels()
+    if labels[0].get_rotation():
+        # turned lines of text stand apart by what a line is high
+        apart = np.diff([label.get_window_extent().x1 for label in labels]).min() * np.sin(np.pi / 6)
+        assert apart > labels[0].get_fontsize() / 72 * figure.dpi
+    else:
+        ends = [label.get_window_extent() for label in labels]
+        assert min(right.x0 - left.x1 for left, right in zip(ends, ends[1:])) > 0
 
 
 def _pictures(n: int = 40, side: int = 12) -> tuple[ec.Units, ec.Chips]:
