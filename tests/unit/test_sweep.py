@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ def test_names_of_settings_do_not_run_into_each_other_on_a_page(count: int) -> N
     from matplotlib.figure import Figure
 
     names = ["covariates alone", "4 times as coarse", "middle 32 px", "windows of 3 px", "windows of 7 px"]
-    names = (names + ["windows of 9 px", "imagery_rcf_3840m", "960 m", "7680 m"])[:count]
+    names = [*names, "windows of 9 px", "imagery_rcf_3840m", "960 m", "7680 m"][:count]
     numbers = ["estimate", "conf_low", "conf_high", "auc", "auc_low", "auc_high"]
     table = pd.DataFrame(
         {"setting": names, "n_features": 1, **{name: np.arange(1.0, count + 1) for name in numbers}}
@@ -125,7 +126,7 @@ def test_names_of_settings_do_not_run_into_each_other_on_a_page(count: int) -> N
         assert apart > labels[0].get_fontsize() / 72 * figure.dpi
     else:
         ends = [label.get_window_extent() for label in labels]
-        assert min(right.x0 - left.x1 for left, right in zip(ends, ends[1:])) > 0
+        assert min(right.x0 - left.x1 for left, right in pairwise(ends)) > 0
 
 
 def _pictures(n: int = 40, side: int = 12) -> tuple[ec.Units, ec.Chips]:
