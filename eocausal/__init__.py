@@ -54,8 +54,8 @@ _HOME = {
     "finetune": "eocausal.training.finetune",
     "Network": "eocausal.training.network",
     "Design": "eocausal.design",
-    "Folds": "eocausal.inference.folds",
-    "Learners": "eocausal.inference.learners",
+    "Folds": "eocausal.nuisance.folds",
+    "Learners": "eocausal.nuisance.learners",
     "Trim": "eocausal.inference.trim",
     "Estimate": "eocausal.inference.estimate",
     "compare": "eocausal.inference.joint",
@@ -156,12 +156,12 @@ if TYPE_CHECKING:
     from eocausal.imagery.tfrecord import chips_from_tfrecord as chips_from_tfrecord
     from eocausal.inference.contrast import contrast as contrast
     from eocausal.inference.estimate import Estimate as Estimate
-    from eocausal.inference.folds import Folds as Folds
     from eocausal.inference.joint import compare as compare
-    from eocausal.inference.learners import Learners as Learners
     from eocausal.inference.spatial_curve import conley_curve as conley_curve
     from eocausal.inference.trim import Trim as Trim
     from eocausal.nearest_features import embeddings_at as embeddings_at
+    from eocausal.nuisance.folds import Folds as Folds
+    from eocausal.nuisance.learners import Learners as Learners
     from eocausal.panels.design import PanelDesign as PanelDesign
     from eocausal.panels.event_time import event_plot as event_plot
     from eocausal.panels.event_time import pretrends as pretrends

@@ -12,7 +12,6 @@ from eocausal._provenance import hash_arrays
 from eocausal.effects import methods
 from eocausal.effects.methods import Asked, Fitted, Method, ignorability
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.arm_nuisance import arm_propensities, cross_fit_arms
 from eocausal.inference.arm_scores import (
     ARM_ESTIMANDS,
     arm_weights,
@@ -23,11 +22,12 @@ from eocausal.inference.arm_scores import (
 from eocausal.inference.propensity import EXTREME_PROPENSITY
 from eocausal.inference.scores import ScoredEstimate, ratio_of_means
 from eocausal.inference.variance import FEW_CLUSTERS
+from eocausal.nuisance.arm_nuisance import arm_propensities, cross_fit_arms
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.learners import Learners
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.learners import Learners
+    from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]

@@ -30,15 +30,15 @@ from eocausal.effects.weighting import aipw
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.folds import Folds
-from eocausal.inference.learners import Learners
-from eocausal.inference.nuisance import LEADING_COMPONENTS
 from eocausal.inference.repeats import median_over
 from eocausal.inference.scores import ScoredEstimate
-from eocausal.inference.settings import Settings, provenance, settings_for
 from eocausal.inference.tilting import ESTIMANDS
 from eocausal.inference.trim import Trim
 from eocausal.inference.vcov import VcovChoice
+from eocausal.nuisance.cross_fit import LEADING_COMPONENTS
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.learners import Learners
+from eocausal.nuisance.settings import Settings, provenance, settings_for
 
 NO_OVERLAP = "the ato weighs units by their propensity, and this method has none"
 NO_PROPENSITY = "uses no propensity to trim by"

@@ -15,7 +15,7 @@ from eocausal.inference.propensity import few_effective
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
 

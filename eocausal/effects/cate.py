@@ -24,11 +24,11 @@ from eocausal.errors import EstimationError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.folds import Folds
-from eocausal.inference.nuisance import Learners
 from eocausal.inference.result_type import result_type
 from eocausal.inference.scores import mean_of_scores
-from eocausal.inference.settings import provenance, settings_for
+from eocausal.nuisance.cross_fit import Learners
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.settings import provenance, settings_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,7 @@ from eocausal.inference.tilting import balancing_weights
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.settings import Settings
 
 # Besides the right logit, what makes an average right: arms balanced to the group asked for need outcomes that are
 # linear in the arms that are weighed; arms balanced to one another, but to no given mean, need equal slopes too.

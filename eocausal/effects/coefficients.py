@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.columns import ColumnReducer, require_columns_asked
 from eocausal.inference.parametric import FittedPropensity, dependent_columns, fit_propensity
+from eocausal.nuisance.columns import ColumnReducer, require_columns_asked
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -15,12 +15,12 @@ from eocausal.effects.dose_curve import DoseResponse
 from eocausal.effects.doses import as_good_as_random, dealt
 from eocausal.errors import DesignError, EstimationError, explain
 from eocausal.inference.assemble import assemble
-from eocausal.inference.dose_nuisance import densities, outcomes_at
 from eocausal.inference.dose_scores import dose_mean, undersmoothed
-from eocausal.inference.folds import Folds
-from eocausal.inference.learners import Learners
-from eocausal.inference.settings import Settings, provenance, settings_for
 from eocausal.inference.vcov import VcovChoice
+from eocausal.nuisance.dose_nuisance import densities, outcomes_at
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.learners import Learners
+from eocausal.nuisance.settings import Settings, provenance, settings_for
 
 FloatArray = npt.NDArray[np.float64]
 

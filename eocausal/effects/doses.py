@@ -10,12 +10,12 @@ import numpy.typing as npt
 from eocausal._provenance import hash_arrays
 from eocausal.effects.methods import Asked, Fitted, Method
 from eocausal.inference import scores
-from eocausal.inference.dose_nuisance import expected_out_of_fold
+from eocausal.nuisance.dose_nuisance import expected_out_of_fold
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.learners import Learners
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.learners import Learners
+    from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from eocausal._checks import one_of, whole_number
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.folds import Folds
-from eocausal.inference.nuisance import ColumnReducer, Learners, cross_fit
+from eocausal.nuisance.cross_fit import ColumnReducer, Learners, cross_fit
+from eocausal.nuisance.folds import Folds
 
 if TYPE_CHECKING:
     from eocausal.design import Design

@@ -12,18 +12,18 @@ import numpy.typing as npt
 from eocausal.effects.coefficients import ModelColumns, fitted_propensity, many_coefficients, model_columns
 from eocausal.effects.methods import Asked, Fitted, ignorability
 from eocausal.effects.weighting import Kept, dealt, kept_units, propensity_warnings
-from eocausal.inference.columns import ColumnReducer
-from eocausal.inference.nuisance import LEADING_COMPONENTS, propensities
 from eocausal.inference.parametric import FittedPropensity
 from eocausal.inference.propensity import propensity_diagnostics
 from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.smd import standardised_differences
 from eocausal.inference.stacked import expanded_difference, normalised_difference, stack
 from eocausal.inference.tilting import balancing_weights, stabilised_weights
+from eocausal.nuisance.columns import ColumnReducer
+from eocausal.nuisance.cross_fit import LEADING_COMPONENTS, propensities
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
 _Difference = Callable[..., tuple[ScoredEstimate, FloatArray]]

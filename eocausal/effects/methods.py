@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.learners import Learners, OutOfFold
 from eocausal.inference.tilting import ESTIMANDS
+from eocausal.nuisance.learners import Learners, OutOfFold
 
 if TYPE_CHECKING:
     from eocausal.design import Design
     from eocausal.inference.scores import ScoredEstimate
-    from eocausal.inference.settings import Settings
     from eocausal.inference.trim import Trim
+    from eocausal.nuisance.settings import Settings
 
 RANDOMISED = "treatment was randomised with the same probability for all units"
 # What the arms must have in common for each average to be defined.

@@ -10,14 +10,14 @@ from eocausal._provenance import hash_arrays
 from eocausal.effects.methods import Asked, Fitted, ignorability
 from eocausal.effects.weighting import dealt, kept_units, propensity_warnings, r_squared, too_wide
 from eocausal.inference import scores
-from eocausal.inference.nuisance import propensities
-from eocausal.inference.pooled import outcome_over_arms
 from eocausal.inference.propensity import propensity_diagnostics
 from eocausal.inference.tilting import balancing_weights
+from eocausal.nuisance.cross_fit import propensities
+from eocausal.nuisance.pooled import outcome_over_arms
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.settings import Settings
 
 AVERAGED = (
     "where effects differ, their average has weights e (1 - e): units that could have been in either arm "

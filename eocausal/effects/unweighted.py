@@ -11,7 +11,7 @@ from eocausal.inference.parametric import dependent_columns
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.settings import Settings
 
 # Under equal probabilities all averages agree; who asks for another one than the ate thinks them unequal.
 LINEAR = "given the covariates, treatment is as good as random, and the outcome is linear in them in each arm"

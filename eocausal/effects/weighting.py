@@ -13,11 +13,6 @@ from eocausal._provenance import hash_arrays
 from eocausal.effects.methods import Asked, Fitted, ignorability
 from eocausal.errors import EstimationError, explain
 from eocausal.inference import scores
-from eocausal.inference.nuisance import (
-    Learners,
-    Nuisance,
-    cross_fit,
-)
 from eocausal.inference.propensity import (
     belied_propensity,
     extreme_propensities,
@@ -25,10 +20,15 @@ from eocausal.inference.propensity import (
     propensity_diagnostics,
 )
 from eocausal.inference.tilting import balancing_weights
+from eocausal.nuisance.cross_fit import (
+    Learners,
+    Nuisance,
+    cross_fit,
+)
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -14,9 +14,9 @@ from eocausal.errors import EstimationError
 from eocausal.evaluate.rate import rate
 from eocausal.evaluate.rate_result import Rate
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.folds import Folds
-from eocausal.inference.learners import Learners
 from eocausal.inference.trim import Trim
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.learners import Learners
 from eocausal.specs.load import LoadedSpec, spec_error
 
 if TYPE_CHECKING:

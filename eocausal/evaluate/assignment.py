@@ -22,9 +22,9 @@ from eocausal.evaluate.assignment_result import (
     Source,
 )
 from eocausal.evaluate.prediction_measures import measures_of
-from eocausal.inference.folds import Folds
-from eocausal.inference.nuisance import Learners, OutOfFold, outcomes_out_of_fold, propensity_out_of_fold
-from eocausal.inference.settings import Settings, provenance, settings_for
+from eocausal.nuisance.cross_fit import Learners, OutOfFold, outcomes_out_of_fold, propensity_out_of_fold
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.settings import Settings, provenance, settings_for
 
 if TYPE_CHECKING:
     from eocausal.design import Design

@@ -18,10 +18,10 @@ from eocausal.evaluate.two_sample import AFTER, classifier_frame, classifier_tes
 from eocausal.inference import scores
 from eocausal.inference.assemble import assemble
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.folds import Folds
-from eocausal.inference.nuisance import LEADING_COMPONENTS, ColumnReducer, Learners
-from eocausal.inference.settings import Settings, provenance, settings_for
 from eocausal.inference.smd import standardised_differences, variance_ratios, weighted_ks
+from eocausal.nuisance.cross_fit import LEADING_COMPONENTS, ColumnReducer, Learners
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.settings import Settings, provenance, settings_for
 
 if TYPE_CHECKING:
     from eocausal.design import Design

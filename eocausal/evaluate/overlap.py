@@ -11,14 +11,14 @@ from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.overlap_result import ARMS, Overlap
 from eocausal.evaluate.roc import auc_with_influence as auc_with_influence
 from eocausal.inference.assemble import assemble
-from eocausal.inference.folds import Folds
-from eocausal.inference.nuisance import Learners, propensity_out_of_fold
 from eocausal.inference.propensity import extreme_propensities, propensity_diagnostics
 from eocausal.inference.scores import ScoredEstimate
-from eocausal.inference.settings import provenance, settings_for
 from eocausal.inference.smd import effective_size
 from eocausal.inference.tilting import balancing_weights
 from eocausal.inference.trim import Trim
+from eocausal.nuisance.cross_fit import Learners, propensity_out_of_fold
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.settings import provenance, settings_for
 
 if TYPE_CHECKING:
     from eocausal.design import Design

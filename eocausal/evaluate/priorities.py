@@ -14,7 +14,7 @@ from eocausal.effects.cate import SINGLE_EFFECTS, Cate
 from eocausal.effects.weighting import doubly_robust_scores
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.half_sample import Part
-from eocausal.inference.settings import provenance, settings_for
+from eocausal.nuisance.settings import provenance, settings_for
 
 FloatArray = npt.NDArray[np.float64]
 Priority = Cate | pd.Series | npt.NDArray[Any] | str

@@ -17,13 +17,13 @@ from eocausal.evaluate.balance import balance
 from eocausal.evaluate.overlap import overlap
 from eocausal.evaluate.prediction_measures import outcome_r2
 from eocausal.evaluate.sweep_result import Sweep
-from eocausal.inference.nuisance import outcomes_out_of_fold
-from eocausal.inference.settings import provenance, settings_for
+from eocausal.nuisance.cross_fit import outcomes_out_of_fold
+from eocausal.nuisance.settings import provenance, settings_for
 
 if TYPE_CHECKING:
     from eocausal.design import Design
     from eocausal.inference.estimate import Estimate
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -14,16 +14,16 @@ from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.restated import restated
 from eocausal.evaluate.roc import auc_by_fold
 from eocausal.inference.assemble import assemble
-from eocausal.inference.fitting import fitted_propensity
-from eocausal.inference.learners import OutOfFold
 from eocausal.inference.scores import ScoredEstimate
-from eocausal.inference.settings import provenance
-from eocausal.inference.training_folds import TrainingFold
+from eocausal.nuisance.fitting import fitted_propensity
+from eocausal.nuisance.learners import OutOfFold
+from eocausal.nuisance.settings import provenance
+from eocausal.nuisance.training_folds import TrainingFold
 
 if TYPE_CHECKING:
     from eocausal.design import Design
     from eocausal.inference.estimate import Estimate
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]

@@ -1,1 +1,1 @@
-"""Folds, nuisance predictions, scores, variances and the result type that carries them."""
+"""From influence values to standard errors and results."""

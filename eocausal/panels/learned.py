@@ -12,14 +12,14 @@ import pandas as pd
 from eocausal.design import Design
 from eocausal.errors import DesignError, EstimationError
 from eocausal.inference import scores
-from eocausal.inference.nuisance import cross_fit
 from eocausal.inference.propensity import EXTREME_PROPENSITY
 from eocausal.inference.scores import ScoredEstimate
+from eocausal.nuisance.cross_fit import cross_fit
 from eocausal.units import Units, read_units
 
 if TYPE_CHECKING:
     from eocausal.embeddings import Embeddings
-    from eocausal.inference.settings import Settings
+    from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]

@@ -9,10 +9,10 @@ import numpy as np
 from eocausal._checks import one_of, whole_number
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.folds import Folds
-from eocausal.inference.nuisance import Learners
-from eocausal.inference.settings import Settings
 from eocausal.inference.vcov import VcovChoice
+from eocausal.nuisance.cross_fit import Learners
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.settings import Settings
 from eocausal.panels.aggregate import AGGREGATES
 from eocausal.panels.design import PanelDesign
 from eocausal.panels.fixed_effects import REFERENCE, event_study, twfe

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from eocausal.errors import DesignError, EstimationError, explain
 from eocausal.inference.propensity import EXTREME_PROPENSITY
 from eocausal.inference.scores import ScoredEstimate
-from eocausal.inference.settings import Settings
+from eocausal.nuisance.settings import Settings
 from eocausal.panels import guards
 from eocausal.panels.aggregate import AGGREGATES
 from eocausal.panels.fixed_effects import NO_ANTICIPATION

@@ -20,7 +20,7 @@ from eocausal._provenance import hash_arrays
 from eocausal.design import Design
 from eocausal.encoding.pretrained import Pretrained
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.folds import Folds, deal
+from eocausal.nuisance.folds import Folds, deal
 from eocausal.study_table import by_arm
 from eocausal.training._fitting import FoldFit, Parts, Study, fit_fold
 from eocausal.training._fold_pixels import read_chips, usable

@@ -11,8 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import eocausal as ec
-from eocausal.inference.nuisance import cross_fit, propensities
-from eocausal.inference.pooled import outcome_over_arms
+from eocausal.nuisance.cross_fit import cross_fit, propensities
+from eocausal.nuisance.pooled import outcome_over_arms
 from tests.studies import FAST, THREE, design, study
 
 

@@ -12,7 +12,7 @@ import eocausal as ec
 from eocausal.effects.arms import extreme_arms
 from eocausal.errors import EstimationError
 from eocausal.inference import arm_scores, scores
-from eocausal.inference.arm_nuisance import arm_propensities, cross_fit_arms
+from eocausal.nuisance.arm_nuisance import arm_propensities, cross_fit_arms
 from tests.studies import FAST, THREE, images, study
 
 ARMS = ("none", "China", "both")

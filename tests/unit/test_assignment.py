@@ -14,7 +14,7 @@ from eocausal.errors import DesignError, EvaluationError
 from eocausal.evaluate.assignment import default_folds
 from eocausal.evaluate.assignment_result import INCREMENT, Assignment
 from eocausal.evaluate.roc import auc_by_fold
-from eocausal.inference.nuisance import propensity_out_of_fold
+from eocausal.nuisance.cross_fit import propensity_out_of_fold
 from tests.studies import FAST, THREE, design, images, study
 
 

@@ -13,7 +13,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 import eocausal as ec
-from eocausal.inference.nuisance import cross_fit
+from eocausal.nuisance.cross_fit import cross_fit
 from tests.studies import FAST, FOREST, THREE, by_village, design, images, study
 
 METHODS = ["aipw", "difference", "regression", "ipw"]

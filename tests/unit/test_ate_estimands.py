@@ -10,7 +10,7 @@ import eocausal as ec
 from eocausal.effects.ate import METHODS
 from eocausal.errors import EstimationError
 from eocausal.inference import scores
-from eocausal.inference.nuisance import ColumnReducer, cross_fit
+from eocausal.nuisance.cross_fit import ColumnReducer, cross_fit
 from tests.studies import FAST, THREE, by_village, design, images, study
 
 ANSWERS = [(name, estimand) for name, row in METHODS.items() for estimand in row.estimands]

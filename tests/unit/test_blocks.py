@@ -10,7 +10,7 @@ import eocausal as ec
 from eocausal.errors import EstimationError
 from eocausal.inference.blocks import cells
 from eocausal.inference.spatial import EARTH_RADIUS_M
-from eocausal.inference.training_folds import TrainingFold
+from eocausal.nuisance.training_folds import TrainingFold
 from tests.studies import study
 
 

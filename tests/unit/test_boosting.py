@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-from eocausal.inference import boosting
-from eocausal.inference.boosting import MOST_TREES, best_trees, boosted_mean, boosted_probability
-from eocausal.inference.folds import group_splits
-from eocausal.inference.models import INNER_SPLITS, Sample
+from eocausal.nuisance import boosting
+from eocausal.nuisance.boosting import MOST_TREES, best_trees, boosted_mean, boosted_probability
+from eocausal.nuisance.folds import group_splits
+from eocausal.nuisance.models import INNER_SPLITS, Sample
 
 HOW = {
     "learning_rate": boosting.STEP,

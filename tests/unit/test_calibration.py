@@ -14,9 +14,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 import eocausal as ec
 from eocausal.errors import EstimationError
-from eocausal.inference.calibration import isotonic, platt
-from eocausal.inference.nuisance import propensities
-from eocausal.inference.training_folds import TrainingFold
+from eocausal.nuisance.calibration import isotonic, platt
+from eocausal.nuisance.cross_fit import propensities
+from eocausal.nuisance.training_folds import TrainingFold
 from tests.studies import FAST, by_village, design, images, study
 
 # without a penalty, so that the scale of the columns does not matter

@@ -10,8 +10,8 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 import eocausal as ec
-from eocausal.inference.components import components_asked
-from eocausal.inference.nuisance import ColumnReducer, cross_fit
+from eocausal.nuisance.components import components_asked
+from eocausal.nuisance.cross_fit import ColumnReducer, cross_fit
 from tests.fake_chips import fake_chips
 from tests.studies import FAST, by_village, design, images
 

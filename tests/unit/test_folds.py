@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold
 import eocausal as ec
 from eocausal.design import tied_groups
 from eocausal.errors import EstimationError
-from eocausal.inference.folds import deal, group_splits
+from eocausal.nuisance.folds import deal, group_splits
 from tests.studies import by_village, design, images, study
 
 

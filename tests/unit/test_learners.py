@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 import eocausal as ec
 from eocausal.errors import EstimationError
-from eocausal.inference.nuisance import cross_fit, propensities
+from eocausal.nuisance.cross_fit import cross_fit, propensities
 from tests.studies import FAST, design, images, study
 
 

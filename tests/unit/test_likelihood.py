@@ -10,9 +10,9 @@ from sklearn.linear_model import LogisticRegression
 
 import eocausal as ec
 from eocausal.errors import EstimationError
-from eocausal.inference.likelihood import logit, probit, separates
-from eocausal.inference.models import Sample
-from eocausal.inference.nuisance import propensities
+from eocausal.nuisance.cross_fit import propensities
+from eocausal.nuisance.likelihood import logit, probit, separates
+from eocausal.nuisance.models import Sample
 from tests.studies import design, images, study
 
 

@@ -13,7 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import eocausal as ec
 from eocausal.errors import EstimationError
-from eocausal.inference.nuisance import (
+from eocausal.nuisance.cross_fit import (
     ColumnReducer,
     cross_fit,
     outcomes_out_of_fold,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import eocausal as ec
-from eocausal.inference import boosting, stacking
-from eocausal.inference.nuisance import cross_fit
+from eocausal.nuisance import boosting, stacking
+from eocausal.nuisance.cross_fit import cross_fit
 from tests.studies import FAST, design, images, study
 
 NAMED = {

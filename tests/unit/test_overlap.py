@@ -12,7 +12,7 @@ import eocausal as ec
 from eocausal.errors import EvaluationError
 from eocausal.evaluate.overlap import Overlap, auc_with_influence
 from eocausal.evaluate.roc import auc_by_fold
-from eocausal.inference.nuisance import propensity_out_of_fold
+from eocausal.nuisance.cross_fit import propensity_out_of_fold
 from tests.studies import FAST, THREE, by_village, design, study
 
 

@@ -14,13 +14,13 @@ from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from eocausal.errors import EstimationError
-from eocausal.inference import penalised_logit
-from eocausal.inference.linear import compact
-from eocausal.inference.models import LOGIT_INVERSE_PENALTIES, RIDGE_PENALTIES, Sample
-from eocausal.inference.models import penalised_logit as logit_of_sample
-from eocausal.inference.models import ridge as ridge_of_sample
-from eocausal.inference.penalised_logit import fit_penalised_logit
-from eocausal.inference.ridge import fit_ridge
+from eocausal.nuisance import penalised_logit
+from eocausal.nuisance.linear import compact
+from eocausal.nuisance.models import LOGIT_INVERSE_PENALTIES, RIDGE_PENALTIES, Sample
+from eocausal.nuisance.models import penalised_logit as logit_of_sample
+from eocausal.nuisance.models import ridge as ridge_of_sample
+from eocausal.nuisance.penalised_logit import fit_penalised_logit
+from eocausal.nuisance.ridge import fit_ridge
 
 
 class Drawn(NamedTuple):

@@ -9,8 +9,8 @@ from scipy.interpolate import CubicSpline
 from scipy.special import expit, logit
 
 from eocausal.errors import EstimationError
-from eocausal.inference.calibration import reliability
-from eocausal.inference.reliability import KNOTS, logistic_coefficients, natural_spline
+from eocausal.nuisance.calibration import reliability
+from eocausal.nuisance.reliability import KNOTS, logistic_coefficients, natural_spline
 
 
 def _world(n: int = 600, *, seed: int = 0, slope: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,15 +13,15 @@ import eocausal as ec
 from eocausal.effects.ate import METHODS
 from eocausal.errors import SpecError
 from eocausal.evaluate.asked import asked_folds, asked_learners, check_estimates
-from eocausal.inference.folds import Folds
-from eocausal.inference.learners import (
+from eocausal.inference.tilting import ESTIMANDS
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.learners import (
     CALIBRATIONS,
     COLUMNS,
     OUTCOME_LEARNERS,
     PROPENSITY_LEARNERS,
     Learners,
 )
-from eocausal.inference.tilting import ESTIMANDS
 from eocausal.specs.effects import AteSpec, LearnersSpec, Method
 from eocausal.specs.load import LoadedSpec, load_spec
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 import eocausal as ec
 from eocausal.errors import EstimationError
-from eocausal.inference import stacking
-from eocausal.inference.models import Predictor, Sample
-from eocausal.inference.nuisance import cross_fit, propensities
-from eocausal.inference.stacking import simplex_weights, stacked
-from eocausal.inference.training_folds import TrainingFold
+from eocausal.nuisance import stacking
+from eocausal.nuisance.cross_fit import cross_fit, propensities
+from eocausal.nuisance.models import Predictor, Sample
+from eocausal.nuisance.stacking import simplex_weights, stacked
+from eocausal.nuisance.training_folds import TrainingFold
 from tests.studies import FAST, by_village, design, images, study
 
 FEW_TREES = 3

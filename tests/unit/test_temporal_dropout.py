@@ -9,7 +9,7 @@ import pytest
 
 import eocausal as ec
 from eocausal.errors import EncoderError
-from eocausal.inference.components import components_asked
+from eocausal.nuisance.components import components_asked
 from tests.fake_chips import FakeChips, fake_chips
 from tests.unit.test_sequence_encoder import levels
 

@@ -11,7 +11,7 @@ import pytest
 import eocausal as ec
 from eocausal import leaks
 from eocausal.errors import DesignError, EocausalError, LeakError
-from eocausal.inference.folds import deal
+from eocausal.nuisance.folds import deal
 from tests.studies import FAST, FOREST, THREE, images, study
 
 ARMS = ("none", "China", "both")

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.reliability import Reliability, logistic_coefficients, reliability
+from eocausal.nuisance.reliability import Reliability, logistic_coefficients, reliability
 
 __all__ = ["CALIBRATORS", "Calibrator", "Reliability", "isotonic", "platt", "reliability"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.models import Predictor, Sample
+from eocausal.nuisance.models import Predictor, Sample
 
 FloatArray = npt.NDArray[np.float64]
 

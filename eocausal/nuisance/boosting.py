@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.inference.folds import group_splits
-from eocausal.inference.models import INNER_SPLITS, Predictor, Sample, fit_weighted, two_class_splits
+from eocausal.nuisance.folds import group_splits
+from eocausal.nuisance.models import INNER_SPLITS, Predictor, Sample, fit_weighted, two_class_splits
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from eocausal.inference.linear import FloatArray, LinearFit, Positions, compact, pieces, rows_by_part
+from eocausal.nuisance.linear import FloatArray, LinearFit, Positions, compact, pieces, rows_by_part
 
 
 class _Moments(NamedTuple):

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.columns import ColumnReducer
-from eocausal.inference.folds import deal
-from eocausal.inference.models import INNER_SPLITS, Sample
+from eocausal.nuisance.columns import ColumnReducer
+from eocausal.nuisance.folds import deal
+from eocausal.nuisance.models import INNER_SPLITS, Sample
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.learners import Learners
+    from eocausal.nuisance.learners import Learners
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.linear import FloatArray, LinearFit, Positions, compact, pieces
+from eocausal.nuisance.linear import FloatArray, LinearFit, Positions, compact, pieces
 
 # A Newton step this short, in the norm of the curvature, moves no probability of a training row by half of it. The
 # first is for fits that only choose a penalty: it moves the mean loss of a part by less than its rows can tell.

@@ -76,7 +76,7 @@ def pieces(n_rows: int, width: int) -> Iterator[slice]:
     Examples
     --------
     >>> [piece.stop - piece.start for piece in pieces(600, 1024)]
-    [256, 256, 88]
+    [128, 128, 128, 128, 88]
     """
     step = max(1, _NUMBERS_AT_ONCE // max(width, 1))
     for start in range(0, n_rows, step):

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.inference.boosting import best_trees, boosted_mean, boosted_probability
-from eocausal.inference.models import Predictor, Sample, penalised_logit, ridge
-from eocausal.inference.training_folds import require_inner_arms, require_inner_rows
+from eocausal.nuisance.boosting import best_trees, boosted_mean, boosted_probability
+from eocausal.nuisance.models import Predictor, Sample, penalised_logit, ridge
+from eocausal.nuisance.training_folds import require_inner_arms, require_inner_rows
 
 if TYPE_CHECKING:
-    from eocausal.inference.training_folds import TrainingFold
+    from eocausal.nuisance.training_folds import TrainingFold
 
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]

@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._threads import one_blas_thread
-from eocausal.inference.columns import require_columns_asked
-from eocausal.inference.fitting import fitted_outcome, mean_weights
-from eocausal.inference.learners import OutOfFold
-from eocausal.inference.training_folds import TrainingFold
+from eocausal.nuisance.columns import require_columns_asked
+from eocausal.nuisance.fitting import fitted_outcome, mean_weights
+from eocausal.nuisance.learners import OutOfFold
+from eocausal.nuisance.training_folds import TrainingFold
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.learners import Learners
+    from eocausal.nuisance.learners import Learners
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.inference.boosting import boosted_mean, boosted_probability
-from eocausal.inference.calibration import CALIBRATORS, Calibrator
-from eocausal.inference.likelihood import logit, probit
-from eocausal.inference.models import (
+from eocausal.nuisance.boosting import boosted_mean, boosted_probability
+from eocausal.nuisance.calibration import CALIBRATORS, Calibrator
+from eocausal.nuisance.likelihood import logit, probit
+from eocausal.nuisance.models import (
     Predictor,
     Sample,
     constant,
@@ -21,16 +21,16 @@ from eocausal.inference.models import (
     penalised_logit,
     ridge,
 )
-from eocausal.inference.stacking import stacked
-from eocausal.inference.training_folds import require_inner_arms
+from eocausal.nuisance.stacking import stacked
+from eocausal.nuisance.training_folds import require_inner_arms
 
 if TYPE_CHECKING:
-    from eocausal.inference.training_folds import TrainingFold
+    from eocausal.nuisance.training_folds import TrainingFold
 
 FloatArray = npt.NDArray[np.float64]
 Fit = Callable[[Sample], Predictor]
 
-# A new learner is one function here and its name in eocausal.inference.learners; a stack needs inner folds as well.
+# A new learner is one function here and its name in eocausal.nuisance.learners; a stack needs inner folds as well.
 OUTCOME_MODELS: dict[str, Fit] = {"ridge": ridge, "boosting": boosted_mean}
 PROPENSITY_MODELS: dict[str, Fit] = {
     "penalised_logit": penalised_logit,

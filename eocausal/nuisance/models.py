@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.folds import group_splits
-from eocausal.inference.penalised_logit import fit_penalised_logit
-from eocausal.inference.ridge import fit_ridge
+from eocausal.nuisance.folds import group_splits
+from eocausal.nuisance.penalised_logit import fit_penalised_logit
+from eocausal.nuisance.ridge import fit_ridge
 
 FloatArray = npt.NDArray[np.float64]
 Predictor = Callable[[FloatArray], FloatArray]

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.calibration import reliability
-from eocausal.inference.columns import ColumnReducer, require_columns_asked
-from eocausal.inference.fitting import fitted_outcome, fitted_propensity, mean_weights
-from eocausal.inference.learners import Learners, OutOfFold
-from eocausal.inference.training_folds import TrainingFold, require_rows
+from eocausal.nuisance.calibration import reliability
+from eocausal.nuisance.columns import ColumnReducer, require_columns_asked
+from eocausal.nuisance.fitting import fitted_outcome, fitted_propensity, mean_weights
+from eocausal.nuisance.learners import Learners, OutOfFold
+from eocausal.nuisance.training_folds import TrainingFold, require_rows
 
 if TYPE_CHECKING:
     from eocausal.design import Design

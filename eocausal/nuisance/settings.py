@@ -9,9 +9,9 @@ from eocausal._checks import whole_number
 from eocausal._provenance import versions
 from eocausal.design import Design
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.components import components_asked
-from eocausal.inference.folds import Folds
-from eocausal.inference.learners import Learners
+from eocausal.nuisance.components import components_asked
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.learners import Learners
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ import numpy.typing as npt
 
 from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.columns import require_columns_asked
-from eocausal.inference.fitting import fitted_outcome
-from eocausal.inference.folds import group_splits
-from eocausal.inference.learners import OutOfFold
-from eocausal.inference.models import INNER_SPLITS, LOGIT_INVERSE_PENALTIES, Sample, fit_weighted
-from eocausal.inference.nuisance import propensities
-from eocausal.inference.training_folds import TrainingFold
+from eocausal.nuisance.columns import require_columns_asked
+from eocausal.nuisance.cross_fit import propensities
+from eocausal.nuisance.fitting import fitted_outcome
+from eocausal.nuisance.folds import group_splits
+from eocausal.nuisance.learners import OutOfFold
+from eocausal.nuisance.models import INNER_SPLITS, LOGIT_INVERSE_PENALTIES, Sample, fit_weighted
+from eocausal.nuisance.training_folds import TrainingFold
 
 if TYPE_CHECKING:
     from eocausal.design import Design
-    from eocausal.inference.learners import Learners
+    from eocausal.nuisance.learners import Learners
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]

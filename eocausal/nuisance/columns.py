@@ -11,9 +11,9 @@ import numpy.typing as npt
 from eocausal._checks import one_of
 from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.components import components_asked
-from eocausal.inference.learners import COLUMNS
-from eocausal.inference.linear import pieces
+from eocausal.nuisance.components import components_asked
+from eocausal.nuisance.learners import COLUMNS
+from eocausal.nuisance.linear import pieces
 
 if TYPE_CHECKING:
     from eocausal.design import Design

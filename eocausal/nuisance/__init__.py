@@ -1,0 +1,1 @@
+"""Out-of-fold predictions of outcome and treatment."""
