@@ -70,7 +70,7 @@ def learners() -> tuple[Any, Any]:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from eocausal.inference.models import LOGIT_INVERSE_PENALTIES, RIDGE_PENALTIES
+    from eocausal.nuisance.models import LOGIT_INVERSE_PENALTIES, RIDGE_PENALTIES
 
     logit = LogisticRegressionCV(
         Cs=LOGIT_INVERSE_PENALTIES,
