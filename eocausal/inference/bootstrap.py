@@ -39,6 +39,11 @@ FEW_FOR_TWO_POINTS = 12
 _CELLS_AT_ONCE = 2**22
 
 
+def usual_weights(n_clusters: int) -> str:
+    """Return the name of the random weights that so many clusters are multiplied by unless others are asked for."""
+    return "webb" if n_clusters <= FEW_FOR_TWO_POINTS else "rademacher"
+
+
 @dataclass(frozen=True, eq=False)
 class Recentring:
     """Which influence values (n,) are recentred together, and what each weighs there.

@@ -33,7 +33,8 @@ class Vcov:
     block_m : float or None
         Side in metres of the cells that a bootstrap draws.
     weights : str or None
-        Random weights of the wild bootstrap: ``rademacher``, ``webb`` or ``mammen``.
+        Random weights of the wild bootstrap: ``rademacher``, ``webb`` or ``mammen``; None for what the number of
+        clusters asks for.
     draws, seed : int or None
         Of a bootstrap.
     """

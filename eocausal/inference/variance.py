@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.blocks import cells
-from eocausal.inference.bootstrap import Recentring, resampled, wild
+from eocausal.inference.bootstrap import Recentring, resampled, usual_weights, wild
 from eocausal.inference.conley import GIVE_PLACES, NO_PLACES, conley_variance
 from eocausal.inference.how import Variance, Vcov
 from eocausal.inference.panel_index import PanelIndex
@@ -159,7 +159,7 @@ def _clustered(asked: _Asked) -> Variance:
 
 def _wild(asked: _Asked) -> Variance:
     plain = _clustered(_of_one_kind(asked))
-    how = asked.how
+    how = replace(asked.how, weights=asked.how.weights or usual_weights(int(plain.n_clusters or 0)))
     reference = wild(
         asked.scores, _codes(asked), recentring=asked.recentring, factor=plain.factor,
         weights=str(how.weights), draws=int(how.draws or 0), seed=int(how.seed or 0),

@@ -14,7 +14,9 @@ import pandas as pd
 from eocausal._checks import one_of, require_one_kind, whole_number
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.arms import Arms, nested
-from eocausal.inference.bootstrap import FEW_FOR_TWO_POINTS, WEIGHTS
+from eocausal.inference.blocks import cells
+from eocausal.inference.bootstrap import WEIGHTS, usual_weights
+from eocausal.inference.how import distance_text
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.projected import read_crs
 from eocausal.inference.serial import ALL_PERIODS
@@ -95,7 +97,19 @@ def variance_of(
         scores, vcov=how, clusters=[groups[name] for name in how.names], coordinates=coordinates, n_params=n_params,
         panel=panel, recentring=None if arms is None else arms.recentring(weights, panel),
     )  # fmt: skip
-    return made if arms is None else replace(made, notes=(*arms.notes(how, groups), *made.notes))
+    if arms is None:
+        return made
+    told = arms.notes(*_with_blocks(how, groups, coordinates))
+    return replace(made, notes=(*told, *made.notes))
+
+
+def _with_blocks(how: Vcov, groups: Groups, coordinates: FloatArray | None) -> tuple[Vcov, Groups]:
+    """Return blocks of ground as clusters like others, so that they are counted and compared as those are."""
+    if how.block_m is None or coordinates is None:
+        return how, groups
+    name = f"blocks of {distance_text(how.block_m)}"
+    blocks = cells(coordinates, block_m=how.block_m)
+    return replace(how, names=(name,), block_m=None), {**groups, name: blocks}
 
 
 def read_cutoff(cutoff: object, *, what: str = "a cutoff", fix: str = "{'conley': '50km'}") -> float:
@@ -255,11 +269,12 @@ def _read_bootstrap(
     if kind != "wild":
         _refuse_options(choice, ("weights",), f"{kind!r}, which draws whole clusters")
         return drawn, known
-    few = bool(drawn.names) and np.unique(known[drawn.names[0]]).size <= FEW_FOR_TWO_POINTS
-    weights = choice.get("weights", "webb" if few else "rademacher")
-    return replace(
-        drawn, weights=one_of(weights, tuple(WEIGHTS), argument="weights", error=EstimationError)
-    ), known
+    # how many blocks there are is not known here
+    usual = usual_weights(np.unique(known[drawn.names[0]]).size) if drawn.names else None
+    if "weights" not in choice:
+        return replace(drawn, weights=usual), known
+    weights = one_of(choice["weights"], tuple(WEIGHTS), argument="weights", error=EstimationError)
+    return replace(drawn, weights=weights), known
 
 
 def _with_one_cluster(

@@ -95,6 +95,29 @@ def test_bootstraps_of_few_clusters_say_so() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["block", "wild"])
+def test_few_blocks_and_blocks_that_part_clusters_say_so(kind: str) -> None:
+    table = by_village(400, n_villages=80).reset_index()
+    rng = np.random.default_rng(0)
+    # villages half a degree apart in ten columns, houses within some seven km
+    table["lon"] = 30 + table["village"] % 10 / 2 + rng.uniform(0.2, 0.3, 400)
+    table["lat"] = table["village"] // 10 / 2 + rng.uniform(0.2, 0.3, 400)
+    units = ec.read_units(table, id="id", lon="lon", lat="lat")
+    made = ec.ate(design(units, cluster="village"), method="difference")
+    assert made.warnings == ()
+
+    few = made.with_vcov({"bootstrap": kind, "block": "300km"})
+    assert few.n_clusters < 12
+    (told,) = [one for one in few.warnings if "clusters with treated" in one]
+    assert told.startswith(f"{few.n_clusters} clusters with treated and {few.n_clusters} with control units")
+    assert "bootstraps too may reject too often" in told
+
+    fine = made.with_vcov({"bootstrap": kind, "block": "2km"})
+    (told,) = fine.warnings
+    assert told.startswith("the design's cluster is 'village' (80 clusters, 40 with treated units), but ")
+    assert f"has {fine.n_clusters} clusters that part them" in told
+
+
 def test_many_clusters_need_no_warning() -> None:
     made = ec.ate(design(by_village(400, n_villages=80), cluster="village"), method="difference")
     assert not made.warnings

@@ -290,7 +290,12 @@ def test_blocks_are_cells_of_a_grid() -> None:
     gap = halves[0] - halves[1]
     assert (gap.vcov, gap.n_clusters) == (found.vcov, 12)
     drawn = made.with_vcov({"bootstrap": "wild", "block": "20km"})
-    assert drawn.vcov == "wild(blocks of 20 km, rademacher, 1999 draws, seed 0)"
+    # with twelve blocks or fewer, signs make too few different draws
+    assert drawn.vcov == "wild(blocks of 20 km, webb, 1999 draws, seed 0)"
+    signs = made.with_vcov({"bootstrap": "wild", "block": "20km", "weights": "rademacher"})
+    assert signs.vcov == "wild(blocks of 20 km, rademacher, 1999 draws, seed 0)"
+    smaller = made.with_vcov({"bootstrap": "wild", "cluster": pd.Series(np.arange(120) // 4, made.ids)})
+    assert "rademacher" in smaller.vcov
 
 
 def test_a_reference_without_error() -> None:
