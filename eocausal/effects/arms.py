@@ -23,6 +23,7 @@ from eocausal.inference.propensity import EXTREME_PROPENSITY
 from eocausal.inference.scores import ScoredEstimate, ratio_of_means
 from eocausal.inference.variance import FEW_CLUSTERS
 from eocausal.nuisance.arm_nuisance import arm_propensities, cross_fit_arms
+from eocausal.nuisance.settings import dealt
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -36,9 +37,7 @@ RANDOMISED = "each arm was assigned with the same probability for all units"
 
 def aipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
     """Weigh the residuals of out-of-fold outcome predictions by the probability of each arm."""
-    folds = settings.folds.assign(design, seed=settings.seed)
-    groups = settings.folds.groups(design)
-    nuisance = cross_fit_arms(design, folds, settings.learners, seed=settings.seed, groups=groups)
+    nuisance = cross_fit_arms(design, **dealt(design, settings))
     kept, notes = _kept(design, nuisance.propensities, asked)
     rows, part = kept, design if kept.all() else design.take(kept)
     table, chances = part.table, nuisance.propensities[rows]
@@ -57,9 +56,7 @@ def aipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
 
 def ipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
     """Weigh the arms by the inverse of the probability of each, normalised in each arm (Hajek)."""
-    folds = settings.folds.assign(design, seed=settings.seed)
-    groups = settings.folds.groups(design)
-    everywhere = arm_propensities(design, folds, settings.learners, seed=settings.seed, groups=groups)
+    everywhere = arm_propensities(design, **dealt(design, settings))
     kept, notes = _kept(design, everywhere, asked)
     part, chances = design if kept.all() else design.take(kept), everywhere[kept]
     table = part.table

@@ -12,7 +12,7 @@ from eocausal._checks import one_of
 from eocausal._provenance import hash_arrays
 from eocausal.design import Design
 from eocausal.effects.dose_curve import DoseResponse
-from eocausal.effects.doses import as_good_as_random, dealt
+from eocausal.effects.doses import as_good_as_random
 from eocausal.errors import DesignError, EstimationError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.dose_scores import dose_mean, undersmoothed
@@ -20,7 +20,7 @@ from eocausal.inference.vcov import VcovChoice
 from eocausal.nuisance.dose_nuisance import densities, outcomes_at
 from eocausal.nuisance.folds import Folds
 from eocausal.nuisance.learners import Learners
-from eocausal.nuisance.settings import Settings, provenance, settings_for
+from eocausal.nuisance.settings import Settings, dealt, provenance, settings_for
 
 FloatArray = npt.NDArray[np.float64]
 

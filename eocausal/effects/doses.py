@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,8 @@ import numpy.typing as npt
 from eocausal._provenance import hash_arrays
 from eocausal.effects.methods import Asked, Fitted, Method
 from eocausal.inference import scores
-from eocausal.nuisance.dose_nuisance import expected_out_of_fold
+from eocausal.nuisance.pooled import expected_out_of_fold
+from eocausal.nuisance.settings import dealt
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -26,16 +27,6 @@ AVERAGED = (
 )
 # When so little of the dose is left by the columns, few units say anything of its effect.
 LITTLE_LEFT = 0.05
-
-
-def dealt(design: Design, settings: Settings) -> dict[str, Any]:
-    """Return the folds and how predictions are made on them."""
-    return {
-        "folds": settings.folds.assign(design, seed=settings.seed),
-        "learners": settings.learners,
-        "seed": settings.seed,
-        "groups": settings.folds.groups(design),
-    }
 
 
 def partially_linear(design: Design, settings: Settings, asked: Asked) -> Fitted:

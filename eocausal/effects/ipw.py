@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from eocausal.effects.coefficients import ModelColumns, fitted_propensity, many_coefficients, model_columns
 from eocausal.effects.methods import Asked, Fitted, ignorability
-from eocausal.effects.weighting import Kept, dealt, kept_units, propensity_warnings
+from eocausal.effects.weighting import Kept, kept_units, propensity_warnings
 from eocausal.inference.parametric import FittedPropensity
 from eocausal.inference.propensity import propensity_diagnostics
 from eocausal.inference.scores import ScoredEstimate
@@ -20,6 +20,7 @@ from eocausal.inference.stacked import expanded_difference, normalised_differenc
 from eocausal.inference.tilting import balancing_weights, stabilised_weights
 from eocausal.nuisance.columns import ColumnReducer
 from eocausal.nuisance.cross_fit import LEADING_COMPONENTS, propensities
+from eocausal.nuisance.settings import dealt
 
 if TYPE_CHECKING:
     from eocausal.design import Design

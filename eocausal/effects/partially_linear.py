@@ -8,12 +8,13 @@ import numpy as np
 
 from eocausal._provenance import hash_arrays
 from eocausal.effects.methods import Asked, Fitted, ignorability
-from eocausal.effects.weighting import dealt, kept_units, propensity_warnings, r_squared, too_wide
+from eocausal.effects.weighting import kept_units, propensity_warnings, r_squared, too_wide
 from eocausal.inference import scores
 from eocausal.inference.propensity import propensity_diagnostics
 from eocausal.inference.tilting import balancing_weights
 from eocausal.nuisance.cross_fit import propensities
 from eocausal.nuisance.pooled import outcome_over_arms
+from eocausal.nuisance.settings import dealt
 
 if TYPE_CHECKING:
     from eocausal.design import Design

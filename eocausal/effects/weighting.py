@@ -20,27 +20,14 @@ from eocausal.inference.propensity import (
     propensity_diagnostics,
 )
 from eocausal.inference.tilting import balancing_weights
-from eocausal.nuisance.cross_fit import (
-    Learners,
-    Nuisance,
-    cross_fit,
-)
+from eocausal.nuisance.cross_fit import Learners, Nuisance, cross_fit
+from eocausal.nuisance.settings import dealt
 
 if TYPE_CHECKING:
     from eocausal.design import Design
     from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
-
-
-def dealt(design: Design, settings: Settings) -> dict[str, Any]:
-    """Return what makes out-of-fold predictions: folds, learners, seed, and what inner splits keep whole."""
-    return {
-        "folds": settings.folds.assign(design, seed=settings.seed),
-        "learners": settings.learners,
-        "seed": settings.seed,
-        "groups": settings.folds.groups(design),
-    }
 
 
 def aipw(design: Design, settings: Settings, asked: Asked) -> Fitted:

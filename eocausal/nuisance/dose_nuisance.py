@@ -1,4 +1,4 @@
-"""Out-of-fold predictions for doses: the outcome at each dose, the expected dose, and the density of doses.
+"""Out-of-fold predictions for doses: the outcome at each dose, and the density of doses.
 
 What users name as outcome learner learns all of it: the outcome from columns and dose, and the dose from columns.
 """
@@ -6,19 +6,17 @@ What users name as outcome learner learns all of it: the outcome from columns an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from eocausal._threads import one_blas_thread
-from eocausal.errors import EstimationError, explain
 from eocausal.inference.dose_scores import kernel_density
 from eocausal.nuisance.columns import require_columns_asked
 from eocausal.nuisance.fitting import fitted_outcome
-from eocausal.nuisance.learners import OutOfFold
+from eocausal.nuisance.pooled import refuse_predictions_by_arm, with_columns
 from eocausal.nuisance.training_folds import TrainingFold
 
 if TYPE_CHECKING:
@@ -49,22 +47,6 @@ class _How:
 
 
 @one_blas_thread()
-def expected_out_of_fold(
-    design: Design, target: FloatArray, folds: Codes, learners: Learners, *, seed: int, groups: Codes
-) -> FloatArray:
-    """Return what covariates and features predict of any target (n,), such as the dose, out of fold."""
-    _refuse_predictions(learners)
-    require_columns_asked(design, learners.columns)
-    how = _How(learners, groups, seed)
-    view = _with(design, outcome=target)
-    values = np.zeros(len(design))
-    for fold in range(int(folds.max()) + 1):
-        part = how.part(view, fold, folds != fold)
-        values[~part.rows] = _predicted(part, ~part.rows)
-    return values
-
-
-@one_blas_thread()
 def outcomes_at(
     design: Design, doses: Sequence[float], folds: Codes, learners: Learners, *, seed: int, groups: Codes
 ) -> tuple[FloatArray, FloatArray]:
@@ -73,7 +55,7 @@ def outcomes_at(
     The columns of a fold are those made on its training rows. Linear learners see the dose, its square and its
     cube, and the products of the dose with every column; boosted trees and estimators of users see the dose itself.
     """
-    _refuse_predictions(learners)
+    refuse_predictions_by_arm(learners)
     require_columns_asked(design, learners.columns)
     table = design.table
     bends = not isinstance(learners.outcome, str) or learners.outcome in BENDS
@@ -94,7 +76,9 @@ def outcomes_at(
             made = _with_dose(columns, (dose - by[0]) / by[1], bends=bends)
             names = tuple(f"column {position + 1}" for position in range(made.shape[1]))
             blank = np.zeros((len(design), 0), dtype=np.float32)
-            return _with(design, covariates=made, covariate_names=names, features=blank, feature_blocks={})
+            return with_columns(
+                design, covariates=made, covariate_names=names, features=blank, feature_blocks={}
+            )
 
         part = how.part(at(table.assigned), fold, train)
         model = fitted_outcome(part, train)
@@ -122,7 +106,7 @@ def densities(
     logarithm of the size of these residuals is predicted too; with ``"constant"`` it is the same for all.
     """
     table, how = design.table, _How(learners, groups, seed)
-    view = _with(design, outcome=table.assigned)
+    view = with_columns(design, outcome=table.assigned)
     found = np.zeros(len(design))
     for fold in range(int(folds.max()) + 1):
         part = how.part(view, fold, folds != fold)
@@ -161,24 +145,7 @@ def _inner_residuals(part: TrainingFold, how: _How) -> FloatArray:
 def _scale(design: Design, part: TrainingFold, residuals: FloatArray, how: _How) -> FloatArray:
     """Return the size of residuals that columns predict (n,), to a mean square of 1 on the training rows."""
     floor = SMALLEST_RESIDUAL * residuals[part.rows].std()
-    view = _with(design, outcome=np.log(np.maximum(np.abs(residuals), floor)))
+    view = with_columns(design, outcome=np.log(np.maximum(np.abs(residuals), floor)))
     everywhere = np.ones(len(design), dtype=bool)
     size = np.exp(_predicted(how.part(view, part.fold, part.rows), everywhere))
     return np.asarray(size / np.sqrt(np.mean(size[part.rows] ** 2)))
-
-
-def _with(design: Design, **columns: Any) -> Design:
-    """Return the design with columns of its table replaced, for learners alone."""
-    view = copy(design)
-    object.__setattr__(view, "table", replace(design.table, **columns))
-    return view
-
-
-def _refuse_predictions(learners: Learners) -> None:
-    if isinstance(learners.outcome, OutOfFold):
-        raise EstimationError(
-            explain(
-                "The outcome was predicted beforehand by arm, and this treatment is a dose.",
-                fix="Learners(outcome='ridge'), or a scikit-learn regressor",
-            )
-        )

@@ -49,6 +49,16 @@ def settings_for(
     return Settings(folds, learners, whole_number(seed, argument="seed", error=EstimationError))
 
 
+def dealt(design: Design, settings: Settings) -> dict[str, Any]:
+    """Return what makes out-of-fold predictions: folds, learners, seed, and what inner splits keep whole."""
+    return {
+        "folds": settings.folds.assign(design, seed=settings.seed),
+        "learners": settings.learners,
+        "seed": settings.seed,
+        "groups": settings.folds.groups(design),
+    }
+
+
 def provenance(design: Design, settings: Settings, *, known: bool = True) -> dict[str, Any]:
     """Return what made a result: data and feature hashes, folds, seed, versions.
 

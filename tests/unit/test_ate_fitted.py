@@ -14,8 +14,7 @@ from eocausal.inference import scores
 from eocausal.inference.parametric import fit_propensity
 from eocausal.inference.stacked import expanded_difference, normalised_difference, stack
 from eocausal.inference.tilting import ESTIMANDS
-from eocausal.nuisance.dose_nuisance import expected_out_of_fold
-from eocausal.nuisance.pooled import outcome_over_arms
+from eocausal.nuisance.pooled import expected_out_of_fold, outcome_over_arms
 from tests.studies import FAST, THREE, by_village, design, images, study
 
 LOGIT, PROBIT = ec.Learners(propensity="logit"), ec.Learners(propensity="probit")

@@ -12,7 +12,8 @@ from sklearn.linear_model import LinearRegression, Ridge
 import eocausal as ec
 from eocausal.errors import DesignError, EstimationError
 from eocausal.inference.dose_scores import dose_mean, epanechnikov, kernel_density, undersmoothed
-from eocausal.nuisance.dose_nuisance import densities, expected_out_of_fold, outcomes_at
+from eocausal.nuisance.dose_nuisance import densities, outcomes_at
+from eocausal.nuisance.pooled import expected_out_of_fold
 from tests.studies import FAST, THREE, images, study
 
 matplotlib.use("Agg")
