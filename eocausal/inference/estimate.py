@@ -179,34 +179,20 @@ class Estimate:
         )
 
     def __sub__(self, other: Estimate) -> Estimate:
-        """Return the difference of two estimates with their joint standard error."""
+        """Return the difference of two estimates with their joint standard error.
+
+        Of two medians of as many repeats it is the median of the differences, repeat by repeat.
+        """
         if not isinstance(other, Estimate):
             return NotImplemented
+        from eocausal.inference.contrast import combined
         from eocausal.inference.joint import compare
 
         joint = compare(**{"left": self, "right": other})
-        gap = joint.score_values @ np.array([[1.0], [-1.0]])
-        made = variance_of(
-            gap,
-            joint.variance.how,
-            groups=joint.groups,
-            coordinates=joint.coordinates,
-            n_params=joint.n_params,
-            panel=joint.panel,
-            arms=joint.arms,
-            weights=joint.weights,
-        )
         name = f"{self.terms[0]} ({self.method}) - {other.terms[0]} ({other.method})"
-        return replace(
-            joint,
-            estimand=f"difference of {self.estimand} and {other.estimand}",
-            method=f"{self.method} - {other.method}",
-            terms=(name,),
-            values=joint.values[:1] - joint.values[1:],
-            score_values=gap,
-            variance=made,
-            warnings=_with_notes(joint, made),
-        )
+        named = f"difference of {self.estimand} and {other.estimand}"
+        made = combined(joint, np.array([[1.0], [-1.0]]), (name,), estimand=named)
+        return replace(made, method=f"{self.method} - {other.method}")
 
     def __repr__(self) -> str:
         """One line: what, how much, how sure, and whether there are warnings."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from eocausal.errors import EstimationError, explain
 from eocausal.inference.arms import Arms
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.panel_index import PanelIndex
+from eocausal.inference.repeats import Repeats
 from eocausal.inference.vcov import variance_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -61,9 +63,7 @@ def compare(**estimates: Estimate) -> Estimate:
             )
         )
     ids = np.unique(np.concatenate([result.ids for result in results]))
-    scores = np.zeros((ids.size, len(results)))
-    for column, result in enumerate(results):
-        scores[np.searchsorted(ids, result.ids), column] = result.score_values[:, 0] * ids.size / result.n
+    scores = np.column_stack([_on(ids, result, result.score_values[:, 0]) for result in results])
     how = results[0].variance.how
     groups = {name: _joint_labels(ids, results, name) for name in how.names}
     panel = _joint_panel(ids, results)
@@ -71,16 +71,12 @@ def compare(**estimates: Estimate) -> Estimate:
     coordinates = _joint_coordinates(ids, results, needed=by_place)
     n_params = max(result.n_params for result in results)
     arms, weights = _joint_arms(ids, results)
-    variance = variance_of(
-        scores,
-        how,
-        groups=groups,
-        coordinates=coordinates,
-        n_params=n_params,
-        panel=panel,
-        arms=arms,
+    make = partial(
+        variance_of, how=how, groups=groups, coordinates=coordinates, n_params=n_params, panel=panel, arms=arms,
         weights=weights,
-    )
+    )  # fmt: skip
+    repeats = _joint_repeats(ids, estimates)
+    variance, repeats = (make(scores), None) if repeats is None else repeats.variance(make)
     notes = {text for result in results for text in result.variance.notes}
     told = [text for result in results for text in result.warnings if text not in notes]
     return Estimate(
@@ -96,9 +92,10 @@ def compare(**estimates: Estimate) -> Estimate:
         weights=weights,
         arms=arms,
         panel=panel,
+        repeats=repeats,
         n_params=n_params,
         assumptions=tuple(dict.fromkeys(text for result in results for text in result.assumptions)),
-        warnings=tuple(dict.fromkeys([*told, *variance.notes])),
+        warnings=tuple(dict.fromkeys([*told, *_uneven(results), *variance.notes])),
         provenance=results[0].provenance,
     )
 
@@ -136,6 +133,50 @@ def _require_comparable(estimates: Mapping[str, Estimate]) -> None:
                 "result.rates.with_vcov('cluster' or 'iid')",
             )
         )
+
+
+def _on(ids: npt.NDArray[Any], result: Estimate, scores: FloatArray) -> FloatArray:
+    """Return influence values of one estimate on all ids (n,), 0 for those that did not enter it."""
+    found = np.zeros(ids.size)
+    found[np.searchsorted(ids, result.ids)] = scores * ids.size / result.n
+    return found
+
+
+def _repeat_counts(results: Iterable[Estimate]) -> set[int]:
+    return {len(result.repeats.seeds) for result in results if result.repeats is not None}
+
+
+def _joint_repeats(ids: npt.NDArray[Any], estimates: Mapping[str, Estimate]) -> Repeats | None:
+    """Return the repeats of all estimates, first with first, so that the dealing of folds stays in the errors.
+
+    An estimate without repeats is the same in each. None where there are no repeats, or not as many of each.
+    """
+    results = list(estimates.values())
+    many = _repeat_counts(results)
+    if len(many) != 1:
+        return None
+    count = many.pop()
+    values, scores = np.zeros((count, len(results))), np.zeros((count, ids.size, len(results)))
+    seeds: tuple[int, ...] = ()
+    for column, result in enumerate(results):
+        own = result.repeats
+        seeds = seeds if own is None or seeds else own.seeds
+        for repeat in range(count):
+            values[repeat, column] = result.values[0] if own is None else own.values[repeat, 0]
+            one = result.score_values if own is None else own.score_values[repeat]
+            scores[repeat, :, column] = _on(ids, result, one[:, 0])
+    return Repeats(tuple(estimates), seeds, values, scores, np.zeros_like(values))
+
+
+def _uneven(results: Iterable[Estimate]) -> tuple[str, ...]:
+    """Say where repeats cannot be put side by side."""
+    many = _repeat_counts(results)
+    if len(many) < 2:
+        return ()
+    return (
+        f"the estimates are medians of {' and '.join(str(one) for one in sorted(many))} repeats: standard errors "
+        "are of one repeat of each and leave out how much the dealing of folds matters; repeat each as often",
+    )
 
 
 def _joint_labels(ids: npt.NDArray[Any], results: list[Estimate], name: str) -> npt.NDArray[Any]:

@@ -105,12 +105,16 @@ def median_variance(values: FloatArray, variances: Sequence[Variance]) -> Varian
     >>> median_variance(np.array([[1.0], [2.0], [4.0]]), [one, one, one]).matrix.round(12).tolist()
     [[5.0]]
     """
-    off = values - np.median(values, axis=0)
-    spread = np.median([np.diag(one.matrix) for one in variances] + off**2, axis=0)
+    spread = median_square(values, np.array([np.diag(one.matrix) for one in variances]))
     middle = variances[middle_repeats(values)[0]]
     scale = np.sqrt(spread / np.diag(middle.matrix))
     notes = tuple(dict.fromkeys(note for one in variances for note in one.notes))
     return replace(middle, matrix=middle.matrix * np.outer(scale, scale), notes=notes)
+
+
+def median_square(values: FloatArray, squares: FloatArray) -> FloatArray:
+    """Return the squared standard errors (k,) of medians of estimates (r, k) with such squares (r, k)."""
+    return np.asarray(np.median(squares + (values - np.median(values, axis=0)) ** 2, axis=0))
 
 
 def middle_repeats(values: FloatArray) -> list[int]:

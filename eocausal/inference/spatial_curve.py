@@ -14,6 +14,7 @@ from eocausal.errors import EstimationError, explain
 from eocausal.inference.conley import conley_variance
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.how import Vcov
+from eocausal.inference.repeats import median_square
 from eocausal.inference.spatial import KERNELS
 from eocausal.inference.tables import confidence_bounds
 from eocausal.inference.variance import positive, unit_effects_of
@@ -142,10 +143,18 @@ def conley_curve(
 
 
 def _at(estimate: Estimate, how: Vcov, level: float) -> pd.DataFrame:
-    scores = estimate.score_values
     n_params = estimate.n_params + unit_effects_of(how, [], estimate.panel)
-    made, places = conley_variance(scores, how, estimate.coordinates, n_params=n_params, panel=estimate.panel)
-    errors = np.sqrt(np.where(positive(made, scores), np.diag(made.matrix), np.nan))
+    repeats = estimate.repeats
+    each = [estimate.score_values] if repeats is None else list(repeats.score_values)
+    squares = []
+    for scores in each:
+        made, places = conley_variance(
+            scores, how, estimate.coordinates, n_params=n_params, panel=estimate.panel
+        )
+        squares.append(np.where(positive(made, scores), np.diag(made.matrix), np.nan))
+    # with repeats a variance that is not positive in one of them is none
+    square = squares[0] if repeats is None else median_square(repeats.values, np.array(squares))
+    errors = np.sqrt(square)
     bounds = confidence_bounds(estimate.values, errors, df=made.df, level=level)
     return pd.DataFrame(
         {

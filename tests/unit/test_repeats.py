@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -76,9 +77,65 @@ def test_results_with_repeats_go_through_json_and_compare() -> None:
     found = ec.ate(_asked(), learners=FAST, folds=FIVE)
     assert ec.Estimate.from_dict(json.loads(json.dumps(found.to_dict(scores=True)))) == found
     assert "score_values" not in json.dumps(found.to_dict())
-    gap = found - ec.ate(_asked(), method="regression")
-    assert gap.repeats is None
-    assert gap.std_error > 0
+    assert ec.compare(again=found).std_error == found.std_error
+
+
+def _spread() -> ec.Estimate:
+    """Return an estimate that the dealing of folds matters for more than its middle repeat shows."""
+    return ec.ate(_asked(), learners=FAST, folds=ec.Folds(k=2, repeats=5), seed=3)
+
+
+def test_differences_are_made_repeat_by_repeat() -> None:
+    found, plain = _spread(), ec.ate(_asked(), method="regression")
+    other = ec.ate(_asked(), learners=FAST, folds=ec.Folds(k=3, repeats=5), seed=50)
+    assert ec.compare(a=found, b=other).std_error.tolist() == [found.std_error, other.std_error]
+    for right in (plain, other):
+        gap, contrast = found - right, ec.contrast(ec.compare(a=found, b=right), "a", against="b")
+        assert (gap.estimate, gap.std_error) == (contrast.estimate, contrast.std_error)
+        by_repeat = [
+            _single(found, place) - (right if right.repeats is None else _single(right, place))
+            for place in range(5)
+        ]
+        values, errors = (
+            np.array([getattr(one, name) for one in by_repeat]) for name in ("estimate", "std_error")
+        )
+        assert gap.estimate == pytest.approx(np.median(values), rel=1e-12)
+        square = np.median(errors**2 + (values - np.median(values)) ** 2)
+        assert gap.std_error == pytest.approx(np.sqrt(square), rel=1e-12)
+        assert gap.with_vcov("iid").repeats.values.shape == (5, 1)
+    assert (found - found).estimate == 0 == (found - found).std_error
+
+
+def _single(found: ec.Estimate, place: int) -> ec.Estimate:
+    repeats = found.repeats
+    bare = replace(
+        found, values=repeats.values[place], score_values=repeats.score_values[place], repeats=None
+    )
+    return bare.with_vcov("cluster")
+
+
+def test_repeats_that_are_not_as_many_are_told() -> None:
+    few = ec.ate(_asked(), learners=FAST, folds=ec.Folds(k=3, repeats=2))
+    joint = ec.compare(a=_spread(), b=few)
+    assert joint.repeats is None
+    assert any("medians of 2 and 5 repeats" in text for text in joint.warnings)
+    assert not any("repeats:" in text for text in ec.compare(a=few, b=few).warnings)
+
+
+def test_the_curve_by_distance_is_of_all_repeats() -> None:
+    table = study(150, selected=True).reset_index()
+    rng = np.random.default_rng(0)
+    table["lon"], table["lat"] = rng.uniform(30, 31, 150), rng.uniform(0, 1, 150)
+    units = ec.read_units(table, id="id", lon="lon", lat="lat")
+    differ = 0
+    for seed in range(0, 40, 10):
+        made = ec.ate(design(units), learners=FAST, folds=ec.Folds(k=2, repeats=5), seed=seed)
+        single = made.with_vcov({"conley": "10km"}).std_error
+        assert ec.conley_curve(made, ["10km"]).frame["std_error"][0] == pytest.approx(single, rel=1e-12)
+        middle = replace(made, repeats=None).with_vcov({"conley": "10km"}).std_error
+        differ += abs(middle / single - 1) > 1e-6
+    # else the middle repeat alone would do
+    assert differ
 
 
 def test_table_and_figure_of_repeats() -> None:
