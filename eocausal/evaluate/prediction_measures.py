@@ -17,7 +17,10 @@ Codes = npt.NDArray[np.intp]
 # Bins of predictions that the smooth calibration curve is made from, and the share of them that each point looks
 # at: the span that Austin and Steyerberg use.
 SMOOTH_BINS, SPAN = 200, 0.75
-NEWTON_STEPS = 25
+# Newton's steps that are tried whole, and then, where they lead astray, halved as need be.
+WHOLE_STEPS, CAREFUL_STEPS, SMALLEST_SHARE = 8, 50, 1e-9
+# Log odds that vary less than this are one prediction for all, and have no slope.
+HARDLY_VARIES = 0.01
 # Log odds beyond this are certainty to any weighting.
 LARGEST_LOGIT = 30.0
 
@@ -44,7 +47,7 @@ class Ranked:
         """Return the weighted share of pairs in order, one of each arm in one fold; ties count one half."""
         weight = weights[self.order]
         treated = np.add.reduceat(weight * self.label, self.starts)
-        control = np.add.reduceat(weight * (1 - self.label), self.starts)
+        control = np.add.reduceat(weight, self.starts) - treated
         of_fold = np.bincount(self.fold_of_start, weights=control, minlength=self.n_folds)
         before_fold = np.r_[0.0, np.cumsum(of_fold)[:-1]][self.fold_of_start]
         below = np.cumsum(control) - control / 2 - before_fold
@@ -84,8 +87,12 @@ def logit(probability: FloatArray) -> FloatArray:
 
 def log_loss(probability: FloatArray, treatment: FloatArray, weights: FloatArray) -> float:
     """Return the weighted mean of minus the log of the probability of what happened."""
-    own = np.where(treatment == 1, probability, 1 - probability)
-    return float(np.average(-np.log(own), weights=weights))
+    return float(np.average(_lost(probability, treatment), weights=weights))
+
+
+def _lost(probability: FloatArray, treatment: FloatArray) -> FloatArray:
+    """Return minus the log of the probability of what happened, by unit."""
+    return np.asarray(-np.log(np.where(treatment == 1, probability, 1 - probability)), dtype=np.float64)
 
 
 def recalibration(
@@ -100,37 +107,60 @@ def recalibration(
     The slope is that of a logistic regression of treatment on the log odds: 1 when predictions are neither too
     extreme (below 1) nor too timid. The intercept is that with the slope held at 1: 0 when as many are treated as
     predicted. Cox (1958), Biometrika 45; Van Calster et al. (2019), BMC Medicine 17. ``start`` is a guess of both.
+    NaN where there is none: predictions that part the arms, or, of the slope, that hardly differ.
     """
-    ones = np.ones((logits.size, 1))
     begin, steep = (value if np.isfinite(value) else 0.0 for value in start)
+    ones = np.ones((1, logits.size))
     intercept = _newton(ones, logits, treatment, weights, np.array([begin]))[0]
     middle, spread = float(logits.mean()), float(logits.std())
-    if spread < 1e-9:
+    if spread < HARDLY_VARIES:
         return float(intercept), float("nan")
-    columns = np.column_stack([ones, (logits - middle) / spread])
+    rows = np.stack([ones[0], (logits - middle) / spread])
     guess = np.array([begin + steep * middle, steep * spread])
-    line = _newton(columns, np.zeros(logits.size), treatment, weights, guess)
+    line = _newton(rows, np.zeros(logits.size), treatment, weights, guess)
     return float(intercept), float(line[1] / spread)
 
 
 def _newton(
-    columns: FloatArray, offset: FloatArray, treatment: FloatArray, weights: FloatArray, start: FloatArray
+    rows: FloatArray, offset: FloatArray, treatment: FloatArray, weights: FloatArray, start: FloatArray
 ) -> FloatArray:
-    """Return coefficients of a logistic regression with an offset, NaN where they run off."""
+    """Return coefficients of a logistic regression on rows (p, n) with an offset, NaN where they run off."""
+    found = _climb(rows, start @ rows + offset, treatment, weights, careful=False)
+    if np.isfinite(found).all():
+        return start + found
+    # a whole step may leap over the maximum, and farther away each time
+    return _climb(rows, offset, treatment, weights, careful=True)
+
+
+def _climb(
+    rows: FloatArray, log_odds: FloatArray, treatment: FloatArray, weights: FloatArray, *, careful: bool
+) -> FloatArray:
+    """Return the sum of Newton's steps up to the maximum, NaN where it is not reached."""
     from scipy.special import expit
 
-    found = start
-    for _ in range(NEWTON_STEPS):
-        mean = expit(offset + columns @ found)
-        slope = columns.T @ (weights * (treatment - mean))
-        curvature = (columns * (weights * mean * (1 - mean))[:, None]).T @ columns
-        if not np.isfinite(curvature).all() or np.linalg.cond(curvature) > 1e12:
-            return np.full(found.size, np.nan)
-        step = np.linalg.solve(curvature, slope)
-        found = found + np.clip(step, -5, 5)
-        if np.abs(step).max() < 1e-8:
+    found = np.zeros(len(rows))
+    for _ in range(CAREFUL_STEPS if careful else WHOLE_STEPS):
+        mean = expit(log_odds)
+        slope = rows @ (weights * (treatment - mean))
+        curvature = rows * (weights * mean * (1 - mean)) @ rows.T
+        if not np.isfinite(curvature).all() or not np.linalg.cond(curvature) < 1e12:
             break
-    return found
+        step = np.linalg.solve(curvature, slope)
+        if np.abs(step).max() < 1e-6:
+            return np.asarray(found + step, dtype=np.float64)
+        if careful:
+            step = step * _share(step @ rows, log_odds, treatment, weights)
+        found, log_odds = found + step, log_odds + step @ rows
+    return np.full(found.size, np.nan)
+
+
+def _share(change: FloatArray, log_odds: FloatArray, treatment: FloatArray, weights: FloatArray) -> float:
+    """Return the largest of 1, 1/2, 1/4, ... of a change of the log odds that makes the fit no worse."""
+    side = np.where(treatment == 1, -1.0, 1.0)
+    now, share = float(weights @ np.logaddexp(0, side * log_odds)), 1.0
+    while share > SMALLEST_SHARE and weights @ np.logaddexp(0, side * (log_odds + share * change)) > now:
+        share /= 2
+    return share
 
 
 @dataclass(frozen=True)
@@ -188,16 +218,34 @@ class Smoother:
         return float(np.average(np.abs(smooth - x), weights=total))
 
 
+@dataclass(frozen=True)
+class Explained:
+    """What predictions leave of the outcome, prepared to find its share of the variance under any weights."""
+
+    arms: FloatArray
+    centred: FloatArray
+    left: FloatArray
+
+    @classmethod
+    def of(cls, outcome: FloatArray, predicted: FloatArray, treatment: FloatArray) -> Explained:
+        """Set the outcome off from the plain mean of its arm, so that squares stay exact whatever its level."""
+        arms = np.stack([treatment == 0, treatment == 1]).astype(float)
+        centred = outcome - (arms @ outcome / arms.sum(axis=1)) @ arms
+        return cls(arms, centred, (outcome - predicted) ** 2)
+
+    def r2(self, weights: FloatArray) -> float:
+        """Return the share of the variance within arms that predictions explain; negative where they harm."""
+        weighted = self.arms * weights
+        means = weighted @ self.centred / weighted.sum(axis=1)
+        total = float(weights @ (self.centred - means @ self.arms) ** 2)
+        return 1 - float(weights @ self.left) / total if total > 0 else float("nan")
+
+
 def outcome_r2(
     outcome: FloatArray, predicted: FloatArray, treatment: FloatArray, weights: FloatArray
 ) -> float:
     """Return the share of the variance within arms that predictions explain; negative where they harm."""
-    centred = outcome.copy()
-    for arm in (0, 1):
-        rows = treatment == arm
-        centred[rows] -= np.average(outcome[rows], weights=weights[rows])
-    total = float(weights @ centred**2)
-    return 1 - float(weights @ (outcome - predicted) ** 2) / total if total > 0 else float("nan")
+    return Explained.of(outcome, predicted, treatment).r2(weights)
 
 
 def measures_of(
@@ -219,19 +267,22 @@ def measures_of(
     """
     ranked, smoother = Ranked.of(predicted, treatment, folds), Smoother.of(predicted, treatment)
     logits = logit(predicted)
-    start = recalibration(logits, treatment, np.ones(treatment.size))
+    start = recalibration(logits, treatment, np.ones(treatment.size), start=(0.0, 0.0))
+    explained = Explained.of(*outcome, treatment)
+    own, plain = (_lost(one, treatment) for one in (predicted, constant))
 
     def measure(weights: FloatArray) -> dict[str, float]:
         intercept, slope = recalibration(logits, treatment, weights, start=start)
-        loss = log_loss(predicted, treatment, weights)
+        total = float(weights.sum())
+        loss = float(weights @ own) / total
         return {
             "auc": ranked.auc(weights),
             "log_loss": loss,
-            "skill": 1 - loss / log_loss(constant, treatment, weights),
+            "skill": 1 - loss / (float(weights @ plain) / total),
             "calibration_intercept": intercept,
             "calibration_slope": slope,
             "ici": smoother.ici(weights),
-            "outcome_r2": outcome_r2(*outcome, treatment, weights),
+            "outcome_r2": explained.r2(weights),
         }
 
     return measure

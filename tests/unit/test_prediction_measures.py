@@ -63,7 +63,20 @@ def test_recalibration_of_one_prediction_for_all_has_no_slope() -> None:
     assert intercept == pytest.approx(np.log(3))
     assert np.isnan(slope)
     separated = recalibration(np.linspace(-1, 1, 10), (np.arange(10) > 4).astype(float), np.ones(10))
-    assert np.isnan(separated[1]) or separated[1] > 10
+    assert np.isnan(separated[1])
+    nearly = 1e-3 * np.random.default_rng(0).normal(size=8)
+    assert np.isnan(recalibration(nearly, np.tile([0.0, 1], 4), np.ones(8))[1])
+
+
+@pytest.mark.parametrize("guess", [(0.0, 1.0), (3.0, -5.0), (float("nan"), float("nan"))])
+def test_recalibration_ends_at_the_maximum_where_whole_steps_leap_over_it(guess: tuple[float, float]) -> None:
+    logits = np.array([-6.75, 0.01, 0.02, 0.03, 0.0, -5.45, -5.93, -5.35, -6.12, 0.92, 0.01, 0.02])
+    treatment = np.array([0.0, 1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 1])
+    found = recalibration(logits, treatment, np.ones(12), start=guess)
+    both = sm.GLM(treatment, sm.add_constant(logits), family=sm.families.Binomial()).fit(tol=1e-12)
+    assert found[1] == pytest.approx(both.params[1], abs=1e-7)
+    # with the slope at 1 as many are treated as predicted
+    assert expit(logits + found[0]).sum() == pytest.approx(treatment.sum(), abs=1e-6)
 
 
 @pytest.mark.parametrize("stretch", [1.0, 2.0])
