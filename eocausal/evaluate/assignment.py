@@ -76,7 +76,8 @@ def assignment(
         * ``auc``: how often a treated unit is ranked above a control of the same fold;
         * ``log_loss``, and ``skill``: the share of the loss of a constant prediction that is saved;
         * ``calibration_intercept`` (0 is right), ``calibration_slope`` (1 is right; below it predictions are too
-          extreme) and ``ici``, the mean distance of predictions from a smooth curve of the share treated;
+          extreme; none where they hardly differ) and ``ici``, the mean distance of predictions from a smooth curve
+          of the share treated;
         * ``outcome_r2``: the share of the outcome's variance within arms that the same columns explain, out of
           fold.
 

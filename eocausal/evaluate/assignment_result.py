@@ -107,7 +107,7 @@ class Assignment:
     def _printed(self, name: str) -> pd.DataFrame:
         rows = self.table[(self.table["arm"] == name) & self.table["measure"].isin(PRINTED)]
         shown = [
-            f"{value:.3f} [{low:.3f}, {high:.3f}]"
+            f"{value:.3f} [{low:.3f}, {high:.3f}]" if np.isfinite(value) else "none"
             for value, low, high in zip(rows["estimate"], rows["conf_low"], rows["conf_high"])
         ]
         frame = rows.assign(shown=shown).pivot_table(

@@ -293,6 +293,9 @@ def _wald_p(values: FloatArray, matrix: FloatArray, df: float) -> float:
     """
     scale = np.sqrt(np.diag(matrix))
     varies = scale > 0
+    if (values[~varies] != 0).any():
+        # a column that is the same within each arm and not between them cannot be chance
+        return 0.0
     size, direction = np.linalg.eigh(matrix[np.ix_(varies, varies)] / np.outer(scale[varies], scale[varies]))
     kept = size > SMALLEST_EIGENVALUE * size.max(initial=0.0)
     rank = int(kept.sum())

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BOUNDS = (0.1, 0.05)
 # Rows of a love plot that can still be read.
 MOST_ROWS = 40
+NAMES = ("term", "kind")
 SHOWN = (
     "term",
     "kind",
@@ -137,7 +138,7 @@ class Balance:
         return {
             "type": "Balance",
             "differences": self.differences.to_dict(scores=scores),
-            "table": jsonable(self.table.to_dict(orient="list")),
+            "table": jsonable(self.table.replace([np.inf, -np.inf], ["inf", "-inf"]).to_dict(orient="list")),
             "joint_p_value": jsonable(self.joint_p_value),
             "classifier": None if self.classifier is None else self.classifier.to_dict(scores=scores),
         }
@@ -148,7 +149,12 @@ class Balance:
         classifier = content.get("classifier")
         return cls(
             differences=Estimate.from_dict(content["differences"]),
-            table=pd.DataFrame({name: _as_numbers(values) for name, values in content["table"].items()}),
+            table=pd.DataFrame(
+                {
+                    name: values if name in NAMES else _as_numbers(values)
+                    for name, values in content["table"].items()
+                }
+            ),
             joint_p_value=float(_as_numbers([content["joint_p_value"]])[0]),
             classifier=None if classifier is None else Estimate.from_dict(classifier),
         )
@@ -182,6 +188,6 @@ class Balance:
         return ax
 
 
-def _as_numbers(values: list[Any]) -> list[Any]:
-    """Return a column read from JSON, which writes NaN and infinity as None."""
-    return [float("nan") if value is None else value for value in values]
+def _as_numbers(values: list[Any]) -> list[float]:
+    """Return numbers read from JSON, where NaN is None, and infinity a word: no difference is larger."""
+    return [float("nan") if value is None else float(value) for value in values]

@@ -209,3 +209,19 @@ def test_the_classifier_takes_the_folds_that_are_asked_for() -> None:
     # of two folds the first teaches and the second is ranked
     assert (influence[dealt == 0] == 0).all()
     assert (influence[dealt == 1] != 0).any()
+
+
+def test_a_column_that_parts_the_arms_is_neither_chance_nor_lost_on_disk() -> None:
+    table = study()
+    parts = pd.DataFrame({"trees": 3.0 + 2 * table["grant"], "same": 1.0}, index=table.index)
+    weights = pd.Series(1.0, index=table.index)
+    found = ec.balance(design(table), indices=parts, weights=weights, classifier=False)
+    frame = found.to_frame().set_index("term")
+    assert frame.loc["trees", ["smd", "smd_weighted"]].tolist() == [np.inf, np.inf]
+    assert frame.loc["same", "smd"] == 0
+    assert found.joint_p_value == 0.0
+    back = Balance.from_dict(json.loads(json.dumps(found.to_dict(scores=True), allow_nan=False)))
+    pd.testing.assert_frame_equal(back.table, found.table)
+    assert back.summary() == found.summary()
+    alone = ec.balance(design(table), indices=parts[["same"]], classifier=False)
+    assert alone.joint_p_value == pytest.approx(ec.balance(design(table)).joint_p_value, rel=1e-9)
