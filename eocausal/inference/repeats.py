@@ -107,9 +107,13 @@ def median_variance(values: FloatArray, variances: Sequence[Variance]) -> Varian
     """
     spread = median_square(values, np.array([np.diag(one.matrix) for one in variances]))
     middle = variances[middle_repeats(values)[0]]
-    scale = np.sqrt(spread / np.diag(middle.matrix))
+    own = np.diag(middle.matrix)
+    scale = np.sqrt(np.divide(spread, own, out=np.zeros_like(spread), where=own > 0))
+    matrix = middle.matrix * np.outer(scale, scale)
+    # a repeat without any error has none to scale up
+    np.fill_diagonal(matrix, spread)
     notes = tuple(dict.fromkeys(note for one in variances for note in one.notes))
-    return replace(middle, matrix=middle.matrix * np.outer(scale, scale), notes=notes)
+    return replace(middle, matrix=matrix, notes=notes)
 
 
 def median_square(values: FloatArray, squares: FloatArray) -> FloatArray:

@@ -88,7 +88,8 @@ def _spread() -> ec.Estimate:
 def test_differences_are_made_repeat_by_repeat() -> None:
     found, plain = _spread(), ec.ate(_asked(), method="regression")
     other = ec.ate(_asked(), learners=FAST, folds=ec.Folds(k=3, repeats=5), seed=50)
-    assert ec.compare(a=found, b=other).std_error.tolist() == [found.std_error, other.std_error]
+    both = ec.compare(a=found, b=other).std_error
+    np.testing.assert_allclose(both, [found.std_error, other.std_error], rtol=1e-12)
     for right in (plain, other):
         gap, contrast = found - right, ec.contrast(ec.compare(a=found, b=right), "a", against="b")
         assert (gap.estimate, gap.std_error) == (contrast.estimate, contrast.std_error)
@@ -127,15 +128,11 @@ def test_the_curve_by_distance_is_of_all_repeats() -> None:
     rng = np.random.default_rng(0)
     table["lon"], table["lat"] = rng.uniform(30, 31, 150), rng.uniform(0, 1, 150)
     units = ec.read_units(table, id="id", lon="lon", lat="lat")
-    differ = 0
-    for seed in range(0, 40, 10):
-        made = ec.ate(design(units), learners=FAST, folds=ec.Folds(k=2, repeats=5), seed=seed)
-        single = made.with_vcov({"conley": "10km"}).std_error
-        assert ec.conley_curve(made, ["10km"]).frame["std_error"][0] == pytest.approx(single, rel=1e-12)
-        middle = replace(made, repeats=None).with_vcov({"conley": "10km"}).std_error
-        differ += abs(middle / single - 1) > 1e-6
-    # else the middle repeat alone would do
-    assert differ
+    made = ec.ate(design(units), learners=FAST, folds=ec.Folds(k=2, repeats=5))
+    single = made.with_vcov({"conley": "10km"}).std_error
+    assert ec.conley_curve(made, ["10km"]).frame["std_error"][0] == pytest.approx(single, rel=1e-12)
+    middle = replace(made, repeats=None)
+    assert ec.conley_curve(middle, ["10km"]).frame["std_error"][0] != pytest.approx(single, rel=1e-3)
 
 
 def test_table_and_figure_of_repeats() -> None:
