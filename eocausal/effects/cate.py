@@ -259,7 +259,7 @@ def cate(
 
     def learn(rows: npt.NDArray[np.bool_] | None) -> EffectModel:
         training = design if rows is None else design.take(rows)
-        return causal_forest(training, forest, settings.learners, seed=seed)
+        return causal_forest(training, forest, settings.learners, seed=seed, folds=settings.folds)
 
     effects, errors, sequential = _cross_fit_effects(design, fold_of, learn, progress=progress)
     dr_scores, diagnostics, warnings = doubly_robust_scores(design, settings)

@@ -8,7 +8,7 @@ out of fold by construction.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -26,6 +26,8 @@ FloatArray = npt.NDArray[np.float64]
 
 # econml averages variances over bags of this many trees
 TREES_PER_BAG = 4
+# folds on which outcome and treatment are centred, where there are so many groups
+CENTRING_FOLDS = 3
 
 
 class EffectModel(Protocol):
@@ -103,17 +105,19 @@ class ForestModel:
         return self.predict_columns(self.reducer.transform(design, asked))
 
 
-def causal_forest(design: Design, forest: Forest, learners: Learners, *, seed: int) -> ForestModel:
+def causal_forest(
+    design: Design, forest: Forest, learners: Learners, *, seed: int, folds: Folds | None = None
+) -> ForestModel:
     """Grow an honest causal forest on all units of a design.
 
     Outcome and treatment are centred at their out-of-fold expectations (the R-learner's residuals), then the
     forest splits on covariates and reduced features. Athey, Tibshirani and Wager (2019), Annals of Statistics 47,
-    section 6.
+    section 6. The expectations are made on three folds that keep whole what ``folds`` keeps whole.
 
     Raises
     ------
     EstimationError
-        The design has neither covariates nor features, so there is nothing to split on.
+        All units are tied together, or there is nothing to split on: neither covariates nor features.
     """
     table = design.table
     if not table.covariate_names and not table.features.shape[1]:
@@ -126,8 +130,13 @@ def causal_forest(design: Design, forest: Forest, learners: Learners, *, seed: i
     # trees draw rows by position: in the order of ids they are the same however the table was sorted
     design = design.take(np.argsort(table.ids, kind="stable"))
     table = design.table
-    folds = Folds(k=min(3, int(design.groups.max()) + 1)).assign(design, seed=seed)
-    nuisance = cross_fit(design, folds, learners, seed=seed)
+    scheme = Folds() if folds is None else folds
+    groups = scheme.groups(design)
+    n_groups = int(groups.max()) + 1
+    if n_groups < 2:
+        raise EstimationError(_all_tied(design))
+    dealt = replace(scheme, k=min(CENTRING_FOLDS, n_groups), repeats=1).assign(design, seed=seed)
+    nuisance = cross_fit(design, dealt, learners, seed=seed, groups=groups)
     expected = nuisance.propensity * nuisance.outcome_treated
     expected += (1 - nuisance.propensity) * nuisance.outcome_control
     everyone = np.arange(len(design))
@@ -141,6 +150,16 @@ def causal_forest(design: Design, forest: Forest, learners: Learners, *, seed: i
         seed,
     )
     return ForestModel(reducer, predict)
+
+
+def _all_tied(design: Design) -> str:
+    """Return why outcome and treatment of a part of the units cannot be centred out of fold."""
+    return explain(
+        f"The {len(design)} units that a causal forest is to learn from are all tied together by a cluster, an "
+        "image or a block.",
+        rule="at least 2 groups in every fold, since the first forest of a ranking learns from one fold alone",
+        fix="fewer folds: Folds(k=2), or smaller blocks",
+    )
 
 
 def _grow_econml(

@@ -50,6 +50,7 @@ class _Job:
     study: Study
     scheme: Folds
     folds: Rows
+    tied: Rows
     parts: tuple[Parts, ...]
     target: str
     network: Network
@@ -62,12 +63,12 @@ class _Job:
         return {
             "target": self.target,
             "network": self.network.recipe(),
-            "folds": {"kind": self.scheme.kind, "k": self.scheme.k, "hash": hash_arrays(self.folds)},
+            "folds": {**_scheme(self.scheme), "hash": hash_arrays(self.folds)},
             "seed": self.seed,
             "device": self.device.partition(":")[0],
             "units": hash_arrays(study.ids, study.image_of),
             # which units stop a network follows from them, and not from the folds alone
-            "groups": hash_arrays(study.groups),
+            "groups": hash_arrays(self.tied),
             "learned_from": learned_from(design, self.target),
             "images": {"name": chips.key_name, "count": len(keys), "hash": hash_arrays(keys)},
             "pixels": hash_arrays(study.chips.hashes),
@@ -198,6 +199,13 @@ def _job(
     ):
         if not isinstance(value, kind):
             raise EstimationError(explain(f"{name} is a {type(value).__name__}.", fix=f"pass {fix}"))
+    if folds.repeats > 1:
+        raise EstimationError(
+            explain(
+                f"Folds(repeats={folds.repeats}), but networks are trained once, on one set of folds.",
+                fix="leave repeats out here and in the estimators that use the predictions",
+            )
+        )
     design.require_binary("Fine-tuning")
     seed = whole_number(seed, argument="seed", error=EstimationError)
     need_transformers()
@@ -210,8 +218,14 @@ def _job(
     study, order = _study(chips, design, keys, chosen)
     # from here on in the order of ids, so that the order of rows moves nothing
     fold_of = fold_of[order]
-    parts = tuple(_parts(study, fold_of, fold, seed=seed) for fold in range(folds.k))
-    return _Job(study, folds, fold_of, parts, target, chosen, seed, where)
+    tied = folds.groups(design)[order]
+    parts = tuple(_parts(study.treatment, fold_of, fold, tied=tied, seed=seed) for fold in range(folds.k))
+    return _Job(study, folds, fold_of, tied, parts, target, chosen, seed, where)
+
+
+def _scheme(folds: Folds) -> dict[str, Any]:
+    """Return what makes the same folds again."""
+    return {"kind": folds.kind, "k": folds.k} | ({} if folds.block_m is None else {"block_m": folds.block_m})
 
 
 def _keys_of_units(chips: ChipSource, design: Design) -> npt.NDArray[Any]:
@@ -285,11 +299,14 @@ def _study(chips: ChipSource, design: Design, keys: npt.NDArray[Any], network: N
     return study, order
 
 
-def _parts(study: Study, folds: Rows, fold: int, *, seed: int) -> Parts:
-    """Divide the units outside a fold, by groups, into those that a network learns from and those that stop it."""
+def _parts(treatment: npt.NDArray[np.float64], folds: Rows, fold: int, *, tied: Rows, seed: int) -> Parts:
+    """Divide the units outside a fold, by groups, into those that a network learns from and those that stop it.
+
+    ``tied`` (n,) are the groups that the folds keep whole.
+    """
     others = np.flatnonzero(folds != fold)
-    codes = np.unique(study.groups[others], return_inverse=True)[1]
-    arms = study.treatment[others]
+    codes = np.unique(tied[others], return_inverse=True)[1]
+    arms = treatment[others]
     n_parts = min(_VALIDATION_PARTS, int(codes.max()) + 1)
     dealt = deal(codes, arms, k=n_parts, seed=seed)[codes]
     for part in range(n_parts):

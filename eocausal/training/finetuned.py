@@ -172,7 +172,7 @@ class Finetuned:
                     "in others).",
                     where=design.table.ids[self.folds[rows] != folds],
                     rule="all nuisances are learned on the same folds",
-                    fix=f"folds=ec.Folds({made['folds']['kind']!r}, k={made['folds']['k']}), seed={made['seed']}, "
+                    fix=f"folds=ec.Folds({_asked(made['folds'])}), seed={made['seed']}, "
                     "and images that tie the same units",
                 )
             )
@@ -201,6 +201,18 @@ class Finetuned:
         ax.set_ylabel(words)
         ax.legend(frameon=False)
         return ax
+
+
+def _asked(made: Mapping[str, Any]) -> str:
+    """Return the arguments of the folds that a run was made with.
+
+    Examples
+    --------
+    >>> _asked({"kind": "block", "k": 2, "block_m": 50000.0, "hash": "0f"})
+    "'block', k=2, block_m=50000.0"
+    """
+    cell = f", block_m={made['block_m']}" if "block_m" in made else ""
+    return f"{made['kind']!r}, k={made['k']}{cell}"
 
 
 def learned_from(design: Design, target: str) -> dict[str, str]:

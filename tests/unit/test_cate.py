@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 import eocausal as ec
+from eocausal.effects import forest
 from eocausal.errors import EstimationError
 from eocausal.evaluate.rate_result import Rate
+from eocausal.nuisance.cross_fit import cross_fit
 from tests.studies import FAST, FOREST, THREE, by_village, design, images, study
 
 
@@ -193,3 +195,30 @@ def test_effects_do_not_depend_on_the_order_of_rows() -> None:
     shuffled = table.sample(frac=1, random_state=1)
     second = ec.cate(ec.Design(shuffled, **options), learner=forest).effects["effect"]
     np.testing.assert_allclose(second.reindex(first.index), first, atol=1e-9)
+
+
+def test_blocks_stay_whole_where_a_forest_centres_outcome_and_treatment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table, block = study(120), np.random.default_rng(1).permutation(np.arange(120) % 12)
+    table = table.assign(place=np.arange(120), lon=30.0 + block, lat=0.5)
+    units = ec.read_units(table, id="place", lon="lon", lat="lat")
+    seen = []
+
+    def noted(part: ec.Design, folds: np.ndarray, learners: ec.Learners, **options: object) -> object:
+        seen.append((part.table.ids, folds, options["groups"]))
+        return cross_fit(part, folds, learners, **options)
+
+    monkeypatch.setattr(forest, "cross_fit", noted)
+    _found(design(units), folds=ec.Folds(kind="block", k=3, block_m=50_000))
+    assert len(seen) == 4
+    for ids, folds, groups in seen:
+        of_block = pd.Series(block[ids])
+        assert pd.Series(folds).groupby(of_block).nunique().max() == 1
+        assert pd.Series(groups).groupby(of_block).nunique().max() == 1
+
+
+def test_a_forest_that_has_one_group_to_learn_from_says_so() -> None:
+    asked = design(study(120, n_villages=3), cluster="village")
+    with pytest.raises(EstimationError, match=r"(?s)40 units .* are all tied together.*fewer folds"):
+        _found(asked)

@@ -313,3 +313,32 @@ def test_a_folder_of_another_run_is_refused_by_what_differs(small: World, tmp_pa
     (tmp_path / "other" / "manifest.json").write_text('{"format": 1, "run": {}}')
     with pytest.raises(EstimationError, match="not of a run of finetune"):
         of(small, out=tmp_path / "other")
+
+
+def test_neighbours_in_one_block_do_not_stop_the_training_that_they_take_part_in(tmp_path: object) -> None:
+    found = world(4, n=48)
+    rng = np.random.default_rng(0)
+    block = rng.permutation(np.arange(48) % 12)
+    table = found.table.assign(lon=30.0 + block + 0.01 * rng.uniform(size=48), lat=0.5)
+    units = ec.read_units(table, id="unit", lon="lon", lat="lat", image_key="image")
+    asked = dataclasses.replace(found.design, data=units)
+    folds = ec.Folds(kind="block", k=2, block_m=50_000)
+    tied = folds.groups(asked)
+    dealt = folds.assign(asked, seed=0)
+    for fold in range(2):
+        parts = module._parts(asked.table.treatment, dealt, fold, tied=tied, seed=0)
+        assert not set(tied[parts.learn]) & set(tied[parts.stop])
+    job = module._job(found.chips, asked, "treatment", ec.Network(epochs=1), folds, 0, "cpu")
+    np.testing.assert_array_equal(job.tied, tied)
+    for parts in job.parts:
+        assert not set(tied[parts.learn]) & set(tied[parts.stop])
+    assert job.recipe(found.chips, asked)["folds"]["block_m"] == 50_000
+
+
+def test_repeated_folds_are_refused_and_other_blocks_are_named(small: World, plain: Finetuned) -> None:
+    with pytest.raises(EstimationError, match=r"(?s)repeats=3.*leave repeats out"):
+        of(small, folds=ec.Folds(k=2, repeats=3))
+    made = {**plain.provenance, "folds": {"kind": "block", "k": 2, "block_m": 2e4, "hash": ""}}
+    blocked = dataclasses.replace(plain, provenance=made, folds=1 - plain.folds)
+    with pytest.raises(EstimationError, match=r"ec\.Folds\('block', k=2, block_m=20000\.0\)"):
+        blocked.out_of_fold(small.design, plain.folds)
