@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from eocausal._checks import whole_number
 from eocausal.embeddings import Embeddings
 from eocausal.errors import EvaluationError, explain
-from eocausal.evaluate.sweep import sweep_features
+from eocausal.evaluate.sweep import check_options, check_sets, sweep_features
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -97,6 +97,9 @@ def sweep(
     for name, values in varied.items():
         if isinstance(values, str | bytes) or not isinstance(values, Sequence):
             raise EvaluationError(explain(f"{name}={values!r} is not a list.", fix=f"{name}=({values!r},)"))
+    check_options(design, estimating)
+    if features or not isinstance(features, Mapping | None):
+        check_sets(features)
     if chips is None:
         asked = [name for name, values in varied.items() if values]
         if asked:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal._checks import did_you_mean
+from eocausal._checks import did_you_mean, one_of
 from eocausal.embeddings import Embeddings
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.balance import balance
@@ -34,14 +34,9 @@ OPTIONS = ("method", "estimand", "trim", "folds", "learners", "vcov", "seed")
 
 def sweep_features(design: Design, sets: Mapping[str, Embeddings], options: Mapping[str, Any]) -> Sweep:
     """Estimate once with each set of features, on the units that have all of them; see :func:`eocausal.sweep`."""
-    _check(design, sets, options)
-    settings = settings_for(
-        design,
-        folds=options.get("folds"),
-        learners=options.get("learners"),
-        seed=options.get("seed", 0),
-        repeatable=True,
-    )
+    check_sets(sets)
+    check_options(design, options)
+    settings = _settings(design, options)
     designs, left_out = _on_the_same_units(design, sets)
     rows, estimates, noted = [], {}, {}
     todo = [(name, one, settings.learners) for name, one in designs.items()]
@@ -62,18 +57,17 @@ def sweep_features(design: Design, sets: Mapping[str, Embeddings], options: Mapp
     )
 
 
-def _check(design: Design, sets: Mapping[str, Embeddings], options: Mapping[str, Any]) -> None:
-    unknown = [name for name in options if name not in OPTIONS]
-    if unknown:
-        raise EvaluationError(
-            explain(
-                "sweep got what ec.ate does not take.", where=unknown, fix=did_you_mean(unknown[0], OPTIONS)
-            )
-        )
+def _settings(design: Design, options: Mapping[str, Any]) -> Settings:
+    folds, learners, seed = options.get("folds"), options.get("learners"), options.get("seed", 0)
+    return settings_for(design, folds=folds, learners=learners, seed=seed, repeatable=True)
+
+
+def check_sets(sets: Mapping[str, Embeddings]) -> None:
+    """Raise unless these are features by the name of their set, at least one of them."""
     if not isinstance(sets, Mapping) or not sets:
         raise EvaluationError(
             explain(
-                "There are no sets of features to go through.",
+                "There are no sets of features, by name, to go through.",
                 fix='features={"480 m": small, "960 m": large}, or chips= with coarsen=(1, 2, 4)',
             )
         )
@@ -87,7 +81,28 @@ def _check(design: Design, sets: Mapping[str, Embeddings], options: Mapping[str,
                 fix="ec.read_embeddings(table, key='image_key')",
             )
         )
+
+
+def check_options(design: Design, options: Mapping[str, Any]) -> None:
+    """Raise where an estimate cannot be made as asked, before anything is encoded for it."""
+    from eocausal.effects.ate import METHODS
+
     design.require_binary("A sweep")
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise EvaluationError(
+            explain(
+                "sweep got what ec.ate does not take.", where=unknown, fix=did_you_mean(unknown[0], OPTIONS)
+            )
+        )
+    one_of(options.get("method", "aipw"), tuple(METHODS), argument="method", error=EvaluationError)
+    if _settings(design, options).learners.columns == "covariates":
+        raise EvaluationError(
+            explain(
+                "columns='covariates', so that no set of features would be looked at.",
+                fix="leave columns out: covariates alone have a row anyway",
+            )
+        )
 
 
 def _on_the_same_units(design: Design, sets: Mapping[str, Embeddings]) -> tuple[dict[str, Design], list[str]]:

@@ -14,7 +14,7 @@ from eocausal.errors import DesignError, EocausalError, EvaluationError
 from eocausal.evaluate.sweep_result import Sweep, draw_sweep
 from eocausal.reporting.figures import WIDTH
 from eocausal.sweeps import _coarsened, _sets
-from tests.studies import FAST, THREE, design, study
+from tests.studies import FAST, THREE, design, images, study
 
 
 def _sets_of_features(table: pd.DataFrame) -> dict[str, ec.Embeddings]:
@@ -184,6 +184,11 @@ BAD = {
     "no table": ({"features": {"one": np.zeros(3)}}, r"tables of features by name[\s\S]*one"),
     "no chips": ({"coarsen": (1, 2)}, r"need pictures[\s\S]*coarsen"),
     "one number": ({"crop_px": 8}, r"crop_px=8 is not a list[\s\S]*crop_px=\(8,\)"),
+    "features without a name": ({"features": images()}, r"by name[\s\S]*960 m"),
+    "features that no learner sees": (
+        {"features": {"near": images()}, "learners": ec.Learners(columns="covariates")},
+        "covariates alone have a row anyway",
+    ),
     "not an option": ({"features": {}, "methods": "ipw"}, r"does not take[\s\S]*'method'"),
 }
 
@@ -206,6 +211,14 @@ def test_settings_that_pictures_cannot_have_are_refused() -> None:
     ):
         with pytest.raises(EocausalError, match=words):
             ec.sweep(asked, chips=chips, **options)
+    # before anything is encoded
+    for options, words in (
+        ({"method": "apiw"}, "'aipw'"),
+        ({"methods": "ipw"}, "does not take"),
+        ({"features": images()}, "by name"),
+    ):
+        with pytest.raises(EvaluationError, match=words):
+            ec.sweep(asked, chips=chips, encoder="no such encoder", **options)
     several = ec.Design(
         units.with_columns(aid=["a", "b", "c"] * 4), outcome="income", treatment="aid",
         treatment_type="categorical", control="a",
