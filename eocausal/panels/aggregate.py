@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.panels.grid import Grid, period_text
+from eocausal.panels.grid import Grid
 from eocausal.panels.group_time import Cell, average, plain_average
 
 FloatArray = npt.NDArray[np.float64]
@@ -51,7 +51,7 @@ def group(cells: list[Cell], starts: Codes, weights: FloatArray, grid: Grid) -> 
     for cohort in sorted({cell.cohort for cell in after}):
         made = plain_average([(cell.estimate, cell.scores) for cell in after if cell.cohort == cohort])
         means.append(Cell(cohort, cohort, *made))
-        parts.append((f"group {period_text(grid.value_of(cohort))}", made, None))
+        parts.append((f"group {grid.text(cohort)}", made, None))
     return _collected([("overall", average(means, starts, weights), None), *parts])
 
 
@@ -60,7 +60,7 @@ def calendar(cells: list[Cell], starts: Codes, weights: FloatArray, grid: Grid) 
     after = [cell for cell in cells if cell.event >= 0]
     parts: list[_Part] = [
         (
-            f"period {period_text(grid.value_of(step))}",
+            f"period {grid.text(step)}",
             average([cell for cell in after if cell.step == step], starts, weights),
             None,
         )
@@ -74,7 +74,7 @@ def by_cell(cells: list[Cell], starts: Codes, weights: FloatArray, grid: Grid) -
     return _collected(
         [
             (
-                f"att({period_text(grid.value_of(cell.cohort))}, {period_text(grid.value_of(cell.step))})",
+                f"att({grid.text(cell.cohort)}, {grid.text(cell.step)})",
                 (cell.estimate, cell.scores),
                 cell.event,
             )

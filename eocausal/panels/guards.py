@@ -68,7 +68,9 @@ def _on_time(table: PanelTable) -> list[str]:
     told = []
     absent = table.grid.missing(table.period)
     if absent:
-        shown = ", ".join(period_text(one) for one in absent[:5]) + (", ..." if len(absent) > 5 else "")
+        shown = ", ".join(period_text(one, table.grid.frequency) for one in absent[:5]) + (
+            ", ..." if len(absent) > 5 else ""
+        )
         told.append(
             f"periods are {period_text(table.grid.step)} apart, but {len(absent)} of {table.grid.n_steps} "
             f"are missing for all units ({shown}); time is counted by the value of the period, so these are "
@@ -127,7 +129,7 @@ def _on_sensors(table: PanelTable) -> list[str]:
     several = np.bincount(pairs[:, 0])
     mixed = np.flatnonzero(several > 1)
     if mixed.size:
-        shown = ", ".join(period_text(table.grid.value_of(step)) for step in mixed[:5])
+        shown = ", ".join(table.grid.text(step) for step in mixed[:5])
         told.append(
             f"units have several sensors within {mixed.size} periods ({shown}): period effects do not absorb them"
         )

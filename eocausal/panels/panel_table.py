@@ -12,7 +12,7 @@ import pandas as pd
 from eocausal._checks import require_columns, require_one_kind
 from eocausal._study_columns import expand_covariates, read_clusters, read_numbers, read_weights
 from eocausal.errors import DesignError, LeakError, explain
-from eocausal.panels.grid import Grid, grid_of, period_text, read_periods
+from eocausal.panels.grid import Grid, frequency_of, grid_of, read_periods, row_names
 
 if TYPE_CHECKING:
     from eocausal.panels.design import PanelDesign
@@ -75,7 +75,7 @@ class PanelTable:
     @property
     def ids(self) -> Labels:
         """Names (n,) of the rows: unit and period."""
-        return np.array([f"{unit} {period_text(period)}" for unit, period in zip(self.unit, self.period)])
+        return row_names(self.unit, self.period, self.grid.frequency)
 
     @property
     def first_rows(self) -> npt.NDArray[np.intp]:
@@ -103,7 +103,8 @@ def build_panel(design: PanelDesign) -> PanelTable:
     _refuse_double_roles(design)
     unit = _read_units(frame[design.unit])
     period = read_periods(frame[design.period], np.asarray(unit, dtype=object))
-    ids = np.array([f"{one} {period_text(when)}" for one, when in zip(unit, period)], dtype=object)
+    frequency = frequency_of(frame[design.period])
+    ids = row_names(unit, period, frequency).astype(object)
     _refuse_duplicates(ids, design)
     treatment = _read_treatment(frame[design.treatment], ids)
     covariates = expand_covariates(frame, list(design.covariates), ids)
@@ -115,7 +116,7 @@ def build_panel(design: PanelDesign) -> PanelTable:
     codes = np.unique(unit, return_inverse=True)[1]
     order = np.lexsort((period, codes))
     # when treatment starts is known from every row, also from those that miss an outcome
-    grid = grid_of(period)
+    grid = grid_of(period, frequency)
     starts_of = _starts(codes, grid.steps_of(period), treatment)
     rows = order[keep[order]]
     units, unit_codes = np.unique(unit[rows], return_inverse=True)

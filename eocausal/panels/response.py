@@ -15,7 +15,7 @@ from eocausal.inference.estimate import Estimate
 from eocausal.inference.joint import compare
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
-from eocausal.panels.grid import period_text, read_periods
+from eocausal.panels.grid import frequency_of, read_periods, row_names
 from eocausal.panels.within import within_fit
 
 # A response that is fewer standard errors than this from zero cannot be divided by.
@@ -89,7 +89,7 @@ def prediction_response(
         raise EstimationError(explain(f"data is a {type(data).__name__}.", fix="pass a pandas DataFrame"))
     require_columns(data, named, table="data", error=EstimationError)
     times = read_periods(data[period], data[unit].to_numpy(dtype=object))
-    ids = np.array([f"{one} {period_text(when)}" for one, when in zip(data[unit], times)])
+    ids = row_names(data[unit].to_numpy(), times, frequency_of(data[period]))
     index = PanelIndex(data[unit].to_numpy(), times)
     units = np.unique(index.unit, return_inverse=True)[1]
     order = np.lexsort((times, units))

@@ -15,7 +15,6 @@ from eocausal.nuisance.settings import Settings
 from eocausal.panels import guards
 from eocausal.panels.aggregate import AGGREGATES
 from eocausal.panels.fixed_effects import NO_ANTICIPATION
-from eocausal.panels.grid import period_text
 from eocausal.panels.group_time import Cell, change_difference, spread_scores
 from eocausal.panels.learned import Comparison, learned_difference
 from eocausal.panels.panel_table import NEVER
@@ -175,7 +174,7 @@ def _cells(
         for place, step in enumerate(wide.steps.tolist()):
             if place == base:
                 continue
-            name = f"{period_text(grid.value_of(cohort))} in {period_text(grid.value_of(step))}"
+            name = f"{grid.text(cohort)} in {grid.text(step)}"
             rows = _compared(wide.starts, cohort, control, latest=max(step, int(wide.steps[base])))
             if (wide.starts[rows] == cohort).all():
                 without.append(name)
@@ -238,7 +237,7 @@ def _difference(
 def _few_in_cohorts(wide: _Wide, table: PanelTable) -> list[str]:
     cohorts, sizes = np.unique(wide.starts[wide.starts != NEVER], return_counts=True)
     few = [
-        f"{period_text(table.grid.value_of(int(cohort)))}: {size}"
+        f"{table.grid.text(int(cohort))}: {size}"
         for cohort, size in zip(cohorts, sizes)
         if size < FEW_IN_COHORT
     ]

@@ -88,6 +88,23 @@ def test_periods_of_pandas_are_counted_in_their_own_steps() -> None:
 
 
 @pytest.mark.parametrize(
+    ("frequency", "shown"), [("Y", "2006"), ("Q", "2006Q3"), ("W", "2006-07-03/2006-07-09")]
+)
+def test_periods_of_pandas_are_shown_by_name(frequency: str, shown: str) -> None:
+    table = _table()
+    table["year"] = pd.PeriodIndex(table["year"].astype(str) + "-07-07", freq=frequency)
+    design = _design(table)
+    made = ec.panel(design, method="did", aggregate="group")
+    assert f"group {shown}" in made.terms
+    assert f"a {shown}" in design.table.ids.tolist()
+    # weeks are numbered like years, and are none
+    assert design.table.grid.in_years == (frequency == "Y")
+    assert (
+        made.values.tolist() == ec.panel(_design(_table()), method="did", aggregate="group").values.tolist()
+    )
+
+
+@pytest.mark.parametrize(
     ("periods", "step", "n_steps"),
     [([1, 2, 3], 1, 3), ([2003, 2009, 2012], 3, 4), ([5], 1, 1), ([-4, 0], 4, 2)],
 )
