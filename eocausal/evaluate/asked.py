@@ -9,7 +9,7 @@ from eocausal.design import Design
 from eocausal.effects.ate import METHODS, ate
 from eocausal.effects.cate import Cate, cate
 from eocausal.effects.forest import Forest
-from eocausal.effects.methods import Asked, require_answerable
+from eocausal.effects.methods import Asked, no_predictions, require_answerable
 from eocausal.errors import EstimationError
 from eocausal.evaluate.rate import rate
 from eocausal.evaluate.rate_result import Rate
@@ -77,6 +77,11 @@ def check_estimates(loaded: LoadedSpec) -> None:
             require_answerable(one.method, row, asked, METHODS)
         except EstimationError as error:
             mistakes.append((("effects", "ate", position), " ".join(str(error).split())))
+        if one.repeats > 1 and row.still is no_predictions:
+            text = (
+                f"{one.method} makes no out-of-fold predictions, so there is nothing to repeat. Leave it out"
+            )
+            mistakes.append((("effects", "ate", position, "repeats"), text))
     if mistakes:
         raise spec_error(loaded.path, loaded.document, mistakes=mistakes)
 

@@ -90,6 +90,8 @@ def _vcov_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
             yield (name,), f"{name} goes with {goes_with}. Leave it out"
     if block.get("bootstrap") == "block" and not given(block, "block"):
         yield ("bootstrap",), "bootstrap: block needs the side of the squares. Add block: 50km"
+    if block.get("bootstrap") in ("cluster", "wild") and given(block, "block"):
+        yield ("block",), f"block goes with bootstrap: block, not {block['bootstrap']}. Leave it out"
 
 
 def _trim_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -114,6 +116,10 @@ def _analysis_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("imagery", "frames", "before"), text
     if given(units, "displacement"):
         yield from _displacement_rules(block, imagery)
+    seen = inner(inner(block, "effects"), "learners").get("columns")
+    if seen == "covariates" and not given(inner(block, "design"), "covariates"):
+        text = "the design has no covariates to predict from. Add design: {covariates: [...]}, or write both"
+        yield ("effects", "learners", "columns"), text
     yield from _size_rules(inner(block, "encoder"), imagery)
     yield from _frame_rules(inner(block, "encoder"), imagery)
 

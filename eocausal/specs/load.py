@@ -123,7 +123,7 @@ def checked(
     try:
         spec = model.model_validate(document.content, context=context)
     except ValidationError as error:
-        mistakes = [_read_mistake(one, document) for one in error.errors()]
+        mistakes = [_read_mistake(one, document) for one in _told(error.errors())]
         raise spec_error(source, document, mistakes=mistakes) from None
     return spec, document
 
@@ -172,6 +172,16 @@ def _bytes_of(source: Path) -> bytes:
             )
         )
     return source.read_bytes()
+
+
+def _told(errors: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Leave out that a list is empty where it is so only because its members are wrong, which is told of them."""
+    return [
+        one
+        for one in errors
+        if one["type"] != "too_short"
+        or not any(other["loc"][: len(one["loc"])] == one["loc"] for other in errors if other is not one)
+    ]
 
 
 def _read_mistake(error: ErrorDetails, document: Document) -> tuple[Place, str]:

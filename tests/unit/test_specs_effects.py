@@ -136,12 +136,41 @@ def test_standard_errors_are_asked_for_as_in_python(tmp_path: Path, written: str
         ("  ate: aipw\n  vcov: {conley: far}\n", r"effects\.vcov\.conley: 'far' is not a distance"),
         ("  ate: aipw\n  vcov: {kernel: uniform}\n", r"vcov: one of kind, conley and bootstrap says how"),
         ("  ate: aipw\n  vcov: {bootstrap: block}\n", r"vcov\.bootstrap: bootstrap: block needs the side"),
+        (
+            "  ate: aipw\n  vcov: {bootstrap: wild, block: 5km}\n",
+            r"vcov\.block: block goes with bootstrap: block",
+        ),
         ("  ate: aipw\n  learners: {outcome: forest}\n", r"learners\.outcome: 'forest' is not known"),
     ],
 )
 def test_mistakes_are_told_at_their_place(tmp_path: Path, effects: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         loaded(tmp_path, effects)
+
+
+@pytest.mark.parametrize("written", ["aipv", "[aipv]", "{method: ipw, trim: {rule: crump, low: 0.1}}"])
+def test_what_is_wrong_with_the_only_estimate_is_told_once(tmp_path: Path, written: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        loaded(tmp_path, f"  ate: {written}\n")
+    assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(SpecError, match=r"effects\.ate: is empty\. Name at least one"):
+        loaded(tmp_path, "  ate: []\n")
+
+
+def test_learners_cannot_see_covariates_that_the_design_has_not(tmp_path: Path) -> None:
+    text = STUDY.replace(", covariates: [urban]", "") + "  ate: aipw\n  learners: {columns: covariates}\n"
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(SpecError, match=r":8:14 effects\.learners\.columns: the design has no covariates"):
+        load_spec(tmp_path / "study.yaml")
+
+
+def test_nothing_is_repeated_where_nothing_is_random(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path, "  ate:\n    - {method: aipw, repeats: 3}\n    - {method: regression, repeats: 3}\n"
+    )
+    with pytest.raises(SpecError, match=r":9:28 effects\.ate\[1\]\.repeats: regression makes no") as caught:
+        check_estimates(found)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_method_that_cannot_answer_is_refused_before_anything_is_read(tmp_path: Path) -> None:
