@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import one_of
+from eocausal._figures import new_figure
 from eocausal.errors import EvaluationError, explain
 from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import jsonable
@@ -173,13 +174,10 @@ class Assignment:
         arm : str, optional
             Of a treatment with several arms, which; default the first.
         """
-        from matplotlib.figure import Figure
-
         from eocausal.evaluate.assignment_figure import draw_assignment
 
         chosen = self._arm(arm)
-        # not through pyplot: a notebook would show such a figure twice
-        figure = Figure(figsize=(10.2, 3.7), layout="constrained")
+        figure = new_figure(10.2, 3.7)
         draw_assignment(figure, chosen, self.table[self.table["arm"] == chosen.name])
         return figure
 

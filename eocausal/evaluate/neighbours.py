@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import whole_number
+from eocausal._figures import new_figure
 from eocausal.embeddings import Embeddings
 from eocausal.errors import EmbeddingsError, explain
 
@@ -169,11 +170,8 @@ def _common(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
 def _sheet(
     found: Mapping[tuple[Any, str], list[Any]], pictures: Mapping[Any, npt.NDArray[np.uint8]]
 ) -> Figure:
-    from matplotlib.figure import Figure
-
     columns = max(len(line) for line in found.values())
-    # not through pyplot: a notebook would show such a figure twice
-    figure = Figure(figsize=(1.35 * columns + 1.2, 1.5 * len(found)), layout="constrained")
+    figure = new_figure(1.35 * columns + 1.2, 1.5 * len(found))
     axes = figure.subplots(len(found), columns, squeeze=False)
     for line, ((_, name), keys) in zip(axes, found.items()):
         for place, (ax, key) in enumerate(zip(line, keys)):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from eocausal._figures import new_figure
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.joint import compare
 from eocausal.inference.result_type import result_type
@@ -108,10 +109,7 @@ class Sweep:
 
     def plot(self) -> Figure:
         """Draw estimates with 95% intervals by setting, the AUC of treatment below, and return the figure."""
-        from matplotlib.figure import Figure
-
-        # not through pyplot: a notebook would show such a figure twice
-        figure = Figure(figsize=(1.6 + max(3.6, 0.95 * len(self.table)), 4.6), layout="constrained")
+        figure = new_figure(1.6 + max(3.6, 0.95 * len(self.table)), 4.6)
         draw_sweep(figure, self.table)
         return figure
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from eocausal._figures import new_figure
 from eocausal.imagery.batches import STATUSES
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _NAME, _SENSORS = 14, 6
 def draw(units: pd.DataFrame, block: str) -> Figure:
     """Draw the panels that the rows of one block, one per unit, have something to show in."""
     import matplotlib as mpl
-    from matplotlib.figure import Figure
 
     panels = [_draw_shares]
     if "longitude" in units:
@@ -44,7 +44,7 @@ def draw(units: pd.DataFrame, block: str) -> Figure:
     across = min(len(panels), 2)
     down = -(-len(panels) // 2)
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(4.8 if across == 1 else 9.6, 4.0 * down), layout="constrained")
+        figure = new_figure(4.8 if across == 1 else 9.6, 4.0 * down)
         axes = figure.subplots(down, across, squeeze=False).ravel()
         for ax, panel in zip(axes, panels):
             panel(ax, units)

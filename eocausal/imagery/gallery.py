@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from eocausal._figures import new_figure
 from eocausal.imagery.batches import Bools, Pixels
 
 if TYPE_CHECKING:
@@ -61,12 +62,9 @@ def stretch(pixels: Pixels, mask: Bools) -> npt.NDArray[np.uint8]:
 
 def contact_sheet(pictures: npt.NDArray[np.uint8], titles: Sequence[Any], *, columns: int) -> Figure:
     """Draw pictures side by side with a title each; nothing is shown."""
-    from matplotlib.figure import Figure
-
     columns = max(1, min(columns, len(pictures)))
     rows = -(-len(pictures) // columns)
-    # not through pyplot: a notebook would show such a figure twice
-    figure = Figure(figsize=(1.6 * columns, 1.8 * rows), layout="constrained")
+    figure = new_figure(1.6 * columns, 1.8 * rows)
     axes = figure.subplots(rows, columns, squeeze=False)
     for ax in axes.ravel():
         ax.set_axis_off()

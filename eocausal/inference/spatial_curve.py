@@ -53,10 +53,10 @@ class ConleyCurve:
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the standard error against the cutoff, the estimate's own as a dashed line, and return the Axes."""
         if ax is None:
-            from matplotlib.figure import Figure
+            from matplotlib import pyplot as plt
 
-            # not through pyplot: a notebook would show such a figure twice
-            ax = Figure(figsize=(6, 3.6), layout="constrained").subplots()
+            # through pyplot, since a notebook shows no figure of which it is handed the Axes alone
+            _, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
         for position, (term, part) in enumerate(self.frame.groupby("term", sort=False)):
             colour = f"C{position}" if len(self.own) > 1 else "#1f4e79"
             label = f"{term}: " if len(self.own) > 1 else ""
