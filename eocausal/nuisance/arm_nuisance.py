@@ -152,20 +152,12 @@ def _shares(sample: Sample) -> Predictor:
 
 def _classifier(sample: Sample, learners: Learners) -> Predictor:
     from sklearn.base import clone
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import GridSearchCV
 
-    if isinstance(learners.propensity, str):
-        model: Any = GridSearchCV(
-            LogisticRegression(solver="newton-cholesky", max_iter=1000),
-            {"C": LOGIT_INVERSE_PENALTIES},
-            scoring="neg_log_loss",
-            cv=_splits_with_all_arms(sample),
-        )
-    else:
-        model = clone(learners.propensity)
+    named = isinstance(learners.propensity, str)
     codes = sample.target.astype(int)
-    model = fit_weighted(model, sample, codes)
+    model = fit_weighted(
+        _logit(_best_penalty(sample)) if named else clone(learners.propensity), sample, codes
+    )
     n_arms = int(codes.max()) + 1
 
     def predict(columns: FloatArray) -> FloatArray:
@@ -181,6 +173,26 @@ def _classifier(sample: Sample, learners: Learners) -> Predictor:
         return chances
 
     return predict
+
+
+def _logit(inverse_penalty: float, *, onwards: bool = False) -> Any:
+    """Return a multinomial logit with a ridge penalty; ``onwards`` starts each fit where the last one ended."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=inverse_penalty, solver="newton-cholesky", max_iter=1000, warm_start=onwards)
+
+
+def _best_penalty(sample: Sample) -> float:
+    """Return the inverse penalty with the least log loss, weighted as units are, on the parts left out."""
+    codes = sample.target.astype(int)
+    losses = np.zeros(len(LOGIT_INVERSE_PENALTIES))
+    for train, test in _splits_with_all_arms(sample):
+        learned, model = sample.rows(train), _logit(1.0, onwards=True)
+        for position, inverse in enumerate(LOGIT_INVERSE_PENALTIES):
+            fit_weighted(model.set_params(C=inverse), learned, codes[train])
+            own = model.predict_log_proba(sample.columns[test])[np.arange(test.size), codes[test]]
+            losses[position] -= np.average(own, weights=sample.case_weights[test])
+    return float(LOGIT_INVERSE_PENALTIES[np.argmin(losses)])
 
 
 def _splits_with_all_arms(sample: Sample) -> list[Any]:

@@ -12,7 +12,10 @@ import eocausal as ec
 from eocausal.effects.arms import extreme_arms
 from eocausal.errors import EstimationError
 from eocausal.inference import arm_scores, scores
+from eocausal.nuisance import arm_nuisance
 from eocausal.nuisance.arm_nuisance import arm_propensities, cross_fit_arms
+from eocausal.nuisance.folds import group_splits
+from eocausal.nuisance.models import INNER_SPLITS, LOGIT_INVERSE_PENALTIES, Sample
 from tests.studies import FAST, THREE, images, study
 
 ARMS = ("none", "China", "both")
@@ -324,3 +327,32 @@ def test_results_come_back_from_their_content() -> None:
     assert again == found
     assert "China" in found.summary()
     assert ec.contrast(again, "both", against="China") == ec.contrast(found, "both", against="China")
+
+
+def test_the_penalty_of_the_probabilities_is_chosen_by_weighted_losses() -> None:
+    rng = np.random.default_rng(5)
+    columns = rng.normal(size=(160, 3))
+    target = np.argmax(np.column_stack([np.zeros(160), 4 * columns[:, :2]]), axis=1)
+    noise = rng.permutation(160) < 80
+    target[noise] = rng.permutation(target[noise])
+    every, ids = np.arange(160), np.arange(160)
+
+    def chosen(weights: np.ndarray | None) -> tuple[float, float]:
+        sample = Sample(columns, target.astype(float), weights, every, ids, 0)
+        losses = []
+        for penalty in LOGIT_INVERSE_PENALTIES:
+            of_parts = []
+            for train, test in group_splits(every, k=INNER_SPLITS):
+                fitted = LogisticRegression(C=penalty, max_iter=1000, tol=1e-8).fit(
+                    columns[train], target[train], None if weights is None else weights[train]
+                )
+                loss = -np.log(fitted.predict_proba(columns[test])[np.arange(test.size), target[test]])
+                of_parts.append(np.average(loss, weights=None if weights is None else weights[test]))
+            losses.append(np.mean(of_parts))
+        return arm_nuisance._best_penalty(sample), LOGIT_INVERSE_PENALTIES[int(np.argmin(losses))]
+
+    light = np.where(noise, 0.01, 1.99)
+    for weights in (None, light):
+        found, expected = chosen(weights)
+        assert found == expected
+    assert chosen(light)[0] > chosen(None)[0]
