@@ -97,6 +97,12 @@ class PanelDesign:
         table = build_panel(self)
         if np.unique(table.steps).size < 2:
             raise DesignError(explain("The panel has a single period.", rule="at least two", fix="ec.Design"))
+        if np.ptp(table.treatment) == 0:
+            text = f"All {table.treatment.size} rows that are complete have the treatment {table.treatment[0]:g}."
+            fix = "fill in what rows were left out for, or leave out those columns"
+            raise DesignError(
+                explain(text, where=table.notes, rule="some treated rows and some not", fix=fix)
+            )
         if np.ptp(table.outcome) == 0:
             raise DesignError(explain(f"Outcome {self.outcome!r} has the same value in all rows."))
         guards.refuse_leaks(self, table)
@@ -151,6 +157,10 @@ def _require_kinds(design: PanelDesign) -> None:
     for role, name in names.items():
         if not isinstance(name, str):
             raise DesignError(explain(f"{role} is a {type(name).__name__}, not the name of a column."))
+    indexed = [name for name in names.values() if name in design.data.index.names]
+    if any(name not in design.data.columns for name in indexed):
+        text = "Columns are in the index of the table."
+        raise DesignError(explain(text, where=indexed, fix="data = data.reset_index()"))
     places = given["coordinates"]
     if places is not None and not (isinstance(places, tuple | list) and len(places) == 2):
         raise DesignError(explain(f"coordinates={places!r}.", fix='coordinates=("lon", "lat")'))

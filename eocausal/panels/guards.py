@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from eocausal.panels.design import PanelDesign
     from eocausal.panels.panel_table import PanelTable
 
+FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
+
+# Values that differ by this share of their range are one value with what rounding left.
+CLOCK = 1e-9
 
 
 def counts(table: PanelTable) -> dict[str, Any]:
@@ -187,7 +191,9 @@ def refuse_leaks(design: PanelDesign, table: PanelTable) -> None:
                 )
         if np.ptp(column) == 0:
             raise DesignError(explain(f"Covariate {name!r} is constant.", fix="leave it out"))
-        found = leaks.function_of_treatment(column, treated, groups=groups, others=others)
+        apart = {other: values for other, values in others.items() if other != name}
+        found = _time_since_treatment(column, table)
+        found = found or leaks.function_of_treatment(column, treated, groups=groups, others=apart)
         if found is not None:
             raise LeakError(
                 explain(
@@ -196,6 +202,21 @@ def refuse_leaks(design: PanelDesign, table: PanelTable) -> None:
                     fix="leave it out",
                 )
             )
+
+
+def _time_since_treatment(column: FloatArray, table: PanelTable) -> str | None:
+    """Say where a covariate is a clock: one value for all the never treated, one for each time since treatment."""
+    treated = ~table.never[table.unit_codes]
+    if not treated.any():
+        return None
+    never, ever = column[~treated], column[treated]
+    since = np.unique((table.steps - table.starts[table.unit_codes])[treated], return_inverse=True)[1]
+    low, high = np.full(since.max() + 1, np.inf), np.full(since.max() + 1, -np.inf)
+    np.minimum.at(low, since, ever)
+    np.maximum.at(high, since, ever)
+    follows = ((high - low) <= CLOCK * np.ptp(ever)).all() and (never.size == 0 or np.ptp(never) == 0)
+    # two values are those of many traits
+    return "counts the time since treatment began" if follows and np.unique(low).size > 2 else None
 
 
 def late_images(design: PanelDesign, table: PanelTable) -> list[str]:

@@ -178,6 +178,14 @@ def _set(column: str, row: int, value: object) -> pd.DataFrame:
 
 
 BAD = {
+    "columns in the index": (
+        lambda: _design(_table().set_index(["village", "year"])),
+        r"in the index of the table[\s\S]*2 \(village, year\)[\s\S]*reset_index",
+    ),
+    "no treated row is complete": (
+        lambda: _design(_table().assign(wealth=lambda t: t["wealth"].where(t["aid"] == 0)), missing="drop"),
+        r"rows that are complete have the treatment 0[\s\S]*left out: 11 unit-periods with no outcome",
+    ),
     "no table": (lambda: _design("panel.csv"), r"data is a str, not a table"),
     "empty": (lambda: _design(_table().head(0)), r"The panel is empty"),
     "no such column": (lambda: _design(unit="vilage"), r"'vilage' is not in the panel[\s\S]*mean 'village'"),
@@ -236,16 +244,25 @@ def test_bad_panels_are_refused_with_what_mends_them(case: str) -> None:
 
 def test_a_covariate_that_is_made_from_the_treatment_is_refused() -> None:
     frame = ec.simulate_panel(n_regions=30, units_per_region=2, seed=1).frame
-    frame["years_since"] = (frame["period"] - frame["first_treated"]).clip(lower=-1).fillna(-1)
     roles = {"outcome": "outcome", "treatment": "treated", "unit": "unit", "period": "period"}
-    with pytest.raises(
-        LeakError, match=r"'years_since' is constant among the controls[\s\S]*time since treatment"
-    ):
-        ec.PanelDesign(frame, covariates=["years_since"], **roles)
     frame["rain"] = np.random.default_rng(0).normal(size=len(frame))
     frame["given"] = frame["rain"] * frame["treated"]
     with pytest.raises(LeakError, match="'given' equals the treatment times 'rain'"):
         ec.PanelDesign(frame, covariates=["rain", "given"], **roles)
+    since = frame["period"] - frame["first_treated"]
+    for clock in (since, since.clip(lower=0), since.clip(lower=-1), (since + 3).clip(lower=0), since**2):
+        for never in (0, -1, 99):
+            made = frame.assign(clock=clock.fillna(never))
+            with pytest.raises(
+                LeakError, match=r"'clock' counts the time since treatment began[\s\S]*made from"
+            ):
+                ec.PanelDesign(made, covariates=["rain", "clock"], **roles, cluster="region")
+    one = frame[frame["first_treated"].isna() | (frame["first_treated"] == 2009)]
+    with pytest.raises(LeakError, match="counts the time since treatment began"):
+        ec.PanelDesign(one.assign(clock=since.fillna(0)), covariates=["clock"], **roles)
+    # what grows with the calendar alone is taken out by the effects of periods
+    for table in (frame, one):
+        assert ec.PanelDesign(table.assign(year=table["period"]), covariates=["year"], **roles)
 
 
 def test_keys_of_another_kind_say_so() -> None:
