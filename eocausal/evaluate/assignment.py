@@ -61,7 +61,8 @@ def assignment(
     design : Design
     folds : Folds, optional
         Default: cells of a grid on the ground that stay whole (``Folds("block", block_m=...)``), as large as leaves
-        about ten of them for each of five folds, where the design knows coordinates; else clusters and images.
+        about ten of them for each of five folds (four where there are no more), where the design knows
+        coordinates; else clusters and images.
     learners : Learners, optional
         The same for all three; its ``columns`` must stay ``"both"``. Known propensities are set aside.
     replicates : int
@@ -156,23 +157,29 @@ def _settings(design: Design, folds: Folds | None, learners: Learners | None, se
 
 
 def default_folds(design: Design) -> Folds:
-    """Return five folds of whole cells, about ten cells a fold; without places, of whole clusters and images."""
-    places = design.table.coordinates
-    plain = Folds()
+    """Return five folds of whole cells, ten cells a fold where units lie so far apart, else four a fold.
+
+    Without places, or with fewer cells than that whatever their size, folds are of whole clusters and images.
+    """
+    places, plain = design.table.coordinates, Folds()
     if places is None:
         return plain
-    span = np.ptp(places, axis=0) * [np.cos(np.radians(places[:, 1].mean())), 1.0] * 111_320
-    side = float(span.max()) / 4
+    # across the date line the shorter way round
+    east = min(np.ptp(places[:, 0]), np.ptp(places[:, 0] % 360)) * np.cos(np.radians(places[:, 1].mean()))
+    side = max(float(east), float(np.ptp(places[:, 1]))) * 111_320 / 4
+    few = plain
     for _ in range(HALVINGS):
         side /= 2
         if side < 1:
-            return plain
+            break
         # two digits, so that the size can be said
-        rounded = float(f"{side:.2g}")
-        blocks = Folds("block", block_m=rounded)
-        if int(blocks.groups(design).max()) + 1 >= BLOCKS_A_FOLD * blocks.k:
+        blocks = Folds("block", block_m=float(f"{side:.2g}"))
+        count = int(blocks.groups(design).max()) + 1
+        if count >= BLOCKS_A_FOLD * blocks.k:
             return blocks
-    return plain
+        if count >= FEW_BLOCKS and few is plain:
+            few = blocks
+    return few
 
 
 def _pairs(design: Design) -> list[Design]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -125,7 +126,7 @@ def balance(
         design,
         columns,
         settings,
-        warnings=[*left_out, *warnings, *_told_apart(tested)],
+        warnings=[*left_out, *warnings, *_still_told(tested)],
         diagnostics={"yardstick": yardstick, **diagnostics},
     )
     frame["p_value"] = np.atleast_1d(differences.p_value())
@@ -199,7 +200,7 @@ def _classifier(design: Design, settings: Settings, weighs: FloatArray | None) -
     return classifier_test(design, settings, weighs)
 
 
-def _told_apart(tested: Estimate | None) -> list[str]:
+def _still_told(tested: Estimate | None) -> list[str]:
     """Return a warning when a model that has not seen a unit still tells its arm after weighting."""
     if tested is None or AFTER not in tested.terms:
         return []
@@ -245,7 +246,19 @@ def _columns(
                 "There is nothing to compare the arms in.", fix="Design(..., covariates=[...]) or features="
             )
         )
-    return _Columns(columns, names, kinds)
+    return _Columns(columns, _told_apart(names, kinds), kinds)
+
+
+def _told_apart(names: list[str], kinds: list[str]) -> list[str]:
+    """Return names that differ: one that came before gets its kind behind it, and then a number.
+
+    A covariate may be an index as well, or the longitude.
+    """
+    told: list[str] = []
+    for name, kind in zip(names, kinds):
+        tries = chain([name, f"{name} ({kind})"], (f"{name} ({kind} {number})" for number in count(2)))
+        told.append(next(one for one in tries if one not in told))
+    return told
 
 
 def _indices(design: Design, indices: pd.DataFrame | Embeddings) -> pd.DataFrame:

@@ -122,6 +122,30 @@ def test_the_default_grid_has_cells_enough_and_needs_places() -> None:
     assert default_folds(design(units)) == ec.Folds()
 
 
+def _placed(lon: np.ndarray, lat: np.ndarray) -> ec.Design:
+    table = study(lon.size * 3, n_villages=lon.size)
+    table = table.assign(lon=lon[table["village"]], lat=lat[table["village"]])
+    return design(ec.read_units(table.reset_index(), id="id", lon="lon", lat="lat", image_key="village"))
+
+
+def test_neighbouring_villages_stay_together_where_there_are_few() -> None:
+    rng = np.random.default_rng(3)
+    lon, lat = 30 + rng.uniform(0, 1, 36), rng.uniform(0, 1, 36)
+    asked = _placed(lon, lat)
+    folds = default_folds(asked)
+    assert folds.kind == "block"
+    assert 20 <= int(folds.groups(asked).max()) + 1 < 36
+    assert default_folds(_placed(lon[:19], lat[:19])) == ec.Folds()
+
+
+def test_the_default_grid_is_as_fine_across_the_date_line() -> None:
+    rng = np.random.default_rng(3)
+    lon, lat = rng.uniform(-0.5, 0.5, 90), rng.uniform(0, 1, 90)
+    across = default_folds(_placed((lon + 360) % 360 - 180, lat))
+    assert across.kind == "block"
+    assert across.block_m == default_folds(_placed(lon + 30, lat)).block_m
+
+
 def test_one_source_alone_has_no_increments() -> None:
     found = ec.assignment(design(study()), learners=FAST, folds=THREE, replicates=50)
     assert set(found.to_frame()["source"]) == {"covariates"}

@@ -225,3 +225,14 @@ def test_a_column_that_parts_the_arms_is_neither_chance_nor_lost_on_disk() -> No
     assert back.summary() == found.summary()
     alone = ec.balance(design(table), indices=parts[["same"]], classifier=False)
     assert alone.joint_p_value == pytest.approx(ec.balance(design(table)).joint_p_value, rel=1e-9)
+
+
+def test_columns_of_one_name_are_told_apart() -> None:
+    table = study().assign(longitude=np.linspace(30, 33, 120), latitude=np.linspace(1, 2, 120))
+    units = ec.read_units(table.reset_index(), id="id", lon="longitude", lat="latitude")
+    indices = pd.DataFrame(table[["age", "age"]].to_numpy(), index=table.index, columns=["age", "age"])
+    found = ec.balance(design(units, covariates=["age", "longitude"]), indices=indices)
+    assert found.table["term"].tolist() == [
+        "age", "longitude", "age (index)", "age (index 2)", "longitude (place)", "latitude"
+    ]  # fmt: skip
+    assert found.terms == tuple(found.table["term"])
