@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -51,10 +52,10 @@ def compare(**estimates: Estimate) -> Estimate:
     >>> ec.compare(naive=naive, adjusted=adjusted).to_frame()[["term", "estimate"]].round(2).to_dict("list")
     {'term': ['naive', 'adjusted'], 'estimate': [1.95, 2.0]}
     """
-    results = list(estimates.values())
-    if not results:
+    if not estimates:
         raise EstimationError(explain("compare() got no estimates.", fix="compare(naive=a, adjusted=b)"))
     _require_comparable(estimates)
+    results = _by_rows_and_units(list(estimates.values()))
     kinds_of_id = {type(result.ids.tolist()[0]) for result in results}
     if len(kinds_of_id) > 1:
         raise EstimationError(
@@ -75,7 +76,7 @@ def compare(**estimates: Estimate) -> Estimate:
         variance_of, how=how, groups=groups, coordinates=coordinates, n_params=n_params, panel=panel, arms=arms,
         weights=weights,
     )  # fmt: skip
-    repeats = _joint_repeats(ids, estimates)
+    repeats = _joint_repeats(ids, results, tuple(estimates))
     variance, repeats = (make(scores), None) if repeats is None else repeats.variance(make)
     notes = {text for result in results for text in result.variance.notes}
     told = [text for result in results for text in result.warnings if text not in notes]
@@ -135,6 +136,21 @@ def _require_comparable(estimates: Mapping[str, Estimate]) -> None:
         )
 
 
+def _by_rows_and_units(results: list[Estimate]) -> list[Estimate]:
+    """Return results of rows of a panel and of units with ids of one kind, or raise where they cannot be joined.
+
+    A row and its unit are two entries, which only clusters or blocks that hold both put together.
+    """
+    if len({result.panel is None for result in results}) == 1:
+        return results
+    if results[0].variance.how.kind in ("iid", "hetero"):
+        text = f"Rows of a panel are compared with units, which {results[0].vcov} takes as independent."
+        raise EstimationError(
+            explain(text, fix="result.with_vcov('cluster') of each, with clusters of whole units")
+        )
+    return [replace(result, ids=result.ids.astype(str)) for result in results]
+
+
 def _on(ids: npt.NDArray[Any], result: Estimate, scores: FloatArray) -> FloatArray:
     """Return influence values of one estimate on all ids (n,), 0 for those that did not enter it."""
     found = np.zeros(ids.size)
@@ -146,12 +162,11 @@ def _repeat_counts(results: Iterable[Estimate]) -> set[int]:
     return {len(result.repeats.seeds) for result in results if result.repeats is not None}
 
 
-def _joint_repeats(ids: npt.NDArray[Any], estimates: Mapping[str, Estimate]) -> Repeats | None:
+def _joint_repeats(ids: npt.NDArray[Any], results: list[Estimate], terms: tuple[str, ...]) -> Repeats | None:
     """Return the repeats of all estimates, first with first, so that the dealing of folds stays in the errors.
 
     An estimate without repeats is the same in each. None where there are no repeats, or not as many of each.
     """
-    results = list(estimates.values())
     many = _repeat_counts(results)
     if len(many) != 1:
         return None
@@ -165,7 +180,7 @@ def _joint_repeats(ids: npt.NDArray[Any], estimates: Mapping[str, Estimate]) -> 
             values[repeat, column] = result.values[0] if own is None else own.values[repeat, 0]
             one = result.score_values if own is None else own.score_values[repeat]
             scores[repeat, :, column] = _on(ids, result, one[:, 0])
-    return Repeats(tuple(estimates), seeds, values, scores, np.zeros_like(values))
+    return Repeats(terms, seeds, values, scores, np.zeros_like(values))
 
 
 def _uneven(results: Iterable[Estimate]) -> tuple[str, ...]:

@@ -386,3 +386,21 @@ def test_labels_by_unit_are_clusters_of_every_method(method: str) -> None:
     given = ec.panel(ec.PanelDesign(frame, **roles), method=method, vcov={"cluster": by_unit})
     assert given.vcov == "cluster(province)"
     assert given.std_error == named.std_error == named.with_vcov({"cluster": by_unit}).std_error
+
+
+def test_fixed_effects_and_differences_are_compared_by_clusters_of_units_of_any_kind() -> None:
+    frame = ec.simulate_panel(n_regions=20, units_per_region=3, periods=(2003, 2006), seed=3).frame
+    frame["unit"] = frame["unit"].factorize()[0]
+    design = ec.PanelDesign(
+        frame, outcome="outcome", treatment="treated", unit="unit", period="period", cluster="region"
+    )
+    rows, units = ec.panel(design), ec.panel(design, method="did")
+    # with two periods both are the same difference of mean changes
+    gap = rows - units
+    assert gap.estimate == pytest.approx(0, abs=1e-12)
+    assert gap.std_error == pytest.approx(0, abs=1e-12)
+    assert (gap.n, gap.n_clusters) == (180, 20)
+    by_unit = [one.with_vcov({"cluster": "unit"}) for one in (rows, units)]
+    assert (by_unit[0] - by_unit[1]).std_error == pytest.approx(0, abs=1e-12)
+    with pytest.raises(EstimationError, match=r"Rows of a panel[\s\S]*with_vcov\('cluster'\)"):
+        rows.with_vcov("iid") - units.with_vcov("iid")
