@@ -24,6 +24,8 @@ def read_numbers(column: pd.Series, ids: npt.NDArray[Any], *, role: str) -> Floa
         raise DesignError(
             explain(f"The {role} {column.name!r} is not numeric.{first}", where=ids[bad], fix=fix)
         )
+    if pd.api.types.is_complex_dtype(column):
+        raise DesignError(explain(f"The {role} {column.name!r} holds complex numbers.", rule="real numbers"))
     values = column.to_numpy(dtype=float, na_value=np.nan)
     infinite = np.isinf(values)
     if infinite.any():

@@ -159,6 +159,8 @@ def _read_arms(column: pd.Series, ids: npt.NDArray[Any], control: object) -> Tre
     listed = ", ".join(f"{level!r}: {counts[level]}" for level in levels[:12])
     if len(levels) < 2:
         raise DesignError(explain(f"Treatment {name!r} has a single arm ({listed}).", rule="at least 2 arms"))
+    if isinstance(control, float) and control.is_integer():
+        control = int(control)
     if control is None or str(control) not in levels:
         raise DesignError(
             explain(
@@ -209,7 +211,9 @@ def _levels_in_order(column: pd.Series, names: pd.Series) -> list[str]:
 
 def _read_doses(column: pd.Series, ids: npt.NDArray[Any]) -> FloatArray:
     name = column.name
-    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+    types = pd.api.types
+    real = types.is_numeric_dtype(column) and not types.is_complex_dtype(column)
+    if not real or types.is_bool_dtype(column):
         raise DesignError(
             explain(
                 f"Treatment {name!r} is not numeric, so it is no dose.",

@@ -105,7 +105,8 @@ class Design:
         object.__setattr__(self, "covariates", tuple(self.covariates))
         one_of(self.missing, ("error", "drop"), argument="missing", error=DesignError)
         one_of(self.treatment_type, TREATMENT_TYPES, argument="treatment_type", error=DesignError)
-        if isinstance(self.min_valid, bool) or not 0 <= self.min_valid <= 1:
+        number = isinstance(self.min_valid, (int, float, np.number)) and not isinstance(self.min_valid, bool)
+        if not number or not 0 <= self.min_valid <= 1:
             raise DesignError(explain(f"min_valid={self.min_valid!r}.", rule="a share between 0 and 1"))
         require_names(self)
         table = build_table(self)
@@ -161,11 +162,19 @@ class Design:
         # a plain table knows its images by the features alone, so they stay behind as the cluster
         shared = self._shared_image
         cluster = shared if self.cluster is None and isinstance(self.data, pd.DataFrame) else self.cluster
-        return replace(self, covariates=(), features=None, cluster=cluster, min_valid=0.0)
+        return self._again(covariates=(), features=None, cluster=cluster, min_valid=0.0)
 
     def with_outcome(self, outcome: str) -> Self:
         """Return the same design for another outcome column."""
-        return replace(self, outcome=outcome)
+        return self._again(outcome=outcome)
+
+    def _again(self, **changes: Any) -> Self:
+        """Return the design read anew, with what is said of units that its data no longer hold."""
+        made = replace(self, **changes)
+        if self.table.notes and self.table.rows.size == len(self.data):
+            told = tuple(note for note in self.table.notes if note not in made.table.notes)
+            object.__setattr__(made, "table", replace(made.table, notes=(*told, *made.table.notes)))
+        return made
 
     def take(self, rows: npt.NDArray[Any] | Sequence[int]) -> Self:
         """Return the design on some of its units, by position or by a boolean array of length n.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
+# So many digits tell any two different numbers apart.
+EXACT_DIGITS = 17
+
+
+def dose_names(doses: FloatArray, *, digits: int) -> list[str]:
+    """Return doses (k,) as text, to so many digits, or as many more as it takes to tell them apart.
+
+    Examples
+    --------
+    >>> dose_names(np.array([0.5, 20.0]), digits=4), dose_names(np.array([123450.0, 123451.0]), digits=4)
+    (['0.5', '20'], ['123450', '123451'])
+    """
+    names = [f"{dose:.{digits}g}" for dose in doses]
+    exact = digits >= EXACT_DIGITS or len(set(names)) == len(names)
+    return names if exact else dose_names(doses, digits=digits + 1)
+
 
 @result_type
 @dataclass(frozen=True, eq=False)
@@ -32,8 +49,8 @@ class DoseResponse:
     curve : Estimate
         One term for each dose, in rising order, with joint influence values.
     doses : array of shape (k,)
-    got : array of shape (n,)
-        The doses that units got.
+    got, weights : array of shape (n,)
+        The doses that units got, and their sampling weights.
 
     Examples
     --------
@@ -50,6 +67,7 @@ class DoseResponse:
     curve: Estimate
     doses: FloatArray
     got: FloatArray
+    weights: FloatArray
 
     estimand = Delegated("curve")
     method = Delegated("curve")
@@ -90,18 +108,19 @@ class DoseResponse:
         EstimationError
             There is one dose alone.
         """
+        names = dose_names(self.doses, digits=4)
         return combined(
             self.curve,
             self._differences(),
-            tuple(f"{low:.4g} to {high:.4g}" for low, high in zip(self.doses[:-1], self.doses[1:])),
+            tuple(f"{low} to {high}" for low, high in pairwise(names)),
             estimand="slope",
         )
 
     def average_slope(self) -> Estimate:
         """Return the average of the slopes, each weighed by how many units got a dose between its ends.
 
-        It is the average derivative by finite differences, over the units between the first and the last dose.
-        Those weights are taken as given.
+        It is the average derivative by finite differences, over the units between the first and the last dose,
+        each counted with its sampling weight. Those weights are taken as given.
 
         Raises
         ------
@@ -109,7 +128,7 @@ class DoseResponse:
             There is one dose alone, or no unit got a dose between the first and the last.
         """
         differences = self._differences()
-        counts, _ = np.histogram(self.got, bins=self.doses)
+        counts, _ = np.histogram(self.got, bins=self.doses, weights=self.weights)
         if not counts.sum():
             raise EstimationError(explain("No unit got a dose between the first and the last."))
         weights = differences @ (counts / counts.sum())
@@ -127,13 +146,15 @@ class DoseResponse:
         content = {
             "type": "DoseResponse", "curve": self.curve.to_dict(scores=scores), "doses": self.doses.tolist()
         }  # fmt: skip
-        return content | ({"got": self.got.tolist()} if scores else {})
+        by_unit = {"got": self.got.tolist(), "weights": self.weights.tolist()}
+        return content | (by_unit if scores else {})
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> DoseResponse:
         """Rebuild the result that ``to_dict(scores=True)`` wrote."""
         curve = Estimate.from_dict(content["curve"])
-        return cls(curve, np.array(content["doses"], dtype=float), np.array(content["got"], dtype=float))
+        got, weights = (np.array(content[name], dtype=float) for name in ("got", "weights"))
+        return cls(curve, np.array(content["doses"], dtype=float), got, weights)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the curve with 95% intervals at each dose, and below it the doses that units got."""

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from eocausal._checks import one_of
 from eocausal._provenance import hash_arrays
 from eocausal.design import Design
-from eocausal.effects.dose_curve import DoseResponse
-from eocausal.effects.doses import as_good_as_random
+from eocausal.effects.dose_curve import DoseResponse, dose_names
+from eocausal.effects.doses import as_good_as_random, described, set_aside
 from eocausal.errors import DesignError, EstimationError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.dose_scores import dose_mean, undersmoothed
@@ -20,7 +20,7 @@ from eocausal.inference.vcov import VcovChoice
 from eocausal.nuisance.dose_nuisance import densities, outcomes_at
 from eocausal.nuisance.folds import Folds
 from eocausal.nuisance.learners import Learners
-from eocausal.nuisance.settings import Settings, dealt, provenance, settings_for
+from eocausal.nuisance.settings import dealt, provenance, settings_for
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -108,7 +108,6 @@ def dose_response(
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
     _require_dose(design)
     one_of(spread, ("constant", "columns"), argument="spread", error=EstimationError)
-    _require_one_repeat(settings)
     at, width = _doses(design, doses), _bandwidth(design, bandwidth)
     table, how = design.table, dealt(design, settings)
     predicted, own = outcomes_at(design, at.tolist(), **how)
@@ -129,25 +128,25 @@ def dose_response(
         [one[0] for one in found],
         estimand="mean outcome at a dose",
         method=METHOD,
-        terms=tuple(f"dose {dose:.6g}" for dose in at),
+        terms=tuple(f"dose {name}" for name in dose_names(at, digits=6)),
         vcov=vcov,
         assumptions=(
             as_good_as_random(design, settings.learners),
             "every dose asked for is possible for every unit",
             f"within {width:.4g} of a dose the mean outcome bends too little to matter",
         ),
-        warnings=_warnings(design, at, width, weights),
+        warnings=[*set_aside(settings.learners), *_warnings(design, at, width, weights)],
         diagnostics={
             "bandwidth": width,
             "spread": spread,
             "units_near_fewest": float(sizes.min()),
             "units_near": sizes.tolist(),
             "folds_hash": hash_arrays(how["folds"]),
-            **settings.learners.describe(),
+            **described(settings.learners),
         },
         provenance=provenance(design, settings),
     )
-    return DoseResponse(curve, at, table.assigned)
+    return DoseResponse(curve, at, table.assigned, table.weights)
 
 
 def _require_dose(design: Design) -> None:
@@ -157,16 +156,6 @@ def _require_dose(design: Design) -> None:
                 f"A dose-response needs a dose, and the treatment of this design is {design.treatment_type}.",
                 rule="treatment_type='continuous'",
                 fix="ec.ate(design), which compares arms",
-            )
-        )
-
-
-def _require_one_repeat(settings: Settings) -> None:
-    if settings.folds.repeats > 1:
-        raise EstimationError(
-            explain(
-                f"Folds(repeats={settings.folds.repeats}): a dose-response is not repeated over folds.",
-                fix="leave repeats out; another seed= deals other folds",
             )
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 SLOPE = "slope"
+OF_PROPENSITIES = ("propensity_learner", "calibration")
 AVERAGED = (
     "the outcome is linear in the dose with one slope; where slopes differ, their average has as weights the "
     "variance of the dose given what is known of the unit"
@@ -36,7 +37,7 @@ def partially_linear(design: Design, settings: Settings, asked: Asked) -> Fitted
     dose = expected_out_of_fold(design, table.assigned, **how)
     left = table.assigned - dose
     share = float(left @ left / np.sum((table.assigned - table.assigned.mean()) ** 2))
-    warnings = []
+    warnings = set_aside(settings.learners)
     if share < LITTLE_LEFT:
         warnings.append(
             f"covariates and features predict the dose but for {100 * share:.1f}% of its variance: the slope rests "
@@ -51,9 +52,26 @@ def partially_linear(design: Design, settings: Settings, asked: Asked) -> Fitted
             "r2_outcome": r_squared(table.outcome, outcome),
             "r2_dose": 1 - share,
             "folds_hash": hash_arrays(how["folds"]),
-            **settings.learners.describe(),
+            **described(settings.learners),
         },
     )
+
+
+def described(learners: Learners) -> dict[str, Any]:
+    """Return what a reader must know of the learners; a dose has no propensity, so none was learned."""
+    return {name: value for name, value in learners.describe().items() if name not in OF_PROPENSITIES}
+
+
+def set_aside(learners: Learners) -> list[str]:
+    """Return a warning where a propensity learner or a calibration was chosen, which nothing here uses."""
+    if not learners.chosen_propensity:
+        return []
+    said = learners.describe()
+    how = f", calibration={learners.calibration!r}" if learners.calibration else ""
+    return [
+        f"a dose has no propensity, so the propensity learner asked for was not used "
+        f"({said['propensity_learner']}{how}); the outcome learner predicts outcome and dose"
+    ]
 
 
 def as_good_as_random(design: Design, learners: Learners) -> str:

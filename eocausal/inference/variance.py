@@ -203,7 +203,8 @@ def _conley(asked: _Asked) -> Variance:
     if places < FEW_CLUSTERS:
         note = (
             f"{made.how.label} lets each unit vary with {100 / places:.0f}% of all units, as if there were "
-            f"{places:.0f} separate places: with fewer than {FEW_CLUSTERS}, Conley standard errors are too small"
+            f"{min(round(places), FEW_CLUSTERS - 1)} separate places: with fewer than {FEW_CLUSTERS}, Conley "
+            "standard errors are too small"
         )
         made = replace(made, notes=(note, *made.notes))
     return _usable(made, asked.scores)

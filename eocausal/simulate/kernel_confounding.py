@@ -62,18 +62,18 @@ class KernelWorld:
         Parameters
         ----------
         kernel_px : int
-            Width of the kernel in pixels of the pictures. The world's own, at full resolution, gives back the
-            confounder.
+            Width of the kernel in pixels of the pictures, at most 32. The world's own, at full resolution,
+            gives back the confounder.
         coarsen_px : int
             Pictures are first averaged over squares of so many pixels; the kernel then is
-            ``kernel_px / coarsen_px`` coarse pixels wide, at least one.
+            ``kernel_px / coarsen_px`` coarse pixels wide, rounded down, at least one.
 
         Returns
         -------
         ndarray, shape (n,)
             Pooled as the world pools, mean 0 and SD 1 over units.
         """
-        width = whole_number(kernel_px, argument="kernel_px", error=ImageryError, least=1)
+        width = _width(kernel_px)
         step = whole_number(coarsen_px, argument="coarsen_px", error=ImageryError, least=1)
         side = self.pixels.shape[2]
         if side % step:
@@ -159,7 +159,9 @@ def simulate_kernel_confounding(
     >>> round(ec.ate(design, method="regression").estimate, 1)
     1.0
     """
-    _check(n_units, size_px, kernel_px, pool, noise_sd)
+    _check(n_units, size_px, kernel_px, pool)
+    _check_numbers(effect=effect, tabular=tabular, noise_sd=noise_sd)
+    whole_number(seed, argument="seed", error=UnitsError)
     for_pictures, for_units = np.random.default_rng(seed).spawn(2)
     pictures = (
         _smooth_noise(for_pictures, n_units, size_px)
@@ -231,19 +233,34 @@ def stripe_kernel(width: int) -> Floats:
     return np.asarray((kernel - kernel.mean()) / spread)
 
 
-def _check(n_units: int, size_px: int, kernel_px: int, pool: str, noise_sd: float) -> None:
+def _check_numbers(**numbers: float) -> None:
+    for name, value in numbers.items():
+        finite = isinstance(value, (int, float, np.number)) and np.isfinite(value)
+        if not finite or (name == "noise_sd" and value < 0):
+            rule = "a finite number" + (", not negative" if name == "noise_sd" else "")
+            raise UnitsError(explain(f"{name}={value!r}.", rule=rule))
+
+
+def _check(n_units: int, size_px: int, kernel_px: int, pool: str) -> None:
     whole_number(n_units, argument="n_units", error=UnitsError, least=20)
     whole_number(size_px, argument="size_px", error=ImageryError, least=40)
-    width = whole_number(kernel_px, argument="kernel_px", error=ImageryError, least=1)
+    _width(kernel_px)
     one_of(pool, _POOLS, argument="pool", error=ImageryError)
     rules = (
         (size_px % 8 == 0, f"size_px={size_px}", "a multiple of 8, so that pictures can be made coarser"),
-        (width <= max(WIDTHS_PX), f"kernel_px={kernel_px}", f"at most {max(WIDTHS_PX)} pixels"),
-        (noise_sd >= 0 and np.isfinite(noise_sd), f"noise_sd={noise_sd}", "finite and not negative"),
     )
     for passed, what, rule in rules:
         if not passed:
             raise ImageryError(explain(f"{what} cannot be used.", rule=rule))
+
+
+def _width(kernel_px: int) -> int:
+    width = whole_number(kernel_px, argument="kernel_px", error=ImageryError, least=1)
+    if width > max(WIDTHS_PX):
+        raise ImageryError(
+            explain(f"kernel_px={kernel_px} cannot be used.", rule=f"at most {max(WIDTHS_PX)} pixels")
+        )
+    return width
 
 
 def _smooth_noise(rng: np.random.Generator, n_units: int, size: int) -> Pixels:

@@ -90,7 +90,7 @@ def _check_confounding(text: str, folder: Path) -> None:
     assert int(balanced[1]) >= 4 > 1 >= int(balanced[2])
     placebo = dict(re.findall(r"placebo, adjusted for (\w+): (-?[\d.]+)", text))
     assert abs(float(placebo["both"])) < 0.2 < 0.5 < float(placebo["nothing"])
-    interval = re.search(r"errors up to 4 km (\S+) to (\S+)", text)
+    interval = re.search(r"errors up to 3 km (\S+) to (\S+)", text)
     assert interval is not None
     assert float(interval[1]) < 0.5 < float(interval[2])
     assert (folder / "out" / "placement.html").read_text(encoding="utf-8").rstrip().endswith("</html>")

@@ -295,3 +295,15 @@ def test_each_image_is_dated_by_itself():
     with pytest.raises(LeakError, match="imagery of 2007-04-30 was taken on or after"):
         # a row that does not say its day has that of the table
         ec.Design(units, outcome="y", treatment="d", features=features([None, "2006-01-01"]))
+
+
+@pytest.mark.parametrize("share", ["0.5", None, True, np.nan, 1.5])
+def test_a_min_valid_that_is_no_share_is_refused(share: object) -> None:
+    with pytest.raises(ec.errors.DesignError, match=r"min_valid=[\s\S]*a share between 0 and 1"):
+        ec.Design(study(), outcome="income", treatment="grant", min_valid=share)
+
+
+def test_complex_numbers_are_no_columns() -> None:
+    table = study().assign(age=lambda t: t["age"] + 1j)
+    with pytest.raises(ec.errors.DesignError, match="'age' holds complex numbers"):
+        ec.Design(table, outcome="income", treatment="grant", covariates=["age"])

@@ -322,3 +322,42 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
         ec.dose_response(design, doses=[0, 1], learners=LINE, folds=THREE, seed=3) for _ in range(2)
     )
     assert one == other
+
+
+def test_names_of_near_doses_are_told_apart() -> None:
+    table = dosed(120)
+    table["dose"] = 1e6 + table["dose"]
+    found = ec.dose_response(design_of(table), doses=[1e6, 1e6 + 0.5, 1e6 + 1], learners=LINE, folds=THREE)
+    assert found.terms == ("dose 1000000", "dose 1000000.5", "dose 1000001")
+    assert found.slopes().terms == ("1000000 to 1000000.5", "1000000.5 to 1000001")
+
+
+def test_the_average_slope_counts_units_with_their_sampling_weights() -> None:
+    table = dosed(160)
+    table["weight"] = np.where(table["dose"] < 0.5, 3.0, 1.0)
+    design = ec.Design(
+        table,
+        outcome="wealth",
+        treatment="dose",
+        treatment_type="continuous",
+        covariates=["age"],
+        weights="weight",
+    )
+    found = ec.dose_response(design, doses=[0.0, 0.5, 1.0], learners=LINE, folds=THREE)
+    got, weight = table["dose"].to_numpy(), table["weight"].to_numpy()
+    share = np.array([weight[(got >= low) & (got < low + 0.5)].sum() for low in (0.0, 0.5)])
+    by_hand = found.slopes().estimate @ (share / share.sum())
+    assert found.average_slope().estimate == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_a_propensity_learner_that_no_dose_needs_is_told_of_and_not_described() -> None:
+    design = design_of(dosed(120))
+    chosen = ec.Learners(outcome="ridge", propensity="boosting")
+    for learners, count in ((chosen, 1), (ec.Learners(), 0)):
+        for found in (
+            ec.dose_response(design, doses=[0.0, 1.0], learners=learners, folds=THREE),
+            ec.ate(design, method="partially_linear", learners=learners, folds=THREE),
+        ):
+            assert sum("a dose has no propensity" in text for text in found.warnings) == count
+            assert "propensity_learner" not in found.diagnostics
+            assert found.diagnostics["outcome_learner"].startswith("ridge")

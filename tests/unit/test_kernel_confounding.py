@@ -117,7 +117,11 @@ def test_pictures_become_chips_of_the_units() -> None:
         ({"kernel_px": 0}, ec.errors.ImageryError, "kernel_px"),
         ({"kernel_px": 33}, ec.errors.ImageryError, "at most 32"),
         ({"pool": "median"}, ec.errors.ImageryError, "pool"),
-        ({"noise_sd": -1}, ec.errors.ImageryError, "noise_sd"),
+        ({"noise_sd": -1}, ec.errors.UnitsError, "noise_sd"),
+        ({"noise_sd": "much"}, ec.errors.UnitsError, "noise_sd='much'"),
+        ({"effect": np.nan}, ec.errors.UnitsError, "effect=nan"),
+        ({"tabular": np.inf}, ec.errors.UnitsError, "tabular=inf"),
+        ({"seed": -1}, ec.errors.UnitsError, "seed=-1"),
         ({"textures": np.zeros((60, 60))}, ec.errors.ImageryError, "one value"),
         ({"textures": np.full((60, 60), np.nan)}, ec.errors.ImageryError, "without missing ones"),
         ({"textures": np.zeros((30, 90))}, ec.errors.ImageryError, "30 x 90"),
@@ -135,3 +139,5 @@ def test_a_resolution_that_does_not_divide_the_picture_is_refused() -> None:
     world = ec.simulate_kernel_confounding(**SMALL)
     with pytest.raises(ec.errors.ImageryError, match="cannot be averaged over squares of 3"):
         world.feature(8, coarsen_px=3)
+    with pytest.raises(ec.errors.ImageryError, match="kernel_px=40 cannot be used"):
+        world.feature(40)

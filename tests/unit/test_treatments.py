@@ -52,6 +52,7 @@ def test_arms_keep_the_order_of_a_category_column_and_forget_levels_that_nobody_
 def test_whole_numbers_name_arms_in_their_order(kind: str) -> None:
     table = armed().assign(visits=lambda t: (t["visits"] * 5).astype(kind))
     read = arms_of(table, treatment="visits", control=5).table
+    assert arms_of(table, treatment="visits", control=5.0).table.arms == read.arms
     assert read.arms == ("5", "0", "10")
     assert (read.assigned == table["visits"].map({5: 0, 0: 1, 10: 2}).to_numpy(dtype=float)).all()
 
@@ -216,6 +217,23 @@ def test_a_pair_of_arms_is_a_design_of_two() -> None:
         assert one.estimate == other.estimate
         assert one.std_error == other.std_error
     assert (pair.with_outcome("wealth").table.treatment == pair.table.treatment).all()
+
+
+def test_parts_of_a_design_say_which_units_their_plain_difference_lacks() -> None:
+    table = armed()
+    table.loc[table.index[:7], "age"] = np.nan
+    whole = arms_of(table, missing="drop")
+    assert ec.ate(whole, method="difference").warnings == ()
+    for part in (
+        whole.pair("both"),
+        whole.take(np.arange(100)),
+        whole.take(np.arange(100)).with_outcome("wealth"),
+    ):
+        found = ec.ate(part, method="difference")
+        assert found.n == len(part)
+        assert [text for text in found.warnings if "with no covariate 'age'" in text] == list(
+            whole.table.notes
+        )
 
 
 def test_one_arm_against_all_others_keeps_every_unit() -> None:
