@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -104,12 +104,23 @@ def randomisation_test(
     )
     estimate, error = statistic.found()
     reference = _reference(ways, statistic, estimate, exact=exact, studentised=studentised)
-    return RandomisationTest(
+    test = RandomisationTest(
         term=design.treatment, method=method, value=estimate, error=error if studentised else 1.0,
         studentised=studentised, reference=reference, n=len(asked), n_groups=groups.treated.size,
         n_treated=int(groups.treated.sum()), assigned_by=design.cluster, possible=possible, seed=seed,
         n_strata=int(groups.strata.max()) + 1, warnings=(*asked.table.notes, *groups.warnings()),
     )  # fmt: skip
+    return replace(test, warnings=(*test.warnings, *_too_few(test)))
+
+
+def _too_few(test: RandomisationTest) -> tuple[str, ...]:
+    """Say where there are so few assignments that effects however large are not rejected."""
+    if not test.exact or np.isfinite(test.ci()).all():
+        return ()
+    return (
+        f"there are {test.possible} assignments in all, too few for a p-value of 0.05 or less however large the "
+        "effect, so that 95% intervals have no end",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,7 +300,10 @@ def _groups_of(design: Design, strata: str | pd.Series | None, *, cluster: str |
     if parted.any():
         raise EstimationError(
             explain(
-                "Strata part clusters.", where=np.unique(labels[parted]), rule="a cluster lies in one stratum"
+                "Strata part clusters.",
+                where=np.unique(labels[parted]),
+                rule="a cluster lies in one stratum",
+                fix="strata= the groups that clusters were drawn from, or name in Design(cluster=) what was drawn",
             )
         )
     groups = _Groups(codes, share, first)

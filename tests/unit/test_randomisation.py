@@ -183,6 +183,20 @@ def test_what_it_prints() -> None:
     json.dumps(test.to_dict(), allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("n_treated", "studentised", "told"), [(1, True, True), (3, True, True), (4, True, False)]
+)
+def test_too_few_assignments_are_told(n_treated: int, studentised: bool, told: bool) -> None:
+    # two of five, three of six, four of eight: 10, 20 and 70 assignments; of the last two each has its mirror image
+    n = {2: 5, 3: 6, 4: 8}[n_treated]
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"grant": np.arange(n) < n_treated, "income": rng.normal(size=n)}).astype(float)
+    found = ec.randomisation_test(ec.Design(table, outcome="income", treatment="grant"))
+    assert bool(np.isinf(found.ci()).any()) is told
+    said = [text for text in found.warnings if "too few for a p-value" in text]
+    assert [text.split(" assignments")[0] for text in said] == [f"there are {found.possible}"] * told
+
+
 def test_strata_of_one_arm_are_told() -> None:
     table = trial(12, 6).assign(region=lambda t: np.minimum(t["village"] // 4, 1))
     table.loc[table["region"] == 0, "grant"] = 1
