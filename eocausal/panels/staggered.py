@@ -90,9 +90,9 @@ def did(
 
 
 def _parallel(design: PanelDesign, control: str, settings: Settings | None) -> str:
-    used = ["covariates"] if design.covariates else []
-    used += ["image features"] if design.features is not None else []
-    given = f"given the {' and '.join(used)} of the last period before treatment, " if used else ""
+    used = ["the covariates of the last period before treatment"] if design.covariates else []
+    used += ["image features from before treatment"] if design.features is not None else []
+    given = f"given {' and '.join(used)}, " if used else ""
     robust = "; the change without treatment or the odds of treatment are modelled rightly" if used else ""
     if used and settings is not None:
         robust = "; errors in the two learned predictions matter only as their product"
@@ -109,6 +109,7 @@ def _wide(design: PanelDesign) -> tuple[_Wide, list[str]]:
     shape = (int(keep.sum()), steps.size)
     weights = table.weights[rows].reshape(shape)
     _require_even(weights, design, table.units[keep])
+    told += _movers(table, keep)
     first = table.first_rows[keep]
     wide = _Wide(
         keep,
@@ -123,6 +124,19 @@ def _wide(design: PanelDesign) -> tuple[_Wide, list[str]]:
         None if table.coordinates is None else table.coordinates[first],
     )
     return wide, told
+
+
+def _movers(table: PanelTable, keep: Mask) -> list[str]:
+    """Count the units whose place changes: standard errors by distance take them where they were first."""
+    if table.coordinates is None:
+        return []
+    first = table.coordinates[table.first_rows][table.unit_codes]
+    moved = (table.coordinates != first).any(axis=1)
+    found = np.bincount(table.unit_codes, weights=moved) > 0
+    count = int(found[keep].sum())
+    return [f"{count} units are in several places over time; by distance, each is where it was first"] * (
+        count > 0
+    )
 
 
 def _kept(table: PanelTable, n_steps: int) -> tuple[Mask, list[str]]:

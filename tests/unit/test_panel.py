@@ -270,7 +270,7 @@ def test_did_adjusts_for_what_makes_trends_differ_by_regression_and_by_features(
         low, high = made.ci(0.99)
         assert low < 1 < high
         assert made.std_error < 0.12
-    assert any("given the image features of the last period" in text for text in seen.assumptions)
+    assert any("given image features from before treatment" in text for text in seen.assumptions)
     table["lon"], table["lat"] = 30 + 0.01 * table["unit"], 0.0
     block = ec.Folds(kind="block", block_m=20_000, k=3)
     placed = _design(table, features=features, coordinates=("lon", "lat"))
@@ -404,3 +404,29 @@ def test_fixed_effects_and_differences_are_compared_by_clusters_of_units_of_any_
     assert (by_unit[0] - by_unit[1]).std_error == pytest.approx(0, abs=1e-12)
     with pytest.raises(EstimationError, match=r"Rows of a panel[\s\S]*with_vcov\('cluster'\)"):
         rows.with_vcov("iid") - units.with_vcov("iid")
+
+
+def test_units_that_move_are_counted_where_each_has_one_place() -> None:
+    frame = ec.simulate_panel(n_regions=20, units_per_region=3, seed=3).frame
+    roles = {"outcome": "outcome", "treatment": "treated", "unit": "unit", "period": "period"}
+    places = {"coordinates": ("lon", "lat")}
+    still = ec.panel(ec.PanelDesign(frame, **roles, **places), method="did")
+    assert not any("several places" in text for text in still.warnings)
+    late = (frame["period"] == 2012) & frame["unit"].isin(frame["unit"].unique()[:2])
+    moved = ec.PanelDesign(frame.assign(lon=frame["lon"] + 0.1 * late), **roles, **places)
+    (told,) = [text for text in ec.panel(moved, method="did").warnings if "several places" in text]
+    assert told.startswith("2 units are in several places over time")
+    assert ec.panel(moved, method="did", vcov={"conley": "20km"}).std_error == pytest.approx(
+        still.with_vcov({"conley": "20km"}).std_error
+    )
+
+
+def test_what_is_assumed_says_when_covariates_and_images_are_from() -> None:
+    frame = ec.simulate_panel(n_regions=20, units_per_region=3, seed=3).frame
+    frame["rain"] = np.random.default_rng(0).normal(size=len(frame))
+    roles = {"outcome": "outcome", "treatment": "treated", "unit": "unit", "period": "period"}
+    found = ec.panel(ec.PanelDesign(frame, **roles, covariates=["rain"]), method="did")
+    assert found.assumptions[0].startswith(
+        "given the covariates of the last period before treatment, outcomes"
+    )
+    assert "given" not in ec.panel(ec.PanelDesign(frame, **roles), method="did").assumptions[0]
