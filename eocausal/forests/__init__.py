@@ -1,0 +1,1 @@
+"""Honest forests, compiled: pure arrays that know nothing of designs."""

@@ -1,0 +1,69 @@
+"""What compiled code of forests is made with: the decorator, random numbers by counter, bits of a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND = np.uint64(0x94D049BB133111EB)
+
+
+def compiled(function: F) -> F:
+    """Compile a function on its first call, keep what was compiled on disk, and run it outside Python's lock."""
+    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def _cttz(context: Any, word: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), build
+
+
+# position of the lowest bit that is set
+lowest_bit = intrinsic(_cttz)
+
+
+@compiled
+def mix(word: np.uint64) -> np.uint64:
+    """Return 64 bits that depend on all bits of a word: the finaliser of SplitMix64 (Steele et al. 2014)."""
+    word = (word ^ (word >> np.uint64(30))) * _FIRST
+    word = (word ^ (word >> np.uint64(27))) * _SECOND
+    return word ^ (word >> np.uint64(31))
+
+
+@compiled
+def stream(seed: np.uint64, kind: np.uint64, number: np.uint64) -> npt.NDArray[np.uint64]:
+    """Return the state of the random numbers of one tree or bag, which do not depend on any other's."""
+    state = np.empty(1, np.uint64)
+    state[0] = mix(mix(mix(seed + _GOLDEN) + kind * _GOLDEN) + number * _GOLDEN)
+    return state
+
+
+@compiled
+def below(state: npt.NDArray[np.uint64], bound: int) -> Any:
+    """Return a whole number from 0 to ``bound - 1``, for bounds under 2**32, and move the state on."""
+    state[0] = state[0] + _GOLDEN
+    high = mix(state[0]) >> np.uint64(32)
+    return np.int64((high * np.uint64(bound)) >> np.uint64(32))
+
+
+@compiled
+def shuffle_first(values: npt.NDArray[Any], count: int, state: npt.NDArray[np.uint64]) -> None:
+    """Bring ``count`` values, drawn without replacement, to the front."""
+    for place in range(count):
+        other = place + below(state, values.size - place)
+        kept = values[place]
+        values[place] = values[other]
+        values[other] = kept

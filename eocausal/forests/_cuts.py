@@ -1,0 +1,200 @@
+"""Where to cut a node: histograms over the bins of one feature, and the best cut of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal.forests._compiled import compiled, lowest_bit
+
+FloatArray = npt.NDArray[np.float64]
+
+# columns of a histogram and of what is known of each unit in a node
+RHO, WEIGHT, TREATMENT, SQUARE = 0, 1, 2, 3
+# units on the far side of the mean treatment are counted in the upper half of a tally
+FAR = np.int64(1) << np.int64(32)
+LOWER = FAR - np.int64(1)
+# from so many units on, bins are looked at in turn: most of them hold someone
+DENSE = 256
+_ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@compiled
+def pseudo_outcomes(
+    rows: npt.NDArray[np.int32],
+    outcome: FloatArray,
+    treatment: FloatArray,
+    weights: FloatArray,
+    known: FloatArray,
+    tally: npt.NDArray[np.int64],
+) -> float:
+    """Fill what cuts of a node are judged by; return the spread of its treatment.
+
+    With the node's own effect and means, each unit's pseudo-outcome is how much it would pull the effect up: the
+    gradient step of Athey, Tibshirani and Wager (2019), section 2.3, up to a factor that all units share.
+    """
+    total, mean_t, mean_y, square = 0.0, 0.0, 0.0, 0.0
+    for row in rows:
+        total += weights[row]
+        square += weights[row] * treatment[row] * treatment[row]
+        mean_t += weights[row] * treatment[row]
+        mean_y += weights[row] * outcome[row]
+    if total <= 0:
+        return 0.0
+    mean_t /= total
+    mean_y /= total
+    spread, together = 0.0, 0.0
+    for row in rows:
+        away = treatment[row] - mean_t
+        spread += weights[row] * away * away
+        together += weights[row] * away * (outcome[row] - mean_y)
+    if spread <= 1e-12 * square:
+        return 0.0
+    effect = together / spread
+    for place, row in enumerate(rows):
+        away, weight = treatment[row] - mean_t, weights[row]
+        known[place, RHO] = weight * away * (outcome[row] - mean_y - effect * away)
+        known[place, WEIGHT] = weight
+        known[place, TREATMENT] = weight * away
+        known[place, SQUARE] = weight * away * away
+        tally[place] = np.int64(1) + (FAR if away >= 0 else np.int64(0))
+    return spread
+
+
+@compiled
+def _fill(
+    column: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int32],
+    known: FloatArray,
+    tally: npt.NDArray[np.int64],
+    sums: FloatArray,
+    counts: npt.NDArray[np.int64],
+    held: npt.NDArray[np.uint64],
+) -> None:
+    """Add the units of a node to the histogram of one feature; ``held`` marks bins with someone in them."""
+    if rows.size >= DENSE:
+        held[:] = _ALL
+        for place in range(rows.size):
+            bin_ = column[rows[place]]
+            counts[bin_] += tally[place]
+            for kind in range(4):
+                sums[bin_, kind] += known[place, kind]
+        return
+    held[:] = np.uint64(0)
+    for place in range(rows.size):
+        bin_ = column[rows[place]]
+        held[bin_ >> 6] |= np.uint64(1) << np.uint64(bin_ & 63)
+        counts[bin_] += tally[place]
+        for kind in range(4):
+            sums[bin_, kind] += known[place, kind]
+
+
+@compiled
+def _clear(sums: FloatArray, counts: npt.NDArray[np.int64], held: npt.NDArray[np.uint64]) -> None:
+    for word in range(4):
+        bits = held[word]
+        if bits == _ALL:
+            sums[64 * word : 64 * word + 64] = 0.0
+            counts[64 * word : 64 * word + 64] = 0
+            continue
+        while bits != 0:
+            bin_ = np.int64(64 * word) + np.int64(lowest_bit(bits))
+            bits &= bits - np.uint64(1)
+            counts[bin_] = 0
+            for kind in range(4):
+                sums[bin_, kind] = 0.0
+
+
+@compiled
+def _scan(
+    sums: FloatArray,
+    counts: npt.NDArray[np.int64],
+    held: npt.NDArray[np.uint64],
+    first: int,
+    total: FloatArray,
+    total_count: Any,
+    limits: tuple[int, float, float],
+) -> tuple[float, Any]:
+    """Return the gain and the bin of the best cut; bins before ``first`` stand on the right."""
+    min_leaf, least_spread, penalty = limits
+    best, waits = 0.0, False
+    cut = np.int64(-1)
+    left_rho, left_weight, left_t, left_square = 0.0, 0.0, 0.0, 0.0
+    left = np.int64(0)
+    for word in range(4):
+        bits = held[word]
+        if word == 0 and first == 1:
+            bits &= _ALL - np.uint64(1)
+        while bits != 0:
+            bin_ = np.int64(64 * word) + np.int64(lowest_bit(bits))
+            bits &= bits - np.uint64(1)
+            if counts[bin_] == 0:
+                continue
+            if waits:
+                # halfway to the next unit, but what is missing stays apart from values
+                cut = (cut + bin_) // 2 if cut > 0 else cut
+                waits = False
+            left += counts[bin_]
+            left_rho += sums[bin_, 0]
+            left_weight += sums[bin_, 1]
+            left_t += sums[bin_, 2]
+            left_square += sums[bin_, 3]
+            right = total_count - left
+            if (right >> 32) < min_leaf or (right & LOWER) - (right >> 32) < min_leaf:
+                return best, cut
+            if (left >> 32) < min_leaf or (left & LOWER) - (left >> 32) < min_leaf:
+                continue
+            right_weight, right_rho = total[1] - left_weight, total[0] - left_rho
+            gain = (left_rho * left_rho * right_weight + right_rho * right_rho * left_weight) / (
+                left_weight * right_weight
+            )
+            if not gain > best:
+                continue
+            left_spread = left_square - left_t * left_t / left_weight
+            right_spread = total[3] - left_square - (total[2] - left_t) ** 2 / right_weight
+            if left_spread < least_spread or right_spread < least_spread:
+                continue
+            if penalty > 0:
+                gain -= penalty * (1 / left_spread + 1 / right_spread)
+            if gain > best:
+                best, cut, waits = gain, bin_, True
+    return best, cut
+
+
+@compiled
+def best_cut(
+    column: npt.NDArray[np.uint8],
+    rows: npt.NDArray[np.int32],
+    known: FloatArray,
+    tally: npt.NDArray[np.int64],
+    node: tuple[FloatArray, Any],
+    limits: tuple[int, float, float],
+    scratch: tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.uint64]],
+) -> tuple[float, Any, int]:
+    """Return gain, bin and side of missing values (0 left, 1 right) of one feature's best cut."""
+    sums, counts, held = scratch
+    total, total_count = node
+    _fill(column, rows, known, tally, sums, counts, held)
+    missing = counts[0] & LOWER
+    gain, cut = _scan(sums, counts, held, 0, total, total_count, limits)
+    # where nobody is missing here, later missing values go to the larger child
+    side = 0
+    if missing > 0:
+        other, other_cut = _scan(sums, counts, held, 1, total, total_count, limits)
+        if other > gain:
+            gain, cut, side = other, other_cut, 1
+    elif cut > 0:
+        below = np.int64(0)
+        for bin_ in range(1, cut + 1):
+            below += counts[bin_] & LOWER
+        side = 1 if 2 * below < rows.size else 0
+    _clear(sums, counts, held)
+    return gain, cut, side
+
+
+@compiled
+def goes_left(bin_: Any, cut: Any, side: int) -> Any:
+    """Return whether a bin lies left of a cut; bin 0 is what is missing."""
+    return bin_ <= cut and (bin_ > 0 or side == 0)
