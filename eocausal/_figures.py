@@ -16,6 +16,6 @@ def new_figure(width: float, height: float) -> Figure:
     """
     from matplotlib import pyplot as plt
 
-    figure = plt.figure(figsize=(width, height), layout="constrained")
+    figure: Figure = plt.figure(figsize=(width, height), layout="constrained")
     plt.close(figure)
     return figure

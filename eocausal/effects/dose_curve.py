@@ -31,8 +31,8 @@ def dose_names(doses: FloatArray, *, digits: int) -> list[str]:
 
     Examples
     --------
-    >>> dose_names(np.array([0.5, 20.0]), digits=4), dose_names(np.array([123450.0, 123451.0]), digits=4)
-    (['0.5', '20'], ['123450', '123451'])
+    >>> dose_names(np.array([0.5, 20.0]), digits=4), dose_names(np.array([123400.0, 123401.0]), digits=4)
+    (['0.5', '20'], ['123400', '123401'])
     """
     names = [f"{dose:.{digits}g}" for dose in doses]
     exact = digits >= EXACT_DIGITS or len(set(names)) == len(names)
