@@ -51,7 +51,7 @@ def sweep_features(design: Design, sets: Mapping[str, Embeddings], options: Mapp
     return Sweep(
         pd.DataFrame(rows),
         estimates,
-        (*left_out, *_gathered(noted)),
+        (*left_out, *_blind(estimates), *_gathered(noted)),
         {**settings.learners.describe(), "settings": len(sets)},
         {**provenance(design, settings), "features_by_setting": made},
     )
@@ -171,6 +171,17 @@ def _balanced(design: Design, estimate: Estimate) -> dict[str, float]:
         return before | nothing
     sizes = {name: float(found.diagnostics[name]) for name in ("ess_treated", "ess_control")}
     return before | {"worst_smd": float(frame["smd_weighted"].abs().max())} | sizes
+
+
+def _blind(estimates: Mapping[str, Estimate]) -> list[str]:
+    """Return a warning where the estimate is the same to the last digit, whatever the features."""
+    first, *others = estimates.values()
+    if not others or any((one.values != first.values).any() for one in others):
+        return []
+    return [
+        f"the estimate by {first.method!r} is the same in every row: it does not look at features, so that it says "
+        "nothing of them"
+    ]
 
 
 def _gathered(noted: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -151,7 +151,7 @@ def sweep_table(table: pd.DataFrame) -> Table:
                 *(count(round(one)) if np.isfinite(one) else "" for one in sizes),
             ]
         body.append(tuple(cells))
-    note = f"Effective: units that carry the same information after weighting. {SMD}"
+    note = f"Effective: units that carry the same information after weighting. {SMD}" if weighted else ""
     return Table(
         "The estimate by what is adjusted for", tuple(columns), tuple(body), (False,) + (True,) * (len(columns) -
         1), note,

@@ -112,6 +112,8 @@ def sweep_blocks(sweep: Sweep) -> list[Block]:
         "more than the largest of their standard errors, so the result rests on which pictures are used"
         if moved > widest
         else "less than the largest of their standard errors"
+        if moved > 0
+        else "the same in each, because its method does not look at features"
     )
     sentence = (
         f"With {words.plural(len(sweep.table), 'choice')} of what is adjusted for, on the same "

@@ -120,26 +120,44 @@ def estimate_rows(estimates: Iterable[Estimate]) -> pd.DataFrame:
             frame[key] = one.diagnostics.get(key)
         frames.append(frame)
     rows = pd.concat([frame.astype(object) for frame in frames], ignore_index=True)
-    rows["label"] = _told_apart(rows["label"].tolist(), rows["vcov"].tolist())
+    estimands = rows["estimand"].map(capitals).tolist()
+    rows["label"] = _told_apart(rows["label"].tolist(), estimands, rows["vcov"].tolist())
     return rows
 
 
-def _told_apart(labels: list[str], more: list[str]) -> list[str]:
-    """Return the labels, those that repeat with more words, and with a number where that is not enough."""
-    repeated = [labels.count(label) > 1 for label in labels]
-    longer = [f"{label}, {extra}" if again else label for label, extra, again in zip(labels, more, repeated)]
+def capitals(estimand: str) -> str:
+    """Return an average effect as it is written: its letters as capitals, other words as they are.
+
+    Examples
+    --------
+    >>> capitals("att (trimmed)"), capitals("ato"), capitals("slope")
+    ('ATT (trimmed)', 'ATO', 'slope')
+    """
+    first, space, rest = estimand.partition(" ")
+    return f"{first.upper()}{space}{rest}" if len(first) == 3 else estimand
+
+
+def _told_apart(labels: list[str], *more: list[str]) -> list[str]:
+    """Return the labels, those that repeat with the words that differ, and with a number where none do."""
+    for extras in more:
+        found: dict[str, set[str]] = {}
+        for label, extra in zip(labels, extras):
+            found.setdefault(label, set()).add(extra)
+        labels = [
+            f"{label}, {extra}" if len(found[label]) > 1 else label for label, extra in zip(labels, extras)
+        ]
     seen: dict[str, int] = {}
     told = []
-    for label in longer:
+    for label in labels:
         seen[label] = seen.get(label, 0) + 1
-        told.append(label if longer.count(label) == 1 else f"{label} ({seen[label]})")
+        told.append(label if labels.count(label) == 1 else f"{label} ({seen[label]})")
     return told
 
 
 def estimates_table(rows: pd.DataFrame, *, truth: float | None) -> Table:
     """Return the table of average effects."""
     decimals = decimals_for(rows["std_error"], digits=3)
-    estimands = rows["estimand"].map(lambda name: name.upper() if len(name) == 3 else name)
+    estimands = rows["estimand"].map(capitals)
     several = len(set(estimands)) > 1
     columns = [
         "Method", *(["Estimand"] if several else []), "Estimate", "Std. error", "t", "p", "95% interval", "Units",

@@ -127,7 +127,7 @@ def test_several_estimates_become_one_table_and_one_figure(study, tmp_path):
     page = Page(write([*study.estimates, *study.estimates], tmp_path))
     assert len(page.images) == 1
     assert page.text.count("Average effects (ATE)") == 1
-    for label in ("Difference in means, cluster(village) (1)", "Difference in means, cluster(village) (2)"):
+    for label in ("Difference in means (1)", "Difference in means (2)"):
         assert label in page.text
 
 

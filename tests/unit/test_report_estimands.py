@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import eocausal as ec
 from eocausal.reporting.study import Study
+from eocausal.reporting.tables import estimate_rows
 from eocausal.reporting.words import answer, average_sentence
 from tests.studies import design, study
 
@@ -36,3 +37,16 @@ def test_other_methods_are_those_for_the_same_average() -> None:
     assert "Other methods" not in answer(Study(design=asked, estimates=(first, treated)))
     told = answer(Study(design=asked, estimates=(first, treated, second)))
     assert f"Other methods give {second.estimate:.2f}." in told
+
+
+def test_estimates_of_one_method_are_told_apart_by_what_differs() -> None:
+    asked = design(study(selected=True), propensity="p", cluster="village")
+    all_units = ec.ate(asked, method="ipw")
+    kept = ec.ate(asked, method="ipw", estimand="att", trim=ec.Trim("fixed", low=0.2, high=0.8))
+    name = "Inverse-probability weighting"
+    assert estimate_rows([all_units])["label"].tolist() == [name]
+    assert estimate_rows([all_units, kept])["label"].tolist() == [f"{name}, ATE", f"{name}, ATT (trimmed)"]
+    plain = all_units.with_vcov("iid")
+    labels = estimate_rows([all_units, plain, kept])["label"].tolist()
+    assert labels == [f"{name}, ATE, cluster(village)", f"{name}, ATE, iid", f"{name}, ATT (trimmed)"]
+    assert estimate_rows([plain, plain])["label"].tolist() == [f"{name} (1)", f"{name} (2)"]

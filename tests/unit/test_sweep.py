@@ -87,6 +87,7 @@ def test_a_method_that_weighs_nobody_has_no_balance_after_weighting() -> None:
         design(table), features={"one": _sets_of_features(table)["near"]}, method="regression", learners=FAST
     )
     assert found.to_frame()["worst_smd"].isna().all()
+    assert found.warnings[0].startswith("the estimate by 'regression' is the same in every row")
     assert found.to_frame()["worst_smd_unweighted"].notna().all()
     back = Sweep.from_dict(json.loads(json.dumps(found.to_dict(scores=True), allow_nan=False)))
     assert back == found
