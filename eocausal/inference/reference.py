@@ -89,7 +89,9 @@ class Reference:
         if gap == 0:
             return 1.0
         found = np.inf if error**2 <= _ROUNDING * gap**2 else abs(gap) / error
-        many = int((np.abs(self.statistics(term, gap)) >= found * (1 - _TIE)).sum())
+        # what rounding leaves of a square grows with the square of the statistic
+        tie = min(_TIE + 8 * np.finfo(float).eps * found**2, 0.5) if np.isfinite(found) else _TIE
+        many = int((np.abs(self.statistics(term, gap)) >= found * (1 - tie)).sum())
         return many / self.draws if self.exact else (1 + many) / (1 + self.draws)
 
     def _farthest(self, term: int, error: float, side: float, level: float) -> float:
