@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.effects.coefficients import ModelColumns, model_columns
+from eocausal.effects.coefficients import ModelColumns, idle_columns, model_columns
 from eocausal.effects.methods import OVERLAP, Asked, Fitted
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.entropy import balanced_means, out_of_reach, tilted_weights
@@ -47,7 +47,7 @@ def entropy_balancing(design: Design, settings: Settings, asked: Asked) -> Fitte
     either = "the outcome is linear in them or the balancing weights have the right form (log-linear in them)"
     return Fitted(
         design, scored, (balancing_assumption(design, settings, asked.estimand, either=either),),
-        tuple(few_effective(sizes, table.treatment)), said, weights,
+        (*idle_columns(found), *few_effective(sizes, table.treatment)), said, weights,
     )  # fmt: skip
 
 

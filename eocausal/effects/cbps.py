@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eocausal.effects.balancing import balancing_assumption, columns_to_balance
-from eocausal.effects.coefficients import fitted_propensity, many_coefficients
+from eocausal.effects.coefficients import fitted_propensity, idle_columns, many_coefficients
 from eocausal.effects.ipw import weight_diagnostics
 from eocausal.effects.methods import Asked, Fitted
 from eocausal.inference.propensity import extreme_propensities, few_effective, propensity_diagnostics
@@ -54,6 +54,7 @@ def cbps(design: Design, settings: Settings, asked: Asked) -> Fitted:
         (balancing_assumption(design, settings, asked.estimand, either=either),),
         (
             *extreme_propensities(propensity, table.treatment, asked.estimand),
+            *idle_columns(columns),
             *many_coefficients(columns, table.treatment),
             *few_effective(said, table.treatment),
         ),

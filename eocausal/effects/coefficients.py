@@ -11,6 +11,7 @@ import numpy.typing as npt
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.parametric import FittedPropensity, dependent_columns, fit_propensity
 from eocausal.nuisance.columns import ColumnReducer, require_columns_asked
+from eocausal.nuisance.likelihood import NO_SPREAD
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -20,14 +21,20 @@ FloatArray = npt.NDArray[np.float64]
 
 # With fewer units of the smaller arm for each coefficient than this, a logit by maximum likelihood is not reliable.
 UNITS_A_COLUMN = 10
+# So many names are shown in a warning.
+SHOWN = 5
 
 
 @dataclass(frozen=True)
 class ModelColumns:
-    """Standardised covariates and leading components of a design's units, with their names."""
+    """Standardised covariates and leading components of a design's units, with their names.
+
+    ``idle`` are the names of those that were left out because they do not vary among the units.
+    """
 
     values: FloatArray
     names: tuple[str, ...]
+    idle: tuple[str, ...] = ()
 
 
 def model_columns(design: Design, settings: Settings) -> ModelColumns:
@@ -36,7 +43,29 @@ def model_columns(design: Design, settings: Settings) -> ModelColumns:
     require_columns_asked(design, learners.columns)
     reducer = ColumnReducer(pca=learners.pca, seed=settings.seed, by_block=True, columns=learners.columns)
     reducer = reducer.fit(design, rows)
-    return ModelColumns(reducer.transform(design, rows), tuple(_names(design, reducer)))
+    values, names = reducer.transform(design, rows), _names(design, reducer)
+    # what is left of a component that images do not have is rounding, and to scale it up would make noise of it
+    varies = values.std(axis=0) > NO_SPREAD
+    kept = tuple(name for name, own in zip(names, varies) if own)
+    return ModelColumns(values[:, varies], kept, tuple(name for name in names if name not in kept))
+
+
+def idle_columns(columns: ModelColumns) -> list[str]:
+    """Return a warning of the columns that were left out.
+
+    Examples
+    --------
+    >>> idle_columns(ModelColumns(np.ones((2, 1)), ("age",), ("rcf component 4", "rcf component 5")))[0]
+    '2 columns do not vary among the units and were left out: rcf component 4, rcf component 5'
+    """
+    if not columns.idle:
+        return []
+    more = ", ..." if len(columns.idle) > SHOWN else ""
+    one = len(columns.idle) == 1
+    return [
+        f"{len(columns.idle)} column{'s do' if not one else ' does'} not vary among the units and "
+        f"{'was' if one else 'were'} left out: {', '.join(columns.idle[:SHOWN])}{more}"
+    ]
 
 
 def fitted_propensity(
@@ -54,7 +83,8 @@ def fitted_propensity(
                 f"Columns of the propensity are collinear ({len(design)} units).",
                 where=[columns.names[position] if position >= 0 else "(intercept)" for position in dependent],
                 rule="covariates and components have full rank",
-                fix="leave these covariates out; of indicators of categories leave one out",
+                fix="leave these covariates out, of indicators of categories leave one out; of features take fewer "
+                "components: Learners(pca=5)",
             )
         )
     fitted = fit_propensity(columns.values, table.treatment, table.weights, model=model)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.effects.coefficients import ModelColumns, fitted_propensity, many_coefficients, model_columns
+from eocausal.effects.coefficients import (
+    ModelColumns,
+    fitted_propensity,
+    idle_columns,
+    many_coefficients,
+    model_columns,
+)
 from eocausal.effects.methods import Asked, Fitted, ignorability
 from eocausal.effects.weighting import Kept, kept_units, propensity_warnings
 from eocausal.inference.parametric import FittedPropensity
@@ -151,7 +157,7 @@ def _by_likelihood(design: Design, settings: Settings, asked: Asked, *, model: s
         f"{model} (maximum likelihood on all units)",
         fitted,
         tuple(assumptions),
-        tuple(many_coefficients(columns, kept.design.table.treatment)),
+        (*idle_columns(columns), *many_coefficients(columns, kept.design.table.treatment)),
     )
 
 

@@ -168,11 +168,16 @@ def _parts(splits: list[Any], sample: Sample) -> npt.NDArray[np.intp]:
 
 
 def fit_weighted(model: Any, sample: Sample, target: npt.NDArray[Any]) -> Any:
-    """Fit a scikit-learn model in place and return it, with weights where the sample has them."""
+    """Fit a scikit-learn model in place and return it, with weights where the sample has them.
+
+    Of a pipeline the last step gets them.
+    """
     if sample.weights is None:
         return model.fit(sample.columns, target)
+    steps = getattr(model, "steps", None)  # a pipeline hands weights on by the name of a step alone
+    name = f"{steps[-1][0]}__sample_weight" if steps else "sample_weight"
     try:
-        return model.fit(sample.columns, target, sample_weight=sample.weights)
+        return model.fit(sample.columns, target, **{name: sample.weights})
     except TypeError as error:
         raise EstimationError(
             explain(

@@ -315,3 +315,61 @@ def test_fitted_weights_know_what_they_are_for_balance_tables() -> None:
     assert isinstance(found.weights, np.ndarray)
     means = pd.Series(found.weights).groupby(table["grant"].to_numpy()).mean()
     np.testing.assert_allclose(means, 1, rtol=1e-12)
+
+
+def test_features_that_do_not_vary_are_left_out_in_the_open() -> None:
+    table = study(120, selected=True)
+    values = np.random.default_rng(2).normal(size=(24, 2))
+    frame = pd.DataFrame({"village": np.arange(24), "f0": 1.0, "f1": values[:, 0], "f2": values[:, 1]})
+    dead, alive = (
+        ec.read_embeddings(one, key="village")
+        for one in (frame, frame.drop(columns="f0").rename(columns={"f1": "f0", "f2": "f1"}))
+    )
+    for method, learners in (("cbps", None), ("entropy_balancing", None), ("ipw", LOGIT)):
+        found, expected = (
+            ec.ate(design(table, features=one), method=method, learners=learners) for one in (dead, alive)
+        )
+        assert found.estimate == pytest.approx(expected.estimate, rel=1e-9)
+        assert found.std_error == pytest.approx(expected.std_error, rel=1e-9)
+        told = [text for text in found.warnings if "does not vary among the units and was left out" in text]
+        assert told[0].endswith("features column 1")
+        assert len(found.warnings) == len(expected.warnings) + 1
+
+
+def test_components_that_pictures_do_not_have_are_rounding_and_do_not_enter() -> None:
+    rng = np.random.default_rng(4)
+    thin = rng.normal(size=(24, 2)) @ rng.normal(size=(2, 30))
+    frame = pd.DataFrame({"village": np.arange(24), **{f"f{k}": thin[:, k] for k in range(30)}})
+    asked = design(study(120, selected=True), features=ec.read_embeddings(frame, key="village"))
+    two = ec.Learners(pca=2)
+    for method in ("cbps", "entropy_balancing"):
+        found, expected = ec.ate(asked, method=method), ec.ate(asked, method=method, learners=two)
+        assert found.estimate == pytest.approx(expected.estimate, rel=1e-5)
+        assert found.diagnostics["balanced_columns"] == 4
+        assert any("8 columns do not vary" in text for text in found.warnings)
+
+
+WEIGHED = [(method, estimand, LOGIT) for method in ("ipw", "horvitz_thompson") for estimand in ESTIMANDS]
+WEIGHED += [("ipw", "ate", PROBIT), *(("cbps", estimand, None) for estimand in ESTIMANDS)]
+WEIGHED += [
+    (method, one, None) for method in ("regression", "entropy_balancing") for one in ("ate", "att", "atc")
+]
+
+
+@pytest.mark.parametrize(("method", "estimand", "learners"), [*WEIGHED, ("difference", "ate", None)])
+def test_influence_values_are_how_the_estimate_moves_with_a_units_weight(
+    method: str, estimand: str, learners: ec.Learners | None
+) -> None:
+    table = study(100, selected=True)
+
+    def found(weights: np.ndarray) -> ec.Estimate:
+        asked = design(table.assign(weight=weights), weights="weight")
+        return ec.ate(asked, method=method, estimand=estimand, learners=learners)
+
+    base, step = table["weight"].to_numpy(), 1e-4
+    influence = found(base).score_values[:, 0]
+    for unit in (0, 33, 99):
+        up, down = (
+            found(base * np.where(np.arange(100) == unit, 1 + sign * step, 1)).estimate for sign in (1, -1)
+        )
+        assert 100 * (up - down) / (2 * step) == pytest.approx(influence[unit], rel=1e-5, abs=1e-7)

@@ -8,7 +8,8 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import eocausal as ec
@@ -241,3 +242,17 @@ def test_rare_levels_and_constant_columns_of_a_fold_do_no_harm() -> None:
     for values in (found.outcome_control, found.outcome_treated, found.propensity):
         assert np.isfinite(values).all()
     assert isinstance(pd.Series(found.propensity).describe()["mean"], float)
+
+
+def test_a_pipeline_hands_the_weights_to_its_last_step() -> None:
+    asked = design(study(120, selected=True), weights="weight")
+    plain = ec.Learners(outcome=Ridge(10.0), propensity=LogisticRegression(C=1.0))
+    piped = ec.Learners(
+        outcome=make_pipeline(FunctionTransformer(), plain.outcome),
+        propensity=make_pipeline(FunctionTransformer(), plain.propensity),
+    )
+    one, two = (ec.ate(asked, learners=learners) for learners in (plain, piped))
+    assert two.estimate == pytest.approx(one.estimate, rel=1e-12)
+    deaf = ec.Learners(outcome=make_pipeline(FunctionTransformer(), KNeighborsRegressor()))
+    with pytest.raises(EstimationError, match="Pipeline takes no sample weights"):
+        ec.ate(asked, learners=deaf)
