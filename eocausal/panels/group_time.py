@@ -6,6 +6,7 @@ Econometrics 219, 101-122.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,13 @@ Codes = npt.NDArray[np.intp]
 
 
 def change_difference(
-    change: FloatArray, treated: FloatArray, weights: FloatArray, *, covariates: FloatArray, where: str
+    change: FloatArray,
+    treated: FloatArray,
+    weights: FloatArray,
+    *,
+    covariates: FloatArray,
+    where: str,
+    names: Sequence[str],
 ) -> tuple[ScoredEstimate, FloatArray]:
     """Return the doubly robust difference of a cohort's and its controls' changes, and the controls' propensity.
 
@@ -38,17 +45,19 @@ def change_difference(
     covariates : array of shape (m, p)
     where : str
         What the comparison is called in errors.
+    names : sequence of str, length p
+        Of the covariates.
 
     Examples
     --------
     >>> made, _ = change_difference(np.array([3.0, 5.0, 1.0, 2.0]), np.array([1.0, 1, 0, 0]), np.ones(4),
-    ...                             covariates=np.zeros((4, 0)), where="2004 in 2005")
+    ...                             covariates=np.zeros((4, 0)), where="2004 in 2005", names=[])
     >>> made.estimate
     2.5
     """
     fitted = fit_propensity(covariates, treated, weights, model="logit")
     if fitted is None:
-        raise _no_logit(covariates, treated, where)
+        raise _no_logit(covariates, treated, where, names)
     rows, odds = fitted.rows, fitted.propensity / (1 - fitted.propensity)
     of_control = weights * (1 - treated)
     gram = (rows * of_control[:, None]).T @ rows / change.size
@@ -67,13 +76,16 @@ def change_difference(
     return ScoredEstimate(mean_treated - mean_control, scores, 1), fitted.propensity[treated == 0]
 
 
-def _no_logit(covariates: FloatArray, treated: FloatArray, where: str) -> EstimationError:
+def _no_logit(
+    covariates: FloatArray, treated: FloatArray, where: str, names: Sequence[str]
+) -> EstimationError:
     dependent = dependent_columns(covariates)
     if dependent:
         return EstimationError(
             explain(
                 f"Covariates determine one another among the {treated.size} units that are compared for {where}.",
-                where=[f"covariate {place + 1}" for place in dependent],
+                where=[names[place] for place in dependent if place >= 0] or names,
+                rule="in each comparison covariates vary, and none follows from the others",
                 fix="fewer covariates",
             )
         )

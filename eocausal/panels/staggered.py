@@ -243,8 +243,9 @@ def _difference(
     if settings is not None:
         return learned_difference(asked, design.features, settings)
     made, odds = change_difference(
-        asked.change, asked.treated, asked.weights, covariates=asked.covariates, where=asked.name
-    )
+        asked.change, asked.treated, asked.weights, covariates=asked.covariates, where=asked.name,
+        names=asked.covariate_names,
+    )  # fmt: skip
     return made, int((odds > EXTREME_PROPENSITY[1]).sum()), []
 
 

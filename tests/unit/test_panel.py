@@ -430,3 +430,18 @@ def test_what_is_assumed_says_when_covariates_and_images_are_from() -> None:
         "given the covariates of the last period before treatment, outcomes"
     )
     assert "given" not in ec.panel(ec.PanelDesign(frame, **roles), method="did").assumptions[0]
+
+
+def test_covariates_that_follow_from_others_in_a_comparison_are_named() -> None:
+    frame = ec.simulate_panel(n_regions=20, units_per_region=3, seed=3).frame
+    frame["rain"] = np.random.default_rng(0).normal(size=len(frame))
+    frame["soil"] = 3 - 2 * frame["rain"]
+    # without variation in the period that is compared with
+    frame["road"] = np.where(frame["period"] < 2012, 1.0, frame["rain"])
+    roles = {"outcome": "outcome", "treatment": "treated", "unit": "unit", "period": "period"}
+    for covariates, words in (
+        (["rain", "soil"], r"2006 in 2006\.\n  Where: 1 \((rain|soil)\)"),
+        (["road"], r"\(road\)"),
+    ):
+        with pytest.raises(EstimationError, match=words):
+            ec.panel(ec.PanelDesign(frame, **roles, covariates=covariates), method="did")
