@@ -63,7 +63,7 @@ class Run:
     balance : Balance
     overlap : Overlap
     estimates : dict of str to Estimate
-        Average effects by method.
+        Average effects by method and what is unusual about them, such as ``aipw`` and ``aipw_att``.
     cate : Cate or None
     rates : dict of str to Rate
         By target.
@@ -92,14 +92,14 @@ class Run:
         return f"Run({', '.join([*self.estimates, *self.rates])}; {self.report})"
 
     def to_frame(self) -> pd.DataFrame:
-        """Return every estimate in one table with broom's columns."""
-        frames: list[pd.DataFrame] = [result.to_frame() for result in self.estimates.values()]
-        frames += [result.to_frame() for result in self.rates.values()]
+        """Return every estimate in one table: broom's columns, and the ``name`` it has among the results."""
+        named: dict[str, Estimate | Rate] = {**self.estimates, **self.rates}
+        frames: list[pd.DataFrame] = [result.to_frame().assign(name=name) for name, result in named.items()]
         return pd.concat(frames, ignore_index=True)
 
     def summary(self) -> str:
         """Return the table of estimates, the truth where it is known, and how many warnings there are."""
-        columns = ["estimand", "method", "estimate", "std_error", "p_value", "conf_low", "conf_high", "n"]
+        columns = ["name", "estimand", "estimate", "std_error", "p_value", "conf_low", "conf_high", "n"]
         lines = [repr(self.design), "", _table_text(self.to_frame()[columns])]
         if self.truth is not None:
             lines += ["", "against the truth of this simulated region:", _table_text(self.truth)]
