@@ -78,8 +78,7 @@ def compare(**estimates: Estimate) -> Estimate:
     )  # fmt: skip
     repeats = _joint_repeats(ids, results, tuple(estimates))
     variance, repeats = (make(scores), None) if repeats is None else repeats.variance(make)
-    notes = {text for result in results for text in result.variance.notes}
-    told = [text for result in results for text in result.warnings if text not in notes]
+    told = [text for result in results for text in _told_by(result, arms)]
     return Estimate(
         estimand=", ".join(dict.fromkeys(result.estimand for result in results)),
         method="compare",
@@ -149,6 +148,16 @@ def _by_rows_and_units(results: list[Estimate]) -> list[Estimate]:
             explain(text, fix="result.with_vcov('cluster') of each, with clusters of whole units")
         )
     return [replace(result, ids=result.ids.astype(str)) for result in results]
+
+
+def _told_by(result: Estimate, arms: Arms | None) -> list[str]:
+    """Return the warnings of a result that the joint variance does not make anew.
+
+    Where not all results have arms, clusters are not counted by arm anew, and what one said of its own stands.
+    """
+    if arms is None and result.arms is not None:
+        return list(result.warnings)
+    return [text for text in result.warnings if text not in result.variance.notes]
 
 
 def _on(ids: npt.NDArray[Any], result: Estimate, scores: FloatArray) -> FloatArray:

@@ -21,7 +21,7 @@ from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.projected import read_crs
 from eocausal.inference.serial import ALL_PERIODS
 from eocausal.inference.spatial import KERNELS
-from eocausal.inference.variance import Variance, Vcov, score_variance
+from eocausal.inference.variance import FEW_CLUSTERS, Variance, Vcov, score_variance
 
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
@@ -98,9 +98,20 @@ def variance_of(
         panel=panel, recentring=None if arms is None else arms.recentring(weights, panel),
     )  # fmt: skip
     if arms is None:
-        return made
+        return replace(made, notes=(*_few(made), *made.notes))
     told = arms.notes(*_with_blocks(how, groups, coordinates))
     return replace(made, notes=(*told, *made.notes))
+
+
+def _few(made: Variance) -> tuple[str, ...]:
+    """Say where there are few clusters, of results that have no arms to count them by."""
+    if made.n_clusters is None or made.n_clusters >= FEW_CLUSTERS:
+        return ()
+    text = f"{made.n_clusters} clusters: with fewer than {FEW_CLUSTERS} "
+    if made.how.kind == "cluster":
+        rests = "{'bootstrap': 'wild'} rests less on their number"
+        return (f"{text}clustered standard errors are too small; {rests}",)
+    return (f"{text}bootstraps too may reject too often",)
 
 
 def _with_blocks(how: Vcov, groups: Groups, coordinates: FloatArray | None) -> tuple[Vcov, Groups]:

@@ -147,3 +147,21 @@ def test_arms_of_several_kinds_count_the_treated_of_any() -> None:
         "clusters_treated_only": 1, "clusters_control_only": 1, "clusters_with_both_arms": 1,
     }  # fmt: skip
     assert Arms.from_dict(arms.to_dict()).treatment.tolist() == [0.0, 1.0, 2.0, 0.0]
+
+
+def test_without_arms_few_clusters_are_told_too() -> None:
+    rng = np.random.default_rng(0)
+    table = study(200).assign(dose=lambda t: t["age"] + rng.normal(size=200))
+    asked = ec.Design(
+        table, outcome="income", treatment="dose", covariates=["age"], cluster="village",
+        treatment_type="continuous",
+    )  # fmt: skip
+    made = ec.ate(asked, method="partially_linear", folds=ec.Folds(k=3))
+    n = table["village"].nunique()
+    (told,) = [text for text in made.warnings if "clusters" in text]
+    assert told.startswith(f"{n} clusters: with fewer than 30 clustered standard errors are too small")
+    (told,) = [text for text in made.with_vcov({"bootstrap": "wild"}).warnings if "clusters" in text]
+    assert told == f"{n} clusters: with fewer than 30 bootstraps too may reject too often"
+    many = pd.Series(np.arange(200) // 5, index=table.index)
+    for choice in ({"cluster": many}, {"bootstrap": "wild", "cluster": many}, "iid"):
+        assert not any("with fewer than 30" in text for text in made.with_vcov(choice).warnings)

@@ -176,3 +176,13 @@ def test_bad_measurements_are_refused(change: object, words: str) -> None:
     made = ec.simulate_panel(n_regions=10, units_per_region=2, imputed=(0.9, 0.3, 0.3), seed=2).frame
     with pytest.raises(EstimationError, match=words):
         ec.prediction_response(change(made), **COLUMNS)
+
+
+def test_few_clusters_of_either_are_told_by_the_ratio() -> None:
+    made = ec.simulate_panel(n_regions=40, imputed=(0.9, 0.3, 0.3), seed=1).frame
+    effect, response = _effect(made), _response(made)
+    few = [text for text in effect.warnings if "clusters with treated" in text]
+    assert len(few) == 1
+    assert few[0] in ec.undo_shrinkage(effect, response).warnings
+    regions = made.loc[made["first_treated"].isna(), "region"].nunique()
+    assert any(text.startswith(f"{regions} clusters: with fewer than 30") for text in response.warnings)
