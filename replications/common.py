@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from eocausal._io import write_atomically, write_text
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from eocausal import Estimate
+    from eocausal.evaluate.assignment_result import Assignment
 
+COLOURS = ("#1f4e79", "#b5651d")
+METHODS = {"aipw": "AIPW", "ipw": "weighting", "entropy_balancing": "entropy balancing"}
+SOURCES = ("covariates", "features", "both")
 NO_DATA = """\
 {missing} is not there.
 
@@ -112,17 +117,41 @@ def line(label: str, found: Estimate, **more: Any) -> dict[str, Any]:
     }
 
 
+def predicted(label: str, found: Assignment) -> dict[str, Any]:
+    """Return how well treatment is predicted, and what features add to covariates, as a row of a table."""
+    measures = found.to_frame().set_index(["source", "measure"])
+    added = measures.loc["features given covariates", "auc"]
+    return {
+        "specification": label,
+        **{f"auc_{source}": measures.loc[(source, "auc"), "estimate"] for source in SOURCES},
+        "auc_added": added["estimate"],
+        "conf_low": added["conf_low"],
+        "conf_high": added["conf_high"],
+        "r2_covariates": measures.loc[("covariates", "outcome_r2"), "estimate"],
+        "r2_both": measures.loc[("both", "outcome_r2"), "estimate"],
+        "n": found.arms[0].ids.size,
+    }
+
+
 def forest(rows: pd.DataFrame, *, axis: str, reference: float | None = 0.0) -> Figure:
-    """Draw estimates with their intervals, one line each."""
+    """Draw estimates with their 95% intervals, one line each."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.5, 0.6 + 0.32 * len(rows)), layout="constrained")
+    # what stands before the colon is who is meant; each has its colour and stands apart
+    heads = rows["specification"].str.extract("^([^:]+):")[0].fillna("")
+    change = heads.ne(heads.shift()).cumsum().to_numpy()
+    height = -(np.arange(len(rows)) + 0.8 * (change - 1))
+    figure = Figure(figsize=(8.5, 0.7 - 0.27 * height[-1]), layout="constrained")
     ax = figure.subplots()
-    places = range(len(rows))[::-1]
-    spread = [rows["estimate"] - rows["conf_low"], rows["conf_high"] - rows["estimate"]]
-    ax.errorbar(rows["estimate"], list(places), xerr=spread, fmt="o", color="#1f4e79", capsize=2)
-    ax.set_yticks(list(places), rows["specification"] + " (" + rows["method"] + ", " + rows["estimand"] + ")")
+    for number in np.unique(change):
+        part, at = rows[change == number], height[change == number]
+        spread = [part["estimate"] - part["conf_low"], part["conf_high"] - part["estimate"]]
+        ax.errorbar(part["estimate"], at, xerr=spread, fmt="o", color=COLOURS[(number - 1) % len(COLOURS)])
+    ways = rows["method"].map(lambda name: METHODS.get(name, name)) + ", " + rows["estimand"].str.upper()
+    ax.set_yticks(height, rows["specification"] + "  (" + ways + ")", fontsize=8.5)
+    ax.tick_params(axis="y", length=0)
+    ax.spines[["top", "right", "left"]].set_visible(False)
     if reference is not None:
         ax.axvline(reference, color="0.5", linewidth=0.8, linestyle="--")
-    ax.set_xlabel(axis)
+    ax.set_xlabel(f"{axis}, with 95% interval")
     return figure

@@ -15,13 +15,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from africa_aid import studies, texts
 from africa_aid.studies import COORDINATES, OUTCOME, PREDICTED, TABLES, TREATMENT
-from common import Book, asked, find_data, forest, line
+from common import Book, asked, find_data, forest, line, predicted
 
 import eocausal as ec
 
 FUNDERS = {"CH": "China", "WB": "World Bank"}
 CUTOFFS_KM = (10, 25, 50, 100, 200, 400)
-BEFORE = [f"before_{OUTCOME}", *(f"before_{name}" for name in PREDICTED), "before_villages"]
+# What the earlier survey asked nearby, and what was made of pictures of its time.
+ASKED = [f"before_{OUTCOME}", "before_villages"]
+PICTURED = [f"before_{name}" for name in PREDICTED]
+BEFORE = [*ASKED, *PICTURED]
 AXIS = "wealth index (SD 0.82)"
 
 Studies = dict[str, dict[str, pd.DataFrame]]
@@ -49,6 +52,7 @@ def main() -> None:
     chosen = _placement(book, made, quick=options.quick)
     _errors(book, chosen, made)
     _placebo(book, made)
+    _assignment(book, made)
     _past(book, made)
     arms = studies.four_arms(villages, projects)
     if len(arms):
@@ -77,11 +81,14 @@ def _counts(funder: str, name: str, study: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def design_of(study: pd.DataFrame, covariates: list[str]) -> ec.Design:
-    """Return the design, with folds and standard errors by cells of half a degree."""
+def design_of(study: pd.DataFrame, covariates: list[str], *, seen: list[str] | None = None) -> ec.Design:
+    """Return the design, with folds and standard errors by cells of half a degree; ``seen`` are its features."""
     units = ec.read_units(study, id="cluster_id", lon="lon", lat="lat")
     varying = [name for name in covariates if len(study[name].unique()) > 1]
-    return ec.Design(units, outcome=OUTCOME, treatment=TREATMENT, covariates=varying, cluster="cell")
+    features = None if seen is None else ec.read_embeddings(study[["cluster_id", *seen]], key="cluster_id")
+    return ec.Design(
+        units, outcome=OUTCOME, treatment=TREATMENT, covariates=varying, features=features, cluster="cell"
+    )
 
 
 def _placement(book: Book, made: Studies, *, quick: bool) -> dict[str, ec.Estimate]:
@@ -110,6 +117,7 @@ def _placement(book: Book, made: Studies, *, quick: bool) -> dict[str, ec.Estima
             [*shown, *_distinct(one for _, one in found[3:])],
             book.folder / f"report_{funder}.html",
             title=f"Villages near projects of {name}",
+            question=f"Are villages wealthier for projects of {name}? Read the placebo in results.md first.",
             overwrite=True,
             progress=False,
         )
@@ -188,6 +196,27 @@ def _placebo(book: Book, made: Studies) -> None:
                 rows.append(line(f"{name}: {label}", ec.ate(asked_of, estimand=estimand)))
     table = book.table("placebo", rows)
     book.figure("placebo", forest(table, axis=AXIS), "Effects of projects that had not begun")
+
+
+def _assignment(book: Book, made: Studies) -> None:
+    """Say how well officials' choices are predicted in places not learned from, and from what."""
+    survey = [*TABLES, "aid_before"]
+    sets = {
+        "coordinates, beside tables": ("placement", TABLES, COORDINATES),
+        "earlier pictures, beside tables": ("later_wave", survey, PICTURED),
+        "earlier pictures, beside tables and the earlier survey": ("later_wave", [*survey, *ASKED], PICTURED),
+    }
+    rows, drawn = [], {}
+    for funder, name in FUNDERS.items():
+        for label, (which, covariates, seen) in sets.items():
+            study = made[funder][which].dropna(subset=seen)
+            drawn[funder] = ec.assignment(design_of(study, covariates, seen=seen))
+            rows.append(predicted(f"{name}: {label}", drawn[funder]))
+    book.say("## How are places chosen?", texts.ASSIGNMENT)
+    book.table("assignment", rows)
+    for funder, name in FUNDERS.items():
+        caption = f"{name}: treatment predicted from tables and the earlier survey, and from earlier pictures"
+        book.figure(f"assignment_{funder}", drawn[funder].plot(), caption)
 
 
 def _past(book: Book, made: Studies) -> None:

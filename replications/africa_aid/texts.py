@@ -32,6 +32,16 @@ would be zero up to their errors. Where they are not, that much of the placement
 are chosen. The overlap weights (`ato`) are the ones to read: few villages get their first project within
 a given window."""
 
+ASSIGNMENT = """\
+Area under the ROC curve of treatment, predicted for blocks of ground of 85 to 210 km that nothing was
+learned from (`ec.assignment`), from covariates, from features and from both; `auc_added` is what features
+add to the covariates that are named, with an interval over blocks. `r2` is the share of the variance of
+wealth within arms that the same columns predict. Coordinates that fit a map well say nothing of places
+beyond it. What models saw in pictures ending in 2011 (wealth predicted nearby) tells treated villages
+from others by itself; what it adds to tables is the question, and what it adds to an earlier survey of the
+same neighbourhood another. Learned where they are not used, some predictions are far from what happens
+(the middle panels of the figures): overlap weights and a look at the errors matter more than the AUC."""
+
 PAST = """\
 What was known of the neighbourhood before: the mean, over villages within 50 km that an *earlier* survey
 visited, of their wealth and of the wealth that two models predicted from pictures ending in 2011 (daytime

@@ -14,7 +14,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from common import Book, asked, find_data, forest, line
+from common import Book, asked, find_data, forest, line, predicted
 from uganda_yop import texts
 
 import eocausal as ec
@@ -189,15 +189,17 @@ def _errors(book: Book, found: ec.Estimate) -> None:
 
 def _assignment(book: Book, designs: dict[str, ec.Design]) -> None:
     """Ask whether treatment can be told from tables and pictures; in a trial it cannot."""
-    rows = []
-    for label, asked_of in designs.items():
-        if label == "nothing":
-            continue
-        found = ec.overlap(asked_of)
-        low, high = found.ci()
-        rows.append({"from": label, "auc": found.estimate, "conf_low": low, "conf_high": high, "n": found.n})
+    found = {
+        name: ec.assignment(designs[f"tables and images ({name})"], folds=ec.Folds())
+        for name in ("CLIP", "random features")
+    }
     book.say("## Can treatment be predicted?", texts.ASSIGNMENT)
-    book.table("assignment", rows)
+    book.table(
+        "assignment", [predicted(f"images ({name}), beside tables", one) for name, one in found.items()]
+    )
+    book.figure(
+        "assignment", found["CLIP"].plot(), "Treatment predicted from tables, CLIP features, and both"
+    )
 
 
 def _balance(book: Book, both: ec.Design, found: Found) -> ec.evaluate.balance_result.Balance:

@@ -49,7 +49,11 @@ def _check_uganda(out: Path) -> None:
     balance = pd.read_csv(out / "balance.csv")
     balanced = balance[balance["kind"] != "place"]
     assert balanced["smd_weighted"].abs().max() < 1e-6
-    assert pd.read_csv(out / "assignment.csv")["auc"].between(0.3, 0.7).all()
+    # in a trial nothing tells who is treated
+    assigned = pd.read_csv(out / "assignment.csv")
+    measured = assigned[["auc_covariates", "auc_features", "auc_both"]].to_numpy()
+    assert ((measured > 0.3) & (measured < 0.7)).all()
+    assert (assigned["r2_both"] < 0.1).all()
 
 
 def _check_aid(out: Path) -> None:
@@ -63,6 +67,9 @@ def _check_aid(out: Path) -> None:
     page = (out / "results.md").read_text(encoding="utf-8")
     assert "was taken on or after treatment" in page
     assert "Placebo" in page
+    assigned = pd.read_csv(out / "assignment.csv")
+    assert assigned["auc_added"].between(assigned["conf_low"], assigned["conf_high"]).all()
+    assert assigned["specification"].str.contains("earlier pictures").any()
 
 
 CHECKS = {"uganda_yop": _check_uganda, "africa_aid": _check_aid}
