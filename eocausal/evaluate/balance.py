@@ -14,11 +14,12 @@ from eocausal._checks import whole_number
 from eocausal.embeddings import Embeddings
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.balance_result import BOUNDS, Balance
-from eocausal.evaluate.balance_weights import estimand_of, read_weights, sizes, weak_weights
+from eocausal.evaluate.balance_weights import estimand_of, read_weights, sizes
 from eocausal.evaluate.two_sample import AFTER, classifier_frame, classifier_test
 from eocausal.inference import scores
 from eocausal.inference.assemble import assemble
 from eocausal.inference.estimate import Estimate
+from eocausal.inference.propensity import few_effective
 from eocausal.inference.smd import standardised_differences, variance_ratios, weighted_ks
 from eocausal.nuisance.cross_fit import LEADING_COMPONENTS, ColumnReducer, Learners
 from eocausal.nuisance.folds import Folds
@@ -178,7 +179,7 @@ def _table(
     effective = sizes(design, weighs)
     before = {f"{name}_unweighted": value for name, value in sizes(design, table.weights).items()}
     worst = frame["smd_weighted"].abs().to_numpy(dtype=float)
-    warnings = weak_weights(design, effective)
+    warnings = few_effective(effective, table.treatment)
     if (worst > BOUNDS[0]).any():
         warnings.append(
             f"after weighting {int((worst > BOUNDS[0]).sum())} of {len(frame)} columns still differ by more than "

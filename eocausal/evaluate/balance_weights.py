@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from eocausal.design import Design
 
 FloatArray = npt.NDArray[np.float64]
-
-# Fewer effective units than this, or than this share of the arm, carry a comparison badly.
-FEW_EFFECTIVE, SMALL_SHARE = 30, 0.1
 
 
 def read_weights(design: Design, weights: Estimate | pd.Series | None) -> tuple[FloatArray | None, list[str]]:
@@ -106,16 +103,3 @@ def sizes(design: Design, weights: FloatArray) -> dict[str, float]:
         name: effective_size(weights[treatment == arm])
         for name, arm in (("ess_treated", 1), ("ess_control", 0))
     }
-
-
-def weak_weights(design: Design, effective: dict[str, Any]) -> list[str]:
-    """Return a warning for each arm of which the weights leave little."""
-    treatment = design.table.treatment
-    found = []
-    for name, arm in (("treated", 1), ("control", 0)):
-        size, n = effective[f"ess_{name}"], int((treatment == arm).sum())
-        if size < FEW_EFFECTIVE or size < SMALL_SHARE * n:
-            found.append(
-                f"after weighting the {n} {name} units carry the information of {size:.0f}: a few units decide"
-            )
-    return found

@@ -125,7 +125,9 @@ def test_few_effective_units_are_warned_of() -> None:
     table = study(120)
     weights = pd.Series(np.where(np.arange(120) < 6, 100.0, 0.01), index=table.index)
     found = ec.balance(design(table), weights=weights, classifier=False)
-    assert sum("a few units decide" in text for text in found.warnings) == 2
+    (text,) = [text for text in found.warnings if "effective sample size" in text]
+    assert "treated units are worth" in text
+    assert "control units are worth" in text
 
 
 def test_indices_of_pictures_are_compared_by_unit_and_by_image() -> None:
@@ -236,3 +238,17 @@ def test_columns_of_one_name_are_told_apart() -> None:
         "age", "longitude", "age (index)", "age (index 2)", "longitude (place)", "latitude"
     ]  # fmt: skip
     assert found.terms == tuple(found.table["term"])
+
+
+def test_a_small_arm_that_is_weighted_evenly_is_no_reason_to_warn() -> None:
+    table = study(60)
+    table["grant"] = (np.arange(60) % 3 == 0).astype(int)
+    weights = pd.Series(1.0, index=table.index)
+    assert ec.balance(design(table), weights=weights, classifier=False).diagnostics["ess_treated"] == 20
+    few = "effective sample size"
+    assert not any(
+        few in one for one in ec.balance(design(table), weights=weights, classifier=False).warnings
+    )
+    weights[table.index[:3]] = 50.0
+    told = ec.balance(design(table), weights=weights, classifier=False).warnings
+    assert any(few in one and "20 treated units are worth 1." in one for one in told)
