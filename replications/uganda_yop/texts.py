@@ -25,11 +25,11 @@ at the level of villages, so errors by distance start from what one village shar
 ASSIGNMENT = """\
 Area under the ROC curve of treatment within folds that keep pictures whole (`ec.assignment`), from tables
 (`covariates`), pictures (`features`) and both. Half is no better than a coin; the noted value for CLIP
-features, over all folds at once, is 0.578. It is a little above half, as it may be where the lot was drawn within districts with
-different shares of winners, which pictures tell apart; tables fall below half for the same reason, because
-folds that keep pictures whole differ in those shares. What pictures add is counted from one half. They do
-not predict the outcome (`r2`), so they confound nothing: the package warns that adjusting for them only
-adds noise."""
+features, over all folds at once, is 0.578. It is a little above half, as it may be where the lot was drawn
+within districts with different shares of winners, which pictures tell apart; tables fall below half for
+the same reason, because folds that keep pictures whole differ in those shares. What pictures add is
+counted from one half. They do not predict the outcome (`r2`), so they confound nothing: the package warns
+that adjusting for them only adds noise."""
 
 BALANCE = """\
 Differences in standard deviations before and after weighting by entropy balancing to tables and the ten

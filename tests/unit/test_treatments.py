@@ -367,3 +367,20 @@ def test_rank_dependence_by_hand() -> None:
 def test_designs_without_the_new_arguments_are_those_of_before() -> None:
     plain = ec.Design(study(), outcome="income", treatment="grant", covariates=["age"])
     assert replace(plain, treatment_type="binary").fingerprint == plain.fingerprint
+
+
+def test_features_of_many_units_that_follow_from_the_dose_are_found_among_those_that_do_not() -> None:
+    rng = np.random.default_rng(8)
+    n = 12_000
+    dose = rng.normal(size=n)
+    features = rng.normal(size=(n, 12))
+    features[:, 1] = 3 - dose
+    features[:, 3] = np.sin(4 * dose)
+    features[:, 5] = dose > 0.3
+    features[:, 6] = rng.integers(0, 2, n)
+    features[:, 7] = 0.8 * dose + 0.6 * rng.normal(size=n)
+    features[:, 8] = 1.0
+    found = leaks.features_of_assignment(features, dose, arms=(), groups=np.arange(n))
+    assert sorted(found) == [1, 3, 5]
+    one_by_one = [leaks.function_of_dose(column, dose, groups=np.arange(n)) for column in features.T]
+    assert found == {number: reason for number, reason in enumerate(one_by_one) if reason is not None}
