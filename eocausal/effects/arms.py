@@ -219,7 +219,7 @@ def _kept(design: Design, chances: FloatArray, asked: Asked) -> tuple[npt.NDArra
 def _diagnostics(design: Design, chances: FloatArray, outcomes: FloatArray | None = None) -> dict[str, Any]:
     table = design.table
     codes = table.assigned.astype(np.intp)
-    sizes = effective_sizes(codes, chances, np.ones(codes.size))
+    sizes = effective_sizes(codes, chances, table.weights)
     said: dict[str, Any] = {"propensity": "learned out of fold"}
     said |= {f"ess_{arm}": float(size) for arm, size in zip(table.arms, sizes)}
     said |= {f"propensity_min_{arm}": float(low) for arm, low in zip(table.arms, chances.min(axis=0))}

@@ -12,6 +12,7 @@ from eocausal.effects.methods import OVERLAP, Asked, Fitted
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.entropy import balanced_means, out_of_reach, tilted_weights
 from eocausal.inference.propensity import few_effective
+from eocausal.inference.smd import effective_size
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -36,7 +37,7 @@ def entropy_balancing(design: Design, settings: Settings, asked: Asked) -> Fitte
         table.outcome, table.treatment, table.weights, columns=columns, target=target, balanced=balanced
     )
     sizes = {
-        f"ess_{name}": _effective(table.weights[table.treatment == arm] if made is None else made)
+        f"ess_{name}": effective_size(table.weights[table.treatment == arm] if made is None else made)
         for arm, (name, made) in enumerate(zip(ARMS, balanced))
     }
     said = {**sizes, "balanced_columns": len(names), "pca": settings.learners.pca}
@@ -97,10 +98,6 @@ def _weights_of(
             "'atc' where one arm is small, or method='aipw', estimand='ato'",
         )
     )
-
-
-def _effective(weights: FloatArray) -> float:
-    return float(weights.sum() ** 2 / (weights @ weights))
 
 
 def balancing_assumption(design: Design, settings: Settings, estimand: str, *, either: str) -> str:

@@ -46,7 +46,7 @@ def cbps(design: Design, settings: Settings, asked: Asked) -> Fitted:
     smd = standardised_differences(
         columns.values, table.treatment, weights=weights, base_weights=table.weights
     )
-    said = propensity_diagnostics(propensity, table.treatment, False, asked.estimand)
+    said = propensity_diagnostics(propensity, table.treatment, False, asked.estimand, weights=table.weights)
     either = f"their logit is the right form of the propensity or {LINEAR[asked.estimand]}"
     return Fitted(
         design,

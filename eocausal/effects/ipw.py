@@ -78,7 +78,9 @@ def _weighted(design: Design, settings: Settings, asked: Asked, *, difference: _
         (ignorability(design, known, weighs_by, asked.estimand), *found.assumptions, *kept.assumptions),
         tuple(warnings),
         {
-            **propensity_diagnostics(propensity, table.treatment, known, asked.estimand),
+            **propensity_diagnostics(
+                propensity, table.treatment, known, asked.estimand, weights=table.weights
+            ),
             "propensity": found.source,
             "largest_smd_after_weighting": worst,
             **weight_diagnostics(kept.design, propensity, asked.estimand),

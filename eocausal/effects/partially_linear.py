@@ -45,7 +45,7 @@ def partially_linear(design: Design, settings: Settings, asked: Asked) -> Fitted
             *too_wide(design, settings.learners),
         ),
         {
-            **propensity_diagnostics(propensity, table.treatment, found.known, "ato"),
+            **propensity_diagnostics(propensity, table.treatment, found.known, "ato", weights=table.weights),
             "r2_outcome": r_squared(table.outcome, predicted, np.ones(predicted.size, dtype=bool)),
             "folds_hash": hash_arrays(how["folds"]),
             **settings.learners.describe(),

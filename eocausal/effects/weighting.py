@@ -132,11 +132,11 @@ def propensity_warnings(
     design: Design, kept: Kept, propensity: FloatArray, known: bool, asked: Asked
 ) -> list[str]:
     """Return warnings: extremes and few left by arm among the units kept, and a known propensity that is belied."""
-    treatment = kept.design.table.treatment
+    treatment, weights = kept.design.table.treatment, kept.design.table.weights
     extreme = extreme_propensities(
         propensity[kept.rows], treatment, asked.estimand, trimmed=asked.trim is not None
     )
-    sizes = propensity_diagnostics(propensity[kept.rows], treatment, known, asked.estimand)
+    sizes = propensity_diagnostics(propensity[kept.rows], treatment, known, asked.estimand, weights=weights)
     return [*extreme, *few_effective(sizes, treatment), *belied_propensity(design, propensity, known)]
 
 
@@ -159,7 +159,11 @@ def _diagnostics(kept: Kept, nuisance: Nuisance, learners: Learners, estimand: s
     control, treated = nuisance.outcome_control[rows], nuisance.outcome_treated[rows]
     return {
         **propensity_diagnostics(
-            nuisance.propensity[rows], table.treatment, nuisance.known_propensity, estimand
+            nuisance.propensity[rows],
+            table.treatment,
+            nuisance.known_propensity,
+            estimand,
+            weights=table.weights,
         ),
         "r2_outcome_control": r_squared(table.outcome, control, table.treatment == 0),
         "r2_outcome_treated": r_squared(table.outcome, treated, table.treatment == 1),

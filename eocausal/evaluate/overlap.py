@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,6 @@ from eocausal.evaluate.roc import auc_with_influence as auc_with_influence
 from eocausal.inference.assemble import assemble
 from eocausal.inference.propensity import extreme_propensities, propensity_diagnostics
 from eocausal.inference.scores import ScoredEstimate
-from eocausal.inference.smd import effective_size
-from eocausal.inference.tilting import balancing_weights
 from eocausal.inference.trim import Trim
 from eocausal.nuisance.cross_fit import Learners, propensity_out_of_fold
 from eocausal.nuisance.folds import Folds
@@ -96,20 +94,12 @@ def overlap(
             *_emptied(cuts, propensity, table.treatment),
         ],
         diagnostics={
-            **propensity_diagnostics(propensity, table.treatment, known=False),
-            **_effective(design, propensity),
+            **propensity_diagnostics(propensity, table.treatment, known=False, weights=table.weights),
             **settings.learners.describe(),
         },
         provenance=provenance(design, settings, known=False),
     )
     return Overlap(estimate, table.ids, propensity, table.treatment, cuts)
-
-
-def _effective(design: Design, propensity: FloatArray) -> dict[str, Any]:
-    """Return the effective number of units of each arm under weighting for the ate, sampling weights included."""
-    table = design.table
-    weights = table.weights * balancing_weights(table.treatment, propensity, "ate")
-    return {f"ess_{name}": effective_size(weights[table.treatment == code]) for name, code in ARMS}
 
 
 def _emptied(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from eocausal.inference.smd import effective_size
 from eocausal.inference.tilting import balancing_weights
 
 if TYPE_CHECKING:
@@ -26,12 +27,15 @@ EXTREME_FOR = {"ate": (True, True), "att": (False, True), "atc": (True, False), 
 
 
 def propensity_diagnostics(
-    propensity: FloatArray, treatment: FloatArray, known: bool, estimand: str = "ate"
+    propensity: FloatArray, treatment: FloatArray, known: bool, estimand: str = "ate", *, weights: FloatArray
 ) -> dict[str, Any]:
-    """Return the range of the propensity and the effective sample size of each arm under the estimand's weights."""
-    weight = balancing_weights(treatment, propensity, estimand)
+    """Return the range of the propensity and the effective sample size of each arm under the estimand's weights.
+
+    ``weights`` (n,) are sampling weights: units that count unequally are worth fewer.
+    """
+    weight = weights * balancing_weights(treatment, propensity, estimand)
     sizes = {
-        name: float(weight[arm].sum() ** 2 / (weight[arm] ** 2).sum())
+        name: effective_size(weight[arm])
         for name, arm in (("ess_treated", treatment == 1), ("ess_control", treatment == 0))
     }
     return {

@@ -265,13 +265,15 @@ def test_improbable_arms_are_counted_by_arm() -> None:
     assert of_att[0].startswith("1 units (0 none, 1 China, 0 both)")
 
 
-def test_effective_sizes_are_told_by_arm() -> None:
-    design = design_of(armed())
+@pytest.mark.parametrize("weights", [None, "weight"])
+def test_effective_sizes_are_told_by_arm(weights: str | None) -> None:
+    design = design_of(armed(), weights=weights)
     found = ec.ate(design, learners=FAST, folds=THREE)
     folds = THREE.assign(design, seed=0)
     chances = arm_propensities(design, folds, FAST, seed=0, groups=design.groups)
     for code, arm in enumerate(design.table.arms):
-        weight = 1 / chances[design.table.assigned == code, code]
+        own = design.table.assigned == code
+        weight = design.table.weights[own] / chances[own, code]
         assert found.diagnostics[f"ess_{arm}"] == pytest.approx(weight.sum() ** 2 / (weight @ weight))
     assert found.diagnostics["n_China"] == (design.table.assigned == design.table.arms.index("China")).sum()
 

@@ -165,6 +165,17 @@ def test_effective_sizes_are_those_of_the_weights() -> None:
     assert found.diagnostics["ess_treated"] == pytest.approx(w.sum() ** 2 / (w**2).sum(), rel=1e-12)
 
 
+@pytest.mark.parametrize("method", ["aipw", "ipw", "horvitz_thompson", "cbps", "partially_linear"])
+def test_sampling_weights_make_units_worth_fewer(method: str) -> None:
+    table = study(120, selected=True).assign(weight=np.tile([1.0, 1.0, 1.0, 9.0], 30))
+    found = ec.ate(design(table, weights="weight"), method=method, learners=FAST)
+    # the weights in the result are those of each unit in the mean of its arm
+    for name, arm in (("treated", 1), ("control", 0)):
+        own = found.weights[found.arms.treatment == arm]
+        assert found.diagnostics[f"ess_{name}"] == pytest.approx(own.sum() ** 2 / (own @ own), rel=1e-9)
+        assert found.diagnostics[f"ess_{name}"] < 0.6 * own.size
+
+
 def test_assumptions_say_what_was_used() -> None:
     table = study()
     said = {
