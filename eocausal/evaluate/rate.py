@@ -185,7 +185,7 @@ def _places_of(source: Cate | Design, ids: npt.NDArray[Any]) -> FloatArray | Non
 
 def _check_options(target: str, grid: npt.ArrayLike | None, replicates: int, seed: int) -> FloatArray:
     one_of(target, ("AUTOC", "QINI"), argument="target", error=EvaluationError)
-    shares = DEFAULT_GRID if grid is None else finite("grid", grid, np.size(grid))
+    shares = DEFAULT_GRID if grid is None else finite("grid", np.atleast_1d(grid), np.size(grid))
     if not (np.diff(shares) > 0).all() or shares[0] <= 0 or shares[-1] != 1:
         raise EvaluationError(
             explain("grid is not a rising list of shares that ends at 1.", fix="grid=[0.1, 0.2, 0.5, 1.0]")

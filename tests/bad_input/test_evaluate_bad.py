@@ -36,6 +36,7 @@ CASES: dict[str, tuple[Callable[[], object], type[EocausalError], list[str]]] = 
     "target unknown": (lambda: scored(target="AUC"), EvaluationError, ["target='AUC' is not known", "Did you mean 'AUTOC'?"]),
     "target in small letters": (lambda: ec.rate(C, target="qini"), EvaluationError, ["target='qini'", "'QINI'"]),
     "grid that falls": (lambda: scored(grid=[0.5, 0.2, 1.0]), EvaluationError, ["grid is not a rising list of shares that ends at 1", "[0.1, 0.2, 0.5, 1.0]"]),
+    "grid of one number": (lambda: scored(grid=0.5), EvaluationError, ["grid is not a rising list of shares that ends at 1"]),
     "grid that ends early": (lambda: scored(grid=[0.1, 0.9]), EvaluationError, ["ends at 1"]),
     "grid in per cent": (lambda: scored(grid=[10, 50, 100]), EvaluationError, ["ends at 1"]),
     "grid from zero": (lambda: scored(grid=[0, 0.5, 1]), EvaluationError, ["rising list of shares"]),
