@@ -116,6 +116,8 @@ def assignment_table(rows: pd.DataFrame) -> Table:
         "Log loss saved: share of the loss of a constant prediction. Calibration is right at intercept 0, slope 1 "
         "and error 0."
     )
+    if "features given covariates" in sources:
+        note += " Pictures add: both minus tables, where an AUC below 0.5 counts as 0.5."
     columns = ("Measure", *(SOURCES[source] for source in sources))
     return Table(
         "How well treatment is predicted, out of fold",

@@ -319,7 +319,11 @@ def assignment_sentence(rows: pd.DataFrame, name: str) -> str:
         else "the data do not show that pictures tell more of the assignment than tables do"
     )
     added = f"{number(float(row['estimate']), 3)} (95% interval {interval(low, high, 3)})"
-    return f"{found} Pictures add {added} to the AUC of tables: {verdict}."
+    tables = float(auc["covariates"]["estimate"])
+    over = (
+        "to the AUC of tables" if tables >= 0.5 else "to that of a coin, because tables rank worse than one"
+    )
+    return f"{found} Pictures add {added} {over}: {verdict}."
 
 
 def overlap_sentence(overlap: Overlap) -> str:

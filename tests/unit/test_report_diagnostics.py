@@ -91,6 +91,17 @@ def test_the_assignment_table_has_an_interval_under_each_measure(results: dict) 
     assert ("tell of the assignment what tables do not" in text) == (low > 0)
 
 
+def test_what_pictures_add_is_said_from_a_coin_where_tables_rank_worse(results: dict) -> None:
+    table = results["assignment"].to_frame()
+    auc = (table["source"] == "covariates") & (table["measure"] == "auc")
+    said = [
+        words.assignment_sentence(table.assign(estimate=table["estimate"].mask(auc, value)), "grant")
+        for value in (0.6, 0.4)
+    ]
+    assert "to the AUC of tables:" in said[0]
+    assert "to that of a coin, because tables rank worse than one:" in said[1]
+
+
 def test_a_sweep_stands_with_the_average_effects_and_its_names_are_escaped(
     results: dict, tmp_path: Path
 ) -> None:
