@@ -142,9 +142,11 @@ class Design:
         """Hash of everything that enters an estimate."""
         table = self.table
         parts = [table.ids, table.outcome, table.assigned, table.weights, table.covariates, table.features]
-        named = None if self.treatment_type == "binary" else np.array([self.treatment_type, *table.arms])
-        optional = [table.clusters, table.propensity, named]
-        return hash_arrays(*parts, *[part for part in optional if part is not None])
+        named = np.array([self.treatment_type, *table.arms])
+        # folds keep shared images whole and may be dealt by place; what is not there leaves a gap in its place
+        optional = [table.clusters, table.propensity, table.image_keys, table.coordinates]
+        gap = np.zeros(0)
+        return hash_arrays(*parts, named, *[gap if part is None else part for part in optional])
 
     def require_binary(self, what: str) -> None:
         """Raise unless the treatment has two arms, coded 0 and 1; ``what`` is the verb that compares them.

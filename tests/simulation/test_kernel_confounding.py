@@ -15,7 +15,10 @@ import pytest
 import eocausal as ec
 from eocausal.simulate.kernel_confounding import WIDTHS_PX, KernelWorld
 
-DRAWS = 100
+# of 6 widths each: 15 draws take 4 minutes of one processor
+DRAWS = 15
+COARSE_DRAWS = 30
+FEATURE_DRAWS = 4
 # one column and 500 units need no penalty; fitted to all units, as in the published design
 PLAIN = ec.Learners(propensity="logit")
 
@@ -118,7 +121,7 @@ def test_coarser_pictures_lose_the_pattern() -> None:
     errors: dict[int, list[float]] = {1: [], 2: [], 4: [], 8: []}
     seen: dict[int, list[float]] = {step: [] for step in errors}
     naive = []
-    for seed in range(DRAWS):
+    for seed in range(COARSE_DRAWS):
         world = ec.simulate_kernel_confounding(kernel_px=8, seed=seed)
         table = _table(world)
         naive.append(_naive(table) - world.true_ate)
@@ -162,7 +165,7 @@ ENCODERS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODERS)
 def test_features_of_noise_leave_nearly_all_of_the_bias(name: str) -> None:
-    left = _share_left(None, ENCODERS[name], draws=10)
+    left = _share_left(None, ENCODERS[name], draws=FEATURE_DRAWS)
     print(f"noise {name}: share of bias left {left:.3f}")
     assert left > 0.85
 
@@ -174,7 +177,7 @@ def test_features_of_a_real_scene_take_part_of_the_bias_away(name: str, shared: 
 
     with rasterio.open(shared / "data/landsat7_olinda/L7_ETMs.tif") as file:
         scene = file.read(4).astype(float)
-    left = _share_left(scene, ENCODERS[name], draws=10)
+    left = _share_left(scene, ENCODERS[name], draws=FEATURE_DRAWS)
     print(f"olinda {name}: share of bias left {left:.3f}")
     assert (0.6 < left < 1.0) if name == "image_stats" else (0.1 < left < 0.5)
 

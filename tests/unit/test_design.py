@@ -307,3 +307,23 @@ def test_complex_numbers_are_no_columns() -> None:
     table = study().assign(age=lambda t: t["age"] + 1j)
     with pytest.raises(ec.errors.DesignError, match="'age' holds complex numbers"):
         ec.Design(table, outcome="income", treatment="grant", covariates=["age"])
+
+
+def test_the_fingerprint_moves_with_all_that_an_estimate_rests_on() -> None:
+    places = study().reset_index().assign(lon=1.0, lat=2.0, chance=0.5, picture=lambda t: t["village"])
+
+    def made(table: pd.DataFrame, *, image_key: str | None = None, **options: object) -> str:
+        units = ec.read_units(table, id="id", lon="lon", lat="lat", image_key=image_key)
+        return ec.Design(units, outcome="income", treatment="grant", **options).fingerprint
+
+    base = made(places)
+    assert base == made(places.copy())
+    others = [
+        made(places.assign(lon=1.5)),
+        made(places, image_key="picture"),
+        made(places, cluster="village"),
+        made(places, propensity="chance"),
+        made(places, covariates=["age"]),
+        made(places.assign(income=places["income"] + 1)),
+    ]
+    assert len({base, *others}) == 7
