@@ -60,7 +60,9 @@ def compare(**estimates: Estimate) -> Estimate:
     if len(kinds_of_id) > 1:
         raise EstimationError(
             explain(
-                f"The results have ids of different kinds: {sorted(kind.__name__ for kind in kinds_of_id)}."
+                f"The results have ids of different kinds: {sorted(kind.__name__ for kind in kinds_of_id)}.",
+                rule="units are matched by id",
+                fix="make ids text, or numbers, in both tables before Design: table['id'].astype(str)",
             )
         )
     ids = np.unique(np.concatenate([result.ids for result in results]))
