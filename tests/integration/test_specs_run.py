@@ -210,7 +210,8 @@ def test_features_of_displaced_places_are_means_over_draws(folder: Path) -> None
 def test_chips_of_displaced_places_are_stored_by_draw(folder: Path) -> None:
     pytest.importorskip("zarr")
     corner = (WEST - 12_000, NORTH + 12_000)
-    write_scene(folder / "scene.tif", np.ones((1, 900, 900), dtype="float32"), corner=corner)
+    pixels = np.random.default_rng(0).uniform(size=(1, 900, 900)).astype("float32")
+    write_scene(folder / "scene.tif", pixels, corner=corner)
     imagery = "imagery: {rasters: scene.tif, size_m: 600, date: 2006-01-01}\n"
     stored = store_chips(write_spec(folder, imagery, head=DISPLACED), out=folder / "out", progress=False)
     assert stored.chips.keys.tolist()[:3] == ["v0#0", "v0#1", "v0#2"]
