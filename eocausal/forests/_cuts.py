@@ -13,12 +13,19 @@ FloatArray = npt.NDArray[np.float64]
 
 # columns of a histogram and of what is known of each unit in a node
 RHO, WEIGHT, TREATMENT, SQUARE = 0, 1, 2, 3
-# units on the far side of the mean treatment are counted in the upper half of a tally
-FAR = np.int64(1) << np.int64(32)
-LOWER = FAR - np.int64(1)
+# a tally counts in one word: units of the half that makes cuts, those of them at or above the mean treatment, and
+# units of the half that fills leaves, 21 bits each
+BITS = 21
+LOWER = (np.int64(1) << np.int64(BITS)) - np.int64(1)
+FAR = np.int64(1) << np.int64(BITS)
+OTHER = np.int64(1) << np.int64(2 * BITS)
 # from so many units on, bins are looked at in turn: most of them hold someone
 DENSE = 256
 _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+# sums and tallies by bin, and a bit for each bin that holds someone
+Histogram = tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.uint64]]
 
 
 @compiled
@@ -67,13 +74,13 @@ def pseudo_outcomes(
 def _fill(
     column: npt.NDArray[np.uint8],
     rows: npt.NDArray[np.int32],
+    others: npt.NDArray[np.int32],
     known: FloatArray,
     tally: npt.NDArray[np.int64],
-    sums: FloatArray,
-    counts: npt.NDArray[np.int64],
-    held: npt.NDArray[np.uint64],
+    histogram: Histogram,
 ) -> None:
-    """Add the units of a node to the histogram of one feature; ``held`` marks bins with someone in them."""
+    """Add the units of a node to the histogram of one feature, and mark the bins that hold someone."""
+    sums, counts, held = histogram
     if rows.size >= DENSE:
         held[:] = _ALL
         for place in range(rows.size):
@@ -81,6 +88,8 @@ def _fill(
             counts[bin_] += tally[place]
             for kind in range(4):
                 sums[bin_, kind] += known[place, kind]
+        for row in others:
+            counts[column[row]] += OTHER
         return
     held[:] = np.uint64(0)
     for place in range(rows.size):
@@ -89,6 +98,10 @@ def _fill(
         counts[bin_] += tally[place]
         for kind in range(4):
             sums[bin_, kind] += known[place, kind]
+    for row in others:
+        bin_ = column[row]
+        held[bin_ >> 6] |= np.uint64(1) << np.uint64(bin_ & 63)
+        counts[bin_] += OTHER
 
 
 @compiled
@@ -108,6 +121,12 @@ def _clear(sums: FloatArray, counts: npt.NDArray[np.int64], held: npt.NDArray[np
 
 
 @compiled
+def _too_few(tally: Any, min_leaf: int, min_side: int) -> Any:
+    count, far, others = tally & LOWER, (tally >> BITS) & LOWER, tally >> (2 * BITS)
+    return min(count, others) < min_leaf or far < min_side or count - far < min_side
+
+
+@compiled
 def _scan(
     sums: FloatArray,
     counts: npt.NDArray[np.int64],
@@ -115,10 +134,10 @@ def _scan(
     first: int,
     total: FloatArray,
     total_count: Any,
-    limits: tuple[int, float, float],
+    limits: tuple[int, int, float, float],
 ) -> tuple[float, Any]:
     """Return the gain and the bin of the best cut; bins before ``first`` stand on the right."""
-    min_leaf, least_spread, penalty = limits
+    min_leaf, min_side, least_spread, penalty = limits
     best, waits = 0.0, False
     cut = np.int64(-1)
     left_rho, left_weight, left_t, left_square = 0.0, 0.0, 0.0, 0.0
@@ -142,9 +161,9 @@ def _scan(
             left_t += sums[bin_, 2]
             left_square += sums[bin_, 3]
             right = total_count - left
-            if (right >> 32) < min_leaf or (right & LOWER) - (right >> 32) < min_leaf:
+            if _too_few(right, min_leaf, min_side):
                 return best, cut
-            if (left >> 32) < min_leaf or (left & LOWER) - (left >> 32) < min_leaf:
+            if _too_few(left, min_leaf, min_side):
                 continue
             right_weight, right_rho = total[1] - left_weight, total[0] - left_rho
             gain = (left_rho * left_rho * right_weight + right_rho * right_rho * left_weight) / (
@@ -166,17 +185,17 @@ def _scan(
 @compiled
 def best_cut(
     column: npt.NDArray[np.uint8],
-    rows: npt.NDArray[np.int32],
+    halves: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]],
     known: FloatArray,
     tally: npt.NDArray[np.int64],
     node: tuple[FloatArray, Any],
-    limits: tuple[int, float, float],
-    scratch: tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.uint64]],
+    limits: tuple[int, int, float, float],
+    histogram: Histogram,
 ) -> tuple[float, Any, int]:
     """Return gain, bin and side of missing values (0 left, 1 right) of one feature's best cut."""
-    sums, counts, held = scratch
+    sums, counts, held = histogram
     total, total_count = node
-    _fill(column, rows, known, tally, sums, counts, held)
+    _fill(column, halves[0], halves[1], known, tally, histogram)
     missing = counts[0] & LOWER
     gain, cut = _scan(sums, counts, held, 0, total, total_count, limits)
     # where nobody is missing here, later missing values go to the larger child
@@ -189,7 +208,7 @@ def best_cut(
         below = np.int64(0)
         for bin_ in range(1, cut + 1):
             below += counts[bin_] & LOWER
-        side = 1 if 2 * below < rows.size else 0
+        side = 1 if 2 * below < halves[0].size else 0
     _clear(sums, counts, held)
     return gain, cut, side
 

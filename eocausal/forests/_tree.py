@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.forests._compiled import compiled, shuffle_first, stream
-from eocausal.forests._cuts import best_cut, goes_left, pseudo_outcomes
+from eocausal.forests._cuts import OTHER, best_cut, goes_left, pseudo_outcomes
 
 FloatArray = npt.NDArray[np.float64]
 RowArray = npt.NDArray[np.int32]
-# candidate features of a cut, smallest leaf, least share of spread, penalty
-Rules = tuple[int, int, float, float]
+# candidate features of a cut, smallest leaf, fewest units on a side of the mean treatment, least share of spread,
+# penalty
+Rules = tuple[int, int, int, float, float]
 # what is known of the units of a node, its tally; sums, counts and occupied bins of a histogram
 Scratch = tuple[FloatArray, npt.NDArray[np.int64], FloatArray, npt.NDArray[np.int64], npt.NDArray[np.uint64]]
 
@@ -70,14 +71,6 @@ def _part(rows: RowArray, column: npt.NDArray[np.uint8], cut: int, side: int, bu
 
 
 @compiled
-def _count_left(rows: RowArray, column: npt.NDArray[np.uint8], cut: int, side: int) -> int:
-    left = 0
-    for row in rows:
-        left += goes_left(column[row], cut, side)
-    return left
-
-
-@compiled
 def _leaf_means(
     rows: RowArray, outcome: FloatArray, treatment: FloatArray, weights: FloatArray, out: FloatArray
 ) -> None:
@@ -97,27 +90,28 @@ def _leaf_means(
 def best_of_node(
     bins: npt.NDArray[np.uint8],
     data: tuple[FloatArray, FloatArray, FloatArray],
-    rows: RowArray,
+    halves: tuple[RowArray, RowArray],
     candidates: RowArray,
     rules: Rules,
     scratch: Scratch,
 ) -> tuple[int, int, int]:
     """Return feature, cut and side of missing values of the best cut of a node; feature -1 where there is none."""
     outcome, treatment, weights = data
-    _, min_leaf, alpha, penalty = rules
+    rows, others = halves
+    _, min_leaf, min_side, alpha, penalty = rules
     known, tally = scratch[0], scratch[1]
     feature, cut, side, best = -1, -1, 0, 0.0
     spread = pseudo_outcomes(rows, outcome, treatment, weights, known, tally)
     if spread <= 0:
         return feature, cut, side
-    total, total_count = np.zeros(4), np.int64(0)
+    total, total_count = np.zeros(4), OTHER * np.int64(others.size)
     for place in range(rows.size):
         total_count += tally[place]
         for kind in range(4):
             total[kind] += known[place, kind]
-    limits = (min_leaf, alpha * spread, penalty)
+    limits = (min_leaf, min_side, alpha * spread, penalty)
     for candidate in candidates:
-        found = best_cut(bins[candidate], rows, known, tally, (total, total_count), limits, scratch[2:])
+        found = best_cut(bins[candidate], halves, known, tally, (total, total_count), limits, scratch[2:])
         if found[0] > best:
             best, cut, side = found
             feature = candidate
@@ -135,8 +129,9 @@ def grow_tree(
 ) -> tuple[npt.NDArray[np.int64], FloatArray]:
     """Return the nodes of a tree, the root first, and the means of its leaves.
 
-    ``rules`` are the candidate features of a cut, the smallest leaf, the least share of a node's spread of treatment
-    that a child may have, and the penalty on uneven children.
+    ``rules`` are the candidate features of a cut, the smallest leaf, the fewest units on either side of the mean
+    treatment, the least share of a node's spread of treatment that a child may have, the penalty on uneven
+    children.
     """
     cut_rows, leaf_rows = halves
     n_candidates, min_leaf = rules[0], rules[1]
@@ -155,14 +150,14 @@ def grow_tree(
         waiting -= 1
         node, start, stop, leaf_start, leaf_stop = stack[waiting]
         rows, others = cut_rows[start:stop], leaf_rows[leaf_start:leaf_stop]
-        feature, cut, side, left = -1, -1, 0, 0
-        if rows.size >= 4 * min_leaf and others.size >= 2 * min_leaf:
+        feature, cut, side = -1, -1, 0
+        if rows.size >= 2 * max(min_leaf, 2 * rules[2]) and others.size >= 2 * min_leaf:
             if n_candidates < features.size:
                 shuffle_first(features, n_candidates, state)
-            feature, cut, side = best_of_node(bins, data, rows, features[:n_candidates], rules, scratch)
-        if feature >= 0:
-            left = _count_left(others, bins[feature], cut, side)
-        if left < min_leaf or others.size - left < min_leaf:
+            feature, cut, side = best_of_node(
+                bins, data, (rows, others), features[:n_candidates], rules, scratch
+            )
+        if feature < 0:
             nodes[node] = -1 - n_leaves
             _leaf_means(others, data[0], data[1], data[2], leaf_means[n_leaves])
             n_leaves += 1

@@ -89,4 +89,5 @@ def _edges(column: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     below = np.unique(ordered[places - 1])
     below = below[below < values[-1]]
     above = values[np.searchsorted(values, below, side="right")]
-    return below + (above - below) / 2
+    between: npt.NDArray[np.float64] = below + (above - below) / 2
+    return between

@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float64]
 
 # rows that are predicted together: the leaves of all trees for them stay in a cache of the processor
 ROWS_AT_ONCE = 256
+# a node counts its units of each half in 21 bits
+MOST_ROWS = 2_000_000
 # cuts at these depths count for the importance of a feature, by one over the square of the depth
 IMPORTANT_DEPTHS = 4
 
@@ -32,8 +34,9 @@ class TreeRules:
     trees : int
         A multiple of ``trees_per_bag``.
     min_leaf : int
-        Smallest number of units in a leaf: on either side of the mean treatment in the half that makes the cuts,
-        and in all in the half that fills the leaves.
+        Smallest number of units in a leaf, in each honest half.
+    min_side : int
+        Fewest of them on either side of the node's mean treatment, in the half that makes the cuts.
     sample_share : float
         Share of the clusters that a tree draws from the half sample of its bag, at most 0.5.
     candidates : int or None
@@ -49,6 +52,7 @@ class TreeRules:
 
     trees: int = 2000
     min_leaf: int = 5
+    min_side: int = 2
     sample_share: float = 0.5
     candidates: int | None = None
     alpha: float = 0.05
@@ -57,7 +61,7 @@ class TreeRules:
     threads: int = -1
 
     def __post_init__(self) -> None:
-        for name in ("trees", "min_leaf", "candidates", "trees_per_bag"):
+        for name in ("trees", "min_leaf", "min_side", "candidates", "trees_per_bag"):
             if getattr(self, name) is not None or name != "candidates":
                 whole_number(getattr(self, name), argument=name, error=EstimationError, least=1)
         if self.trees % self.trees_per_bag:
@@ -137,7 +141,7 @@ class CausalTrees:
         if np.isnan(effect).any():
             raise EstimationError(
                 explain(
-                    f"{int(np.isnan(effect).sum())} units whose group every bag drew, or whose treatment does not vary.",
+                    f"{int(np.isnan(effect).sum())} units whose group every bag drew, or whose treatment is one.",
                     fix="more trees",
                 )
             )
@@ -177,8 +181,8 @@ def grow_causal_trees(
     """Grow an honest causal forest.
 
     Athey, Tibshirani and Wager (2019), Annals of Statistics 47: cuts maximise the differences of pseudo-outcomes of
-    the children, clusters are drawn without replacement, half of those that a tree draws make its cuts and the other
-    half fill its leaves. Trees draw by position: rows in the same order give the same bytes.
+    the children, clusters are drawn without replacement, half of those that a tree draws make its cuts and the
+    other half fill its leaves. Trees draw by position: rows in the same order give the same bytes.
 
     Parameters
     ----------
@@ -221,6 +225,7 @@ def grow_causal_trees(
     codes = np.arange(n) if groups is None else np.asarray(groups)
     data = tuple(np.ascontiguousarray(values, float) for values in (outcome, treatment, given / given.mean()))
     _check(data, n, p, MOST_FEATURES)
+    data = (*data[:2], data[2] / data[2].mean())
     n_groups = int(codes.max()) + 1
     half, drawn = n_groups // 2, min(n_groups // 2, round(rules.sample_share * n_groups))
     if drawn < 4 or len(codes) != n:
@@ -228,6 +233,7 @@ def grow_causal_trees(
             explain(
                 f"{n_groups} groups, of which a tree would draw {drawn}.",
                 rule="at least 4 a tree: half of them make its cuts, half fill its leaves",
+                fix="fewer folds, or groups that are smaller",
             )
         )
     edges = bin_edges(columns)
@@ -237,7 +243,7 @@ def grow_causal_trees(
     candidates = p if rules.candidates is None else min(rules.candidates, p)
     sizes, limits = (
         (half, drawn, rules.trees_per_bag),
-        (candidates, rules.min_leaf, rules.alpha, rules.penalty),
+        (candidates, rules.min_leaf, rules.min_side, rules.alpha, rules.penalty),
     )
     key = np.uint64(seed % 2**64)
 
@@ -267,6 +273,8 @@ def _check(data: Sequence[FloatArray], n: int, p: int, most: int) -> None:
             )
     if (data[2] <= 0).any():
         raise EstimationError(explain("Weights that are zero or less.", rule="positive weights"))
+    if n > MOST_ROWS:
+        raise EstimationError(explain(f"{n} rows.", rule=f"at most {MOST_ROWS}, so that counts fit"))
     if not 0 < p < most:
         raise EstimationError(explain(f"{p} columns to split on.", rule=f"1 to {most - 1}"))
 
