@@ -20,6 +20,12 @@ from common import Book, asked, find_data, forest, line, predicted
 import eocausal as ec
 
 FUNDERS = {"CH": "China", "WB": "World Bank"}
+# What the codes of aid stand for (OECD, Creditor Reporting System).
+SECTORS = {
+    110: "education", 120: "health", 130: "population", 140: "water", 150: "government", 160: "other social",
+    210: "transport", 220: "communications", 230: "energy", 240: "banking", 250: "business",
+    310: "farming", 320: "industry", 330: "trade, tourism", 410: "environment", 430: "several sectors",
+}  # fmt: skip
 CUTOFFS_KM = (10, 25, 50, 100, 200, 400)
 # What the earlier survey asked nearby, and what was made of pictures of its time.
 ASKED = [f"before_{OUTCOME}", "before_villages"]
@@ -276,7 +282,8 @@ def _sectors(
             skipped += 1
             continue
         found = ec.ate(design_of(study, TABLES + COORDINATES), estimand="att", learners=fixed)
-        row = line(f"{FUNDERS[str(funder)]} {sector}", found, group=part["sector_group"].iloc[0])
+        named = f"{SECTORS.get(int(sector), 'sector')} ({sector})"
+        row = line(f"{FUNDERS[str(funder)]}: {named}", found, group=part["sector_group"].iloc[0])
         rows.append({**row, "treated": int(study[TREATMENT].sum()), "p_value": found.p_value()})
     book.say("## Sectors", texts.SECTORS, f"{skipped} funder-sector pairs have too few.")
     table = pd.DataFrame(rows)
