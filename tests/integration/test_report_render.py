@@ -101,7 +101,7 @@ def test_nothing_is_wider_than_the_screen(browser, page, tmp_path, width):
     )
     scroll_width, images, wide, lost = map(int, re.search(r"<title>([\d ]+)</title>", said).group(1).split())
     assert scroll_width <= width
-    assert (images, wide, lost) == (7 + 12 + 12, 0, 0)
+    assert (images, wide, lost) == (8 + 12 + 12, 0, 0)
 
 
 def test_it_prints(browser, page, tmp_path):
