@@ -81,27 +81,26 @@ def _fill(
 ) -> None:
     """Add the units of a node to the histogram of one feature, and mark the bins that hold someone."""
     sums, counts, held = histogram
+    for place in range(rows.size):
+        bin_ = column[np.uint32(rows[place])]
+        counts[bin_] += tally[place]
+        # all are read before any is written, so that four are added at once
+        rho, weight = sums[bin_, 0] + known[place, 0], sums[bin_, 1] + known[place, 1]
+        treatment, square = sums[bin_, 2] + known[place, 2], sums[bin_, 3] + known[place, 3]
+        sums[bin_, 0] = rho
+        sums[bin_, 1] = weight
+        sums[bin_, 2] = treatment
+        sums[bin_, 3] = square
+    for row in others:
+        counts[column[np.uint32(row)]] += OTHER
     if rows.size >= DENSE:
         held[:] = _ALL
-        for place in range(rows.size):
-            bin_ = column[rows[place]]
-            counts[bin_] += tally[place]
-            for kind in range(4):
-                sums[bin_, kind] += known[place, kind]
-        for row in others:
-            counts[column[row]] += OTHER
         return
     held[:] = np.uint64(0)
-    for place in range(rows.size):
-        bin_ = column[rows[place]]
-        held[bin_ >> 6] |= np.uint64(1) << np.uint64(bin_ & 63)
-        counts[bin_] += tally[place]
-        for kind in range(4):
-            sums[bin_, kind] += known[place, kind]
-    for row in others:
-        bin_ = column[row]
-        held[bin_ >> 6] |= np.uint64(1) << np.uint64(bin_ & 63)
-        counts[bin_] += OTHER
+    for half in (rows, others):
+        for row in half:
+            bin_ = column[np.uint32(row)]
+            held[bin_ >> 6] |= np.uint64(1) << np.uint64(bin_ & 63)
 
 
 @compiled
@@ -113,7 +112,7 @@ def _clear(sums: FloatArray, counts: npt.NDArray[np.int64], held: npt.NDArray[np
             counts[64 * word : 64 * word + 64] = 0
             continue
         while bits != 0:
-            bin_ = np.int64(64 * word) + np.int64(lowest_bit(bits))
+            bin_ = np.uint64(64 * word) + lowest_bit(bits)
             bits &= bits - np.uint64(1)
             counts[bin_] = 0
             for kind in range(4):
@@ -147,30 +146,32 @@ def _scan(
         if word == 0 and first == 1:
             bits &= _ALL - np.uint64(1)
         while bits != 0:
-            bin_ = np.int64(64 * word) + np.int64(lowest_bit(bits))
+            place = np.uint64(64 * word) + lowest_bit(bits)
             bits &= bits - np.uint64(1)
-            if counts[bin_] == 0:
+            tally = counts[place]
+            if tally == 0:
                 continue
+            bin_ = np.int64(place)
             if waits:
                 # halfway to the next unit, but what is missing stays apart from values
                 cut = (cut + bin_) // 2 if cut > 0 else cut
                 waits = False
-            left += counts[bin_]
-            left_rho += sums[bin_, 0]
-            left_weight += sums[bin_, 1]
-            left_t += sums[bin_, 2]
-            left_square += sums[bin_, 3]
+            left += tally
+            left_rho += sums[place, 0]
+            left_weight += sums[place, 1]
+            left_t += sums[place, 2]
+            left_square += sums[place, 3]
             right = total_count - left
             if _too_few(right, min_leaf, min_side):
                 return best, cut
             if _too_few(left, min_leaf, min_side):
                 continue
             right_weight, right_rho = total[1] - left_weight, total[0] - left_rho
-            gain = (left_rho * left_rho * right_weight + right_rho * right_rho * left_weight) / (
-                left_weight * right_weight
-            )
-            if not gain > best:
+            pulls = left_rho * left_rho * right_weight + right_rho * right_rho * left_weight
+            # a division costs as much as all the rest, and most cuts are not better than the best so far
+            if not pulls > best * left_weight * right_weight:
                 continue
+            gain = pulls / (left_weight * right_weight)
             left_spread = left_square - left_t * left_t / left_weight
             right_spread = total[3] - left_square - (total[2] - left_t) ** 2 / right_weight
             if left_spread < least_spread or right_spread < least_spread:

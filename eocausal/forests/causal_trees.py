@@ -223,7 +223,7 @@ def grow_causal_trees(
     n, p = columns.shape
     given = np.ones(n) if weights is None else np.asarray(weights, float)
     codes = np.arange(n) if groups is None else np.asarray(groups)
-    data = tuple(np.ascontiguousarray(values, float) for values in (outcome, treatment, given / given.mean()))
+    data = tuple(np.ascontiguousarray(values, float) for values in (outcome, treatment, given))
     _check(data, n, p, MOST_FEATURES)
     data = (*data[:2], data[2] / data[2].mean())
     n_groups = int(codes.max()) + 1
