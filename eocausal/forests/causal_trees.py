@@ -40,7 +40,8 @@ class TreeRules:
     sample_share : float
         Share of the clusters that a tree draws from the half sample of its bag, at most 0.5.
     candidates : int or None
-        Features that are tried at each cut, drawn anew for each; ``None`` tries all.
+        Features that are tried at each cut, drawn anew for each; ``None`` tries all, which finds far more where few
+        of many columns matter, and about as much where all carry the same directions, as in features of images.
     alpha : float
         Least share of a node's spread of treatment in each child.
     penalty : float
@@ -123,7 +124,15 @@ class CausalTrees:
         groups : array of shape (n,)
             The codes that the forest was grown with, 0, 1, ...
         """
-        return self._ask(columns, np.asarray(groups, np.int64))
+        codes = np.asarray(groups, np.int64)
+        if codes.shape != (len(columns),) or codes.min() < 0 or codes.max() >= 8 * self.drawn.shape[1]:
+            raise EstimationError(
+                explain(
+                    f"Groups of shape {codes.shape} for {len(columns)} rows, or other codes than in training.",
+                    rule="the codes that the forest was grown with",
+                )
+            )
+        return self._ask(columns, codes)
 
     def _ask(self, columns: npt.NDArray[Any], groups: npt.NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
         from eocausal.forests._leaves import effects_of_rows
@@ -226,16 +235,7 @@ def grow_causal_trees(
     data = tuple(np.ascontiguousarray(values, float) for values in (outcome, treatment, given))
     _check(data, n, p, MOST_FEATURES)
     data = (*data[:2], data[2] / data[2].mean())
-    n_groups = int(codes.max()) + 1
-    half, drawn = n_groups // 2, min(n_groups // 2, round(rules.sample_share * n_groups))
-    if drawn < 4 or len(codes) != n:
-        raise EstimationError(
-            explain(
-                f"{n_groups} groups, of which a tree would draw {drawn}.",
-                rule="at least 4 a tree: half of them make its cuts, half fill its leaves",
-                fix="fewer folds, or groups that are smaller",
-            )
-        )
+    n_groups, half, drawn = _group_counts(codes, n, rules)
     edges = bin_edges(columns)
     by_feature = np.ascontiguousarray(edges.codes(columns).T)
     members = np.argsort(codes, kind="stable").astype(np.int32)
@@ -277,6 +277,26 @@ def _check(data: Sequence[FloatArray], n: int, p: int, most: int) -> None:
         raise EstimationError(explain(f"{n} rows.", rule=f"at most {MOST_ROWS}, so that counts fit"))
     if not 0 < p < most:
         raise EstimationError(explain(f"{p} columns to split on.", rule=f"1 to {most - 1}"))
+
+
+def _group_counts(codes: npt.NDArray[Any], n: int, rules: TreeRules) -> tuple[int, int, int]:
+    """Return how many groups there are, are in a half sample, and are drawn by a tree."""
+    if codes.shape != (n,) or codes.min() < 0:
+        raise EstimationError(
+            explain(f"Groups of shape {codes.shape} for {n} rows.", rule="a code 0, 1, ... for each row")
+        )
+    n_groups = int(codes.max()) + 1
+    half = n_groups // 2
+    drawn = min(half, round(rules.sample_share * n_groups))
+    if drawn < 4:
+        raise EstimationError(
+            explain(
+                f"{n_groups} groups, of which a tree would draw {drawn}.",
+                rule="at least 4 a tree: half of them make its cuts, half fill its leaves",
+                fix="fewer folds, or groups that are smaller",
+            )
+        )
+    return n_groups, half, drawn
 
 
 def _half_samples(n_groups: int, half: int, rules: TreeRules, key: np.uint64) -> npt.NDArray[np.uint8]:

@@ -379,6 +379,8 @@ def test_one_effect_for_all_shows_little_spread() -> None:
         ({"treatment": np.ones(99)}, "99"),
         ({"columns": np.full((100, 2), np.inf)}, "infinite"),
         ({"columns": np.ones((100, 0))}, "0 columns"),
+        ({"groups": np.arange(99)}, "Groups of shape"),
+        ({"groups": np.arange(100) - 1}, "Groups of shape"),
     ],
 )
 def test_bad_input_is_refused_in_words(change: dict[str, Any], words: str) -> None:
@@ -408,6 +410,26 @@ def test_other_columns_and_units_in_every_bag_are_refused() -> None:
         forest.predict(columns[:, :3])
     with pytest.raises(EstimationError, match="more trees"):
         forest.out_of_bag(columns, np.arange(100))
+    for groups in (np.arange(99), np.arange(100) + 50, np.arange(100) - 1):
+        with pytest.raises(EstimationError, match="codes that the forest was grown with"):
+            forest.out_of_bag(columns, groups)
+
+
+def test_what_is_kept_compiled_is_made_anew_when_any_file_changes() -> None:
+    from eocausal.forests import _compiled
+
+    stamps = {
+        name: function._cache._cache_file._source_stamp
+        for name, function in vars(_tree).items()
+        if hasattr(function, "py_func")
+    }
+    assert "grow_one" in stamps
+    assert {name for stamp in stamps.values() for name, *_ in stamp} >= {
+        "_cuts.py",
+        "_tree.py",
+        "_compiled.py",
+    }
+    assert set(stamps.values()) == {_compiled._STAMP}
 
 
 def test_bins_part_values_at_midpoints_and_keep_missing_apart() -> None:
