@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 SINGLE_EFFECTS = (
-    "standard errors of single effects treat units of a cluster as independent and are too small with many "
-    "features; make claims from averages and RATE"
+    "standard errors of single effects are too small with many features, and by the engine 'econml' where units "
+    "share a cluster; make claims from averages and RATE"
 )
 
 
