@@ -14,11 +14,8 @@ import pytest
 import statsmodels.api as sm
 
 import eocausal as ec
-
-LALONDE = ["age", "education", "black", "hispanic", "married", "nodegree", "re74", "re75"]
-WITH_ZEROS = [*LALONDE, "u74", "u75"]
-SMOKING = ["mmarried", "mage", "mage2", "fbaby", "medu"]
-WEIGHT = ["prenatal1", "mmarried", "mage", "fbaby"]
+from tests.known_tables import MEN, SMOKING, WEIGHT, WITH_ZEROS, births, lalonde
+from tests.known_tables import smokers as nhefs
 
 
 def _fitted(table: pd.DataFrame, treatment: str, names: list[str], model: type) -> np.ndarray:
@@ -30,14 +27,7 @@ def _fitted(table: pd.DataFrame, treatment: str, names: list[str], model: type) 
 @pytest.fixture(scope="module")
 def birthweight() -> pd.DataFrame:
     """Cattaneo's birthweight data, with the probit propensity of Stata's manual."""
-    import statsmodels
-
-    path = Path(statsmodels.__file__).parent / "treatment/tests/results/cataneo2.csv"
-    table = pd.read_csv(path)
-    table["smoke"] = (table["mbsmoke"] == "smoker").astype(int)
-    for name in ("mmarried", "fbaby", "prenatal1"):
-        table[name] = (table[name].astype(str).str.lower().isin(["1", "yes", "married"])).astype(int)
-    table["mage2"] = table["mage"] ** 2
+    table = births()
     return table.assign(e=_fitted(table, "smoke", SMOKING, sm.Probit))
 
 
@@ -47,10 +37,7 @@ def _births(table: pd.DataFrame, covariates: list[str], **options: object) -> ec
 
 def _lalonde(shared: Path, controls: str, names: list[str]) -> pd.DataFrame:
     """The treated of the experiment with controls of a survey, and a logit propensity."""
-    table = pd.read_csv(shared / "data/lalonde/lalonde.csv")
-    treated = table[(table["sample"] == "nsw_dw") & (table["treat"] == 1)]
-    table = pd.concat([treated, table[table["sample"] == controls]], ignore_index=True)
-    table = table.assign(u74=(table["re74"] == 0).astype(int), u75=(table["re75"] == 0).astype(int))
+    table = lalonde(shared, controls)
     return table.assign(e=_fitted(table, "treat", names, sm.Logit))
 
 
@@ -117,8 +104,8 @@ def test_regression_on_the_treated_agrees_with_stata(birthweight: pd.DataFrame) 
 def test_ipw_of_the_614_men_agrees_with_the_reference_with_its_effective_sizes(
     shared: Path, estimand: str, estimate: float, treated: float, control: float
 ) -> None:
-    table = _lalonde(shared, "cps_controls3", LALONDE)
-    found = ec.ate(_earnings(table, LALONDE), method="ipw", estimand=estimand)
+    table = _lalonde(shared, "cps_controls3", MEN)
+    found = ec.ate(_earnings(table, MEN), method="ipw", estimand=estimand)
     assert found.n == 614
     assert found.estimate == pytest.approx(estimate, abs=2e-3)
     assert found.diagnostics["ess_treated"] == pytest.approx(treated, abs=6e-3)
@@ -191,17 +178,7 @@ def test_crump_bounds_of_uniform_propensities_are_the_closed_form() -> None:
 @pytest.fixture
 def smokers(shared: Path) -> pd.DataFrame:
     """The book's complete cases, with squares and indicators, and its logit propensity."""
-    table = pd.read_parquet(shared / "data/nhefs/nhefs_complete.parquet")
-    columns = {"quit": table["qsmk"].astype(int), "gain": table["wt82_71"].astype(float)}
-    for name in ("sex", "race"):
-        columns[name] = table[name].astype(int)
-    for name in ("age", "smokeintensity", "smokeyrs", "wt71"):
-        columns[name] = table[name].astype(float)
-        columns[f"{name}2"] = table[name].astype(float) ** 2
-    for name in ("education", "exercise", "active"):
-        for level in sorted(table[name].unique())[1:]:
-            columns[f"{name}{level}"] = (table[name] == level).astype(int)
-    found = pd.DataFrame(columns)
+    found = nhefs(shared)
     return found.assign(e=_fitted(found, "quit", list(found.columns[2:]), sm.Logit))
 
 
@@ -236,7 +213,7 @@ def test_ihdp_effects_on_the_treated_hold_the_truth(shared: Path, method: str) -
 
 
 def test_balance_of_the_614_men_agrees_with_cobalt(shared: Path) -> None:
-    asked = _earnings(_lalonde(shared, "cps_controls3", LALONDE), LALONDE)
+    asked = _earnings(_lalonde(shared, "cps_controls3", MEN), MEN)
     found = ec.balance(asked, weights=ec.ate(asked, method="ipw", estimand="att"), classifier=False)
     frame = found.to_frame().set_index("term")
     published = {

@@ -19,11 +19,9 @@ from eocausal.inference import scores
 from eocausal.inference.parametric import fit_propensity
 from eocausal.inference.stacked import arm_mean, stack
 from eocausal.inference.tilting import balancing_slopes, balancing_weights
+from tests import known_tables
+from tests.known_tables import MEN, SMOKING, WEIGHT, WITH_ZEROS
 
-MEN = ["age", "education", "black", "hispanic", "married", "nodegree", "re74", "re75"]
-WITH_ZEROS = [*MEN, "u74", "u75"]
-SMOKING = ["mmarried", "mage", "mage2", "fbaby", "medu"]
-WEIGHT = ["prenatal1", "mmarried", "mage", "fbaby"]
 LOGIT, PROBIT = ec.Learners(propensity="logit"), ec.Learners(propensity="probit")
 
 
@@ -34,15 +32,7 @@ def _plain(found: ec.Estimate) -> float:
 
 @pytest.fixture(scope="module")
 def births() -> pd.DataFrame:
-    """Cattaneo's birthweight data, which statsmodels carries in its tests."""
-    import statsmodels
-
-    path = Path(statsmodels.__file__).parent / "treatment/tests/results/cataneo2.csv"
-    table = pd.read_csv(path)
-    table["smoke"] = (table["mbsmoke"] == "smoker").astype(int)
-    for name in ("mmarried", "fbaby", "prenatal1"):
-        table[name] = (table[name].astype(str).str.lower().isin(["1", "yes", "married"])).astype(int)
-    return table.assign(mage2=table["mage"] ** 2)
+    return known_tables.births()
 
 
 def _births(table: pd.DataFrame) -> ec.Design:
@@ -115,10 +105,7 @@ def test_aipw_of_stata_is_fitted_to_all_units_and_stacks_both_models(births: pd.
 
 def _lalonde(shared: Path, controls: str, names: list[str]) -> ec.Design:
     """The treated of the experiment with controls of a survey."""
-    table = pd.read_csv(shared / "data/lalonde/lalonde.csv")
-    treated = table[(table["sample"] == "nsw_dw") & (table["treat"] == 1)]
-    table = pd.concat([treated, table[table["sample"] == controls]], ignore_index=True)
-    table = table.assign(u74=(table["re74"] == 0).astype(int), u75=(table["re75"] == 0).astype(int))
+    table = known_tables.lalonde(shared, controls)
     return ec.Design(table, outcome="re78", treatment="treat", covariates=names)
 
 
@@ -179,17 +166,7 @@ def test_balance_towards_the_many_controls_is_refused_where_no_weights_reach_the
 
 
 def test_quitting_smoking_has_the_weights_and_the_effect_of_the_book(shared: Path) -> None:
-    table = pd.read_parquet(shared / "data/nhefs/nhefs_complete.parquet")
-    columns = {"quit": table["qsmk"].astype(int), "gain": table["wt82_71"].astype(float)}
-    for name in ("sex", "race"):
-        columns[name] = table[name].astype(int)
-    for name in ("age", "smokeintensity", "smokeyrs", "wt71"):
-        columns[name] = table[name].astype(float)
-        columns[f"{name}2"] = table[name].astype(float) ** 2
-    for name in ("education", "exercise", "active"):
-        for level in sorted(table[name].unique())[1:]:
-            columns[f"{name}{level}"] = (table[name] == level).astype(int)
-    frame = pd.DataFrame(columns)
+    frame = known_tables.smokers(shared)
     asked = ec.Design(frame, outcome="gain", treatment="quit", covariates=list(frame.columns[2:]))
     found = ec.ate(asked, method="ipw", learners=LOGIT)
     # What If, sections 12.2 and 12.3: 3.4 kg (2.4, 4.5); stabilised weights from 0.33 to 4.30, 0.999 on average

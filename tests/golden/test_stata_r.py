@@ -11,25 +11,12 @@ import pytest
 import eocausal as ec
 from eocausal.inference import scores
 from eocausal.inference.variance import score_variance
+from tests.known_tables import SMOKING, WEIGHT, WITH_ZEROS, births, lalonde
 
 
 @pytest.fixture(scope="module")
 def birthweight() -> pd.DataFrame:
-    """Cattaneo's birthweight data, which statsmodels carries in its tests."""
-    import statsmodels
-
-    path = Path(statsmodels.__file__).parent / "treatment/tests/results/cataneo2.csv"
-    table = pd.read_csv(path)
-    table["smoke"] = (table["mbsmoke"] == "smoker").astype(int)
-    for name in ("mmarried", "fbaby", "prenatal1"):
-        table[name] = (table[name].astype(str).str.lower().isin(["1", "yes", "married"])).astype(int)
-    table["mage2"] = table["mage"] ** 2
-    return table
-
-
-# the models of Stata's manual: outcome on prenatal1 mmarried mage fbaby, and a probit of smoking on the rest
-OUTCOME_COVARIATES = ["prenatal1", "mmarried", "mage", "fbaby"]
-COVARIATES = ["mmarried", "mage", "mage2", "fbaby", "medu"]
+    return births()
 
 
 def _design(table: pd.DataFrame, covariates: list[str], **options) -> ec.Design:
@@ -37,12 +24,12 @@ def _design(table: pd.DataFrame, covariates: list[str], **options) -> ec.Design:
 
 
 def test_difference_agrees_with_the_published_mean_difference(birthweight: pd.DataFrame) -> None:
-    result = ec.ate(_design(birthweight, COVARIATES), method="difference")
+    result = ec.ate(_design(birthweight, SMOKING), method="difference")
     assert result.estimate == pytest.approx(-275.2519, abs=1e-4)
 
 
 def test_regression_agrees_with_stata_teffects_ra(birthweight: pd.DataFrame) -> None:
-    result = ec.ate(_design(birthweight, OUTCOME_COVARIATES), method="regression")
+    result = ec.ate(_design(birthweight, WEIGHT), method="regression")
     assert result.estimate == pytest.approx(-239.639211, abs=1e-5)
     # Stata divides by n, where iid has n / (n - 1)
     n = len(birthweight)
@@ -52,9 +39,9 @@ def test_regression_agrees_with_stata_teffects_ra(birthweight: pd.DataFrame) -> 
 def test_ipw_with_a_probit_propensity_agrees_with_stata_teffects_ipw(birthweight: pd.DataFrame) -> None:
     import statsmodels.api as sm
 
-    rows = sm.add_constant(birthweight[COVARIATES].astype(float))
+    rows = sm.add_constant(birthweight[SMOKING].astype(float))
     table = birthweight.assign(e=sm.Probit(birthweight["smoke"], rows).fit(disp=False).predict(rows))
-    result = ec.ate(_design(table, COVARIATES, propensity="e"), method="ipw")
+    result = ec.ate(_design(table, SMOKING, propensity="e"), method="ipw")
     assert result.estimate == pytest.approx(-230.688638, abs=1e-3)
     # Stata's 25.815 adds the estimation of the probit; with the propensity taken as known it is larger here
     assert result.std_error > 25.815
@@ -63,11 +50,11 @@ def test_ipw_with_a_probit_propensity_agrees_with_stata_teffects_ipw(birthweight
 def test_aipw_with_stata_nuisances_agrees_with_stata_teffects_aipw(birthweight: pd.DataFrame) -> None:
     import statsmodels.api as sm
 
-    rows = sm.add_constant(birthweight[COVARIATES].astype(float)).to_numpy()
+    rows = sm.add_constant(birthweight[SMOKING].astype(float)).to_numpy()
     treatment = birthweight["smoke"].to_numpy(dtype=float)
     outcome = birthweight["bweight"].to_numpy(dtype=float)
     propensity = np.asarray(sm.Probit(treatment, rows).fit(disp=False).predict(rows))
-    columns = sm.add_constant(birthweight[OUTCOME_COVARIATES].astype(float)).to_numpy()
+    columns = sm.add_constant(birthweight[WEIGHT].astype(float)).to_numpy()
     arms = [treatment == 0, treatment == 1]
     fitted = [columns @ np.linalg.lstsq(columns[arm], outcome[arm])[0] for arm in arms]
     dr_scores = scores.doubly_robust(
@@ -106,13 +93,8 @@ def test_lalonde_experiment_gives_the_published_benchmark(shared: Path) -> None:
 
 
 def test_regression_outcome_model_agrees_with_the_published_lalonde_estimate(shared: Path) -> None:
-    table = pd.read_csv(shared / "data/lalonde/lalonde.csv")
-    treated = table[(table["sample"] == "nsw_dw") & (table["treat"] == 1)]
-    controls = table[table["sample"] == "cps_controls"]
-    table = pd.concat([treated, controls], ignore_index=True)
-    table["u74"], table["u75"] = (table["re74"] == 0).astype(int), (table["re75"] == 0).astype(int)
-    names = ["age", "education", "black", "hispanic", "married", "nodegree", "re74", "re75", "u74", "u75"]
-    rows = table[names].to_numpy(dtype=float)
+    table = lalonde(shared, "cps_controls")
+    rows = table[WITH_ZEROS].to_numpy(dtype=float)
     treatment = table["treat"].to_numpy(dtype=float)
     # the published estimate averages over the treated: centre the covariates there by giving the rest no pull
     weights = np.where(treatment == 1, 1.0, 1e-9)
@@ -126,10 +108,7 @@ def test_regression_outcome_model_agrees_with_the_published_lalonde_estimate(sha
 
 
 def test_ldw_naive_difference_agrees_with_the_published_one(shared: Path) -> None:
-    table = pd.read_csv(shared / "data/lalonde/lalonde.csv")
-    treated = table[(table["sample"] == "nsw_dw") & (table["treat"] == 1)]
-    controls = table[table["sample"] == "cps_controls"]
-    design = ec.Design(pd.concat([treated, controls], ignore_index=True), outcome="re78", treatment="treat")
+    design = ec.Design(lalonde(shared, "cps_controls"), outcome="re78", treatment="treat")
     result = ec.ate(design, method="difference", vcov="hetero")
     assert result.estimate == pytest.approx(-8497.516, abs=0.01)
     assert result.std_error == pytest.approx(581.916, abs=0.1)

@@ -14,6 +14,7 @@ import pytest
 import statsmodels.api as sm
 
 import eocausal as ec
+from tests.known_tables import WITH_ZEROS, lalonde
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +146,9 @@ def test_the_experiment_gives_its_printed_difference(shared: Path) -> None:
 def test_aipw_on_the_treated_comes_nearer_to_the_experiment(shared: Path, controls: str) -> None:
     table = pd.read_csv(shared / "data/lalonde/lalonde.csv")
     trial = table[table["sample"] == "nsw_dw"].reset_index(drop=True)
-    part = pd.concat([trial[trial["treat"] == 1], table[table["sample"] == controls]], ignore_index=True)
-    names = ["age", "education", "black", "hispanic", "married", "nodegree", "re74", "re75", "u74", "u75"]
-    part = part.assign(u74=(part["re74"] == 0).astype(int), u75=(part["re75"] == 0).astype(int))
+    part = lalonde(shared, controls)
     truth = ec.ate(ec.Design(trial, outcome="re78", treatment="treat"), method="difference")
-    asked = ec.Design(part, outcome="re78", treatment="treat", covariates=names)
+    asked = ec.Design(part, outcome="re78", treatment="treat", covariates=WITH_ZEROS)
     found = ec.ate(asked, estimand="att")
     naive = ec.ate(asked, method="difference")
     print(f"{controls}: naive {naive.estimate:.0f} aipw att {found.estimate:.0f} ({found.std_error:.0f}) "
