@@ -22,7 +22,7 @@ from eocausal.evaluate.assignment_result import (
     Source,
 )
 from eocausal.evaluate.prediction_measures import measures_of
-from eocausal.nuisance.cross_fit import Learners, OutOfFold, outcomes_out_of_fold, propensity_out_of_fold
+from eocausal.nuisance.cross_fit import Learners, OutOfFold, cross_fit
 from eocausal.nuisance.folds import Folds
 from eocausal.nuisance.settings import Settings, provenance, settings_for
 
@@ -121,11 +121,11 @@ def assignment(
     pairs = [design] if design.treatment_type == "binary" else _pairs(design)
     arms, tables, warnings = [], [], list(design.table.notes)
     for pair in pairs:
-        arm, measures = _predict(pair, settings)
+        arm, measures, told = _predict(pair, settings)
         rows = _table(arm, measures, replicates=replicates, seed=settings.seed)
         arms.append(arm)
         tables.append(rows)
-        warnings += [*_few_blocks(arm), *_like_an_instrument(arm, rows)]
+        warnings += [*told, *_few_blocks(arm), *_like_an_instrument(arm, rows)]
     frame = pd.concat(tables, ignore_index=True)
     said = settings.learners.describe()
     said |= {"folds": repr(settings.folds), "replicates": replicates, "blocks": int(arms[0].blocks.max()) + 1}
@@ -188,8 +188,8 @@ def _pairs(design: Design) -> list[Design]:
     return [design.pair(arm) for arm in design.table.arms[1:]]
 
 
-def _predict(design: Design, settings: Settings) -> tuple[Arm, dict[str, Measure]]:
-    """Return predictions from each source on the same folds, and how they are measured."""
+def _predict(design: Design, settings: Settings) -> tuple[Arm, dict[str, Measure], list[str]]:
+    """Return predictions from each source on the same folds, how they are measured, and what to tell of them."""
     table, seed = design.table, settings.seed
     groups, fold_of = settings.folds.groups(design), settings.folds.assign(design, seed=seed)
     given: dict[Source, bool] = {
@@ -205,18 +205,18 @@ def _predict(design: Design, settings: Settings) -> tuple[Arm, dict[str, Measure
         constant[~rest] = np.average(table.treatment[rest], weights=table.weights[rest])
     predicted: dict[str, FloatArray] = {}
     measures: dict[str, Measure] = {}
+    told: list[str] = []
     for source in sources:
         learners = replace(settings.learners, columns=source)
-        predicted[source], _ = propensity_out_of_fold(
-            design, fold_of, learners, seed=seed, groups=groups, known=False
-        )
-        control, treated = outcomes_out_of_fold(design, fold_of, learners, seed=seed, groups=groups)
-        own = np.where(table.treatment == 1, treated, control)
+        made = cross_fit(design, fold_of, learners, seed=seed, groups=groups, known=False)
+        predicted[source] = made.propensity
+        told += [f"{source}: {text}" for text in made.warnings]
+        own = np.where(table.treatment == 1, made.outcome_treated, made.outcome_control)
         measures[source] = measures_of(
             predicted[source], constant, table.treatment, fold_of, (table.outcome, own)
         )
     arm = Arm(design.treatment, table.ids, table.treatment, table.weights, fold_of, groups, predicted)
-    return arm, measures
+    return arm, measures, told
 
 
 def _table(arm: Arm, measures: dict[str, Measure], *, replicates: int, seed: int) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from eocausal.inference.assemble import assemble
 from eocausal.inference.propensity import extreme_propensities, propensity_diagnostics
 from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.trim import Trim
-from eocausal.nuisance.cross_fit import Learners, propensity_out_of_fold
+from eocausal.nuisance.cross_fit import Learners, propensities
 from eocausal.nuisance.folds import Folds
 from eocausal.nuisance.settings import provenance, settings_for
 
@@ -72,7 +72,7 @@ def overlap(
     design.require_binary("Overlap")
     table = design.table
     fold_of = settings.folds.assign(design, seed=settings.seed)
-    propensity, _ = propensity_out_of_fold(
+    learned = propensities(
         design,
         fold_of,
         settings.learners,
@@ -80,6 +80,7 @@ def overlap(
         groups=settings.folds.groups(design),
         known=False,
     )
+    propensity = learned.values
     rules = [Trim("crump"), *([trim] if trim is not None and trim.rule != "crump" else [])]
     cuts = {rule.rule: rule.bounds(propensity, table.treatment) for rule in rules}
     value, influence = auc_with_influence(propensity, table.treatment, table.weights)
@@ -90,6 +91,7 @@ def overlap(
         method="propensity out of fold",
         terms=(design.treatment,),
         warnings=[
+            *learned.warnings,
             *extreme_propensities(propensity, table.treatment),
             *_emptied(cuts, propensity, table.treatment),
         ],

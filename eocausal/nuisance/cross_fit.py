@@ -30,7 +30,6 @@ __all__ = [
     "cross_fit",
     "outcomes_out_of_fold",
     "propensities",
-    "propensity_out_of_fold",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -85,14 +84,21 @@ class Nuisance:
 
 
 def cross_fit(
-    design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes | None = None
+    design: Design,
+    folds: Codes,
+    learners: Learners,
+    *,
+    seed: int,
+    groups: Codes | None = None,
+    known: bool = True,
 ) -> Nuisance:
     """Return all nuisance predictions on the same folds.
 
     ``groups`` (n,) are units that inner splits keep together, ``Folds.groups``; by default those of the design.
+    With ``known=False`` a propensity that the design knows is set aside, and one is learned.
     """
     parts = _training_folds(design, folds, learners, seed=seed, groups=groups)
-    learned = _propensities(design, folds, learners, parts, known=True)
+    learned = _propensities(design, folds, learners, parts, known=known)
     (control, treated), stacks = _outcomes(design, folds, learners, parts)
     return Nuisance(
         control,
@@ -112,20 +118,6 @@ def outcomes_out_of_fold(
     parts = _training_folds(design, folds, learners, seed=seed, groups=groups)
     (control, treated), _ = _outcomes(design, folds, learners, parts)
     return control, treated
-
-
-def propensity_out_of_fold(
-    design: Design,
-    folds: Codes,
-    learners: Learners,
-    *,
-    seed: int,
-    groups: Codes | None = None,
-    known: bool = True,
-) -> tuple[FloatArray, bool]:
-    """Return the propensity (n,) and whether it was known; :func:`propensities` in short."""
-    found = propensities(design, folds, learners, seed=seed, groups=groups, known=known)
-    return found.values, found.known
 
 
 def propensities(

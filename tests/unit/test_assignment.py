@@ -14,7 +14,7 @@ from eocausal.errors import DesignError, EvaluationError
 from eocausal.evaluate.assignment import default_folds
 from eocausal.evaluate.assignment_result import INCREMENT, Assignment
 from eocausal.evaluate.roc import auc_by_fold
-from eocausal.nuisance.cross_fit import propensity_out_of_fold
+from eocausal.nuisance.cross_fit import propensities
 from tests.studies import FAST, THREE, design, images, study
 
 
@@ -49,7 +49,7 @@ def test_all_sources_are_predicted_on_the_same_folds() -> None:
     np.testing.assert_array_equal(arm.blocks, folds.groups(asked))
     for source in ("covariates", "features", "both"):
         learners = replace(FAST, columns=source)
-        expected, _ = propensity_out_of_fold(asked, dealt, learners, seed=4, groups=folds.groups(asked))
+        expected = propensities(asked, dealt, learners, seed=4, groups=folds.groups(asked)).values
         np.testing.assert_array_equal(arm.predicted[source], expected)
         auc = auc_by_fold(expected, asked.table.treatment, dealt).estimate
         assert _of(found, source).loc["auc", "estimate"] == pytest.approx(auc, abs=1e-12)

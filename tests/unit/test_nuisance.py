@@ -18,7 +18,7 @@ from eocausal.nuisance.cross_fit import (
     ColumnReducer,
     cross_fit,
     outcomes_out_of_fold,
-    propensity_out_of_fold,
+    propensities,
 )
 from tests.studies import FAST, by_village, design, images, study
 
@@ -46,7 +46,8 @@ def test_outcomes_are_those_of_a_loop_over_folds_and_arms() -> None:
 def test_propensities_are_those_of_a_loop_over_folds() -> None:
     asked = design(study(selected=True))
     folds = _folds(asked)
-    found, known = propensity_out_of_fold(asked, folds, FAST, seed=0)
+    made = propensities(asked, folds, FAST, seed=0)
+    found, known = made.values, made.known
     assert not known
     x, t = asked.table.covariates, asked.table.treatment
     for fold in range(3):
@@ -99,7 +100,8 @@ def test_a_block_no_wider_than_asked_is_left_as_it_is() -> None:
 
 def test_the_known_propensity_is_passed_on_as_it_is() -> None:
     asked = design(study(selected=True), propensity="p")
-    found, known = propensity_out_of_fold(asked, _folds(asked), FAST, seed=0)
+    made = propensities(asked, _folds(asked), FAST, seed=0)
+    found, known = made.values, made.known
     assert known
     np.testing.assert_array_equal(found, asked.table.propensity)
 
@@ -107,7 +109,7 @@ def test_the_known_propensity_is_passed_on_as_it_is() -> None:
 def test_without_columns_the_propensity_is_the_weighted_share_outside_the_fold() -> None:
     asked = design(study(), covariates=[], weights="weight")
     folds = _folds(asked)
-    found, _ = propensity_out_of_fold(asked, folds, FAST, seed=0)
+    found = propensities(asked, folds, FAST, seed=0).values
     control, _ = outcomes_out_of_fold(asked, folds, FAST, seed=0)
     table = asked.table
     for i in range(len(asked)):
@@ -183,7 +185,7 @@ def test_probabilities_of_a_wrong_shape_or_without_value_are_refused(learner: Lo
         EstimationError,
         match=r"propensity learner _(Sureness|Doubt) predicted[\s\S]*two finite probabilities",
     ):
-        propensity_out_of_fold(asked, _folds(asked), ec.Learners(propensity=learner), seed=0)
+        propensities(asked, _folds(asked), ec.Learners(propensity=learner), seed=0)
 
 
 def test_learners_without_weights_are_named_when_there_are_weights() -> None:
@@ -195,7 +197,7 @@ def test_learners_without_weights_are_named_when_there_are_weights() -> None:
 def test_propensities_of_zero_or_one_are_refused_and_counted() -> None:
     asked = design(study(selected=True))
     with pytest.raises(EstimationError, match=r"exactly 0 or 1[\s\S]*Where: \d+ \(\d+[\s\S]*default logit"):
-        propensity_out_of_fold(asked, _folds(asked), ec.Learners(propensity=DecisionTreeClassifier()), seed=0)
+        propensities(asked, _folds(asked), ec.Learners(propensity=DecisionTreeClassifier()), seed=0)
 
 
 def test_an_arm_that_is_missing_outside_a_fold_is_named() -> None:
@@ -204,7 +206,7 @@ def test_an_arm_that_is_missing_outside_a_fold_is_named() -> None:
     with pytest.raises(EstimationError, match=r"Outside fold 0 there are 0 treated units[\s\S]*Folds\(k=2\)"):
         outcomes_out_of_fold(asked, folds, FAST, seed=0)
     with pytest.raises(EstimationError, match="Outside fold 0 there are 0 treated units"):
-        propensity_out_of_fold(asked, folds, FAST, seed=0)
+        propensities(asked, folds, FAST, seed=0)
 
 
 def test_a_model_is_not_asked_about_other_columns() -> None:

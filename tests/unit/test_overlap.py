@@ -12,7 +12,7 @@ import eocausal as ec
 from eocausal.errors import EvaluationError
 from eocausal.evaluate.overlap import Overlap, auc_with_influence
 from eocausal.evaluate.roc import auc_by_fold
-from eocausal.nuisance.cross_fit import propensity_out_of_fold
+from eocausal.nuisance.cross_fit import propensities
 from tests.studies import FAST, THREE, by_village, design, study
 
 
@@ -63,7 +63,7 @@ def test_the_error_of_the_auc_is_close_to_the_jackknife() -> None:
 def test_propensities_are_out_of_fold_and_as_they_are() -> None:
     asked = design(study(selected=True))
     found = ec.overlap(asked, learners=FAST, folds=THREE, seed=3)
-    expected, _ = propensity_out_of_fold(asked, THREE.assign(asked, seed=3), FAST, seed=3)
+    expected = propensities(asked, THREE.assign(asked, seed=3), FAST, seed=3).values
     np.testing.assert_array_equal(found.propensity, expected)
     np.testing.assert_array_equal(found.treatment, asked.table.treatment)
     assert found.estimate == pytest.approx(_pairs(expected, asked.table.treatment), abs=1e-12)
@@ -199,3 +199,13 @@ def test_the_map_shows_every_place_and_marks_those_left_out() -> None:
     plt.close("all")
     with pytest.raises(EvaluationError, match=r"no map[\s\S]*read_units"):
         ec.overlap(design(study()), learners=FAST, folds=THREE).map()
+
+
+def test_propensities_that_calibration_would_make_certain_are_told_here_too() -> None:
+    table = study(240, seed=3)
+    table["grant"] = (table["age"] + 0.2 * np.random.default_rng(0).normal(size=240) > 0).astype(int)
+    learners = ec.Learners(calibration="isotonic")
+    told = ec.overlap(design(table), learners=learners, seed=1).warnings
+    assert any("isotonic" in text for text in told)
+    told = ec.assignment(design(table), learners=learners, replicates=50, seed=1).warnings
+    assert any(text.startswith("covariates: ") and "isotonic" in text for text in told)
