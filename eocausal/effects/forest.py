@@ -144,15 +144,14 @@ def causal_forest(
     expected += (1 - nuisance.propensity) * nuisance.outcome_control
     everyone = np.arange(len(design))
     reducer = ColumnReducer(pca=forest.pca, seed=seed, by_block=True).fit(design, everyone)
-    predict = ENGINES[forest.engine](
+    sample = Sample(
         reducer.transform(design, everyone),
         table.outcome - expected,
         table.treatment - nuisance.propensity,
         table.weights,
         groups,
-        forest,
-        seed,
     )
+    predict = ENGINES[forest.engine](sample, forest, seed)
     return ForestModel(reducer, predict)
 
 
@@ -166,18 +165,23 @@ def _all_tied(design: Design) -> str:
     )
 
 
-def _grow_econml(
-    columns: FloatArray,
-    outcome_residual: FloatArray,
-    treatment_residual: FloatArray,
-    weights: FloatArray,
-    groups: npt.NDArray[np.intp],
-    forest: Forest,
-    seed: int,
-) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
-    from econml.grf import CausalForest
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """What trees are grown on: columns (n, p), centred outcome and treatment (n,), weights, groups to draw."""
 
-    del groups  # it draws units
+    columns: FloatArray
+    outcome: FloatArray
+    treatment: FloatArray
+    weights: FloatArray
+    groups: npt.NDArray[np.intp]
+
+
+Predict = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
+
+
+def _grow_econml(sample: Sample, forest: Forest, seed: int) -> Predict:
+    """Grow by econml, which draws units and not groups."""
+    from econml.grf import CausalForest
 
     grown = CausalForest(
         n_estimators=forest.trees,
@@ -187,8 +191,9 @@ def _grow_econml(
         n_jobs=forest.n_jobs,
         random_state=seed,
     )
+    weights = sample.weights
     sample_weight = None if np.ptp(weights) == 0 else weights / weights.mean()
-    grown.fit(columns, treatment_residual, outcome_residual, sample_weight=sample_weight)
+    grown.fit(sample.columns, sample.treatment, sample.outcome, sample_weight=sample_weight)
     # threads add tree predictions in the order they finish, so predict with one for equal bytes
     grown.n_jobs = 1
 
@@ -199,26 +204,24 @@ def _grow_econml(
     return predict
 
 
-def _grow_fast(
-    columns: FloatArray,
-    outcome_residual: FloatArray,
-    treatment_residual: FloatArray,
-    weights: FloatArray,
-    groups: npt.NDArray[np.intp],
-    forest: Forest,
-    seed: int,
-) -> Callable[[FloatArray], tuple[FloatArray, FloatArray]]:
+def _grow_fast(sample: Sample, forest: Forest, seed: int) -> Predict:
     rules = TreeRules(
         trees=forest.trees, min_leaf=forest.min_leaf, sample_share=forest.sample_share, threads=forest.n_jobs
     )
     grown = grow_causal_trees(
-        columns, outcome_residual, treatment_residual, weights=weights, groups=groups, rules=rules, seed=seed
+        sample.columns,
+        sample.outcome,
+        sample.treatment,
+        weights=sample.weights,
+        groups=sample.groups,
+        rules=rules,
+        seed=seed,
     )
     return grown.predict
 
 
 # A new engine is one function above and one row here.
-ENGINES: dict[str, Callable[..., Callable[[FloatArray], tuple[FloatArray, FloatArray]]]] = {
+ENGINES: dict[str, Callable[[Sample, Forest, int], Predict]] = {
     "econml": _grow_econml,
     "fast": _grow_fast,
 }

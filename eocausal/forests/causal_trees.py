@@ -232,9 +232,9 @@ def grow_causal_trees(
     n, p = columns.shape
     given = np.ones(n) if weights is None else np.asarray(weights, float)
     codes = np.arange(n) if groups is None else np.asarray(groups)
-    data = tuple(np.ascontiguousarray(values, float) for values in (outcome, treatment, given))
-    _check(data, n, p, MOST_FEATURES)
-    data = (*data[:2], data[2] / data[2].mean())
+    left, moved, weight = (np.ascontiguousarray(values, float) for values in (outcome, treatment, given))
+    _check((left, moved, weight), n, p, MOST_FEATURES)
+    data = (left, moved, weight / weight.mean())
     n_groups, half, drawn = _group_counts(codes, n, rules)
     edges = bin_edges(columns)
     by_feature = np.ascontiguousarray(edges.codes(columns).T)
@@ -248,7 +248,7 @@ def grow_causal_trees(
     key = np.uint64(seed % 2**64)
 
     def grow(tree: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
-        return grow_one(by_feature, data, (starts, members), sizes, limits, tree, key)  # type: ignore[arg-type]
+        return grow_one(by_feature, data, (starts, members), sizes, limits, tree, key)
 
     grown = _in_threads(grow, range(rules.trees), rules.threads)
     return CausalTrees(

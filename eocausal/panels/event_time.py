@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 
 from eocausal.errors import EstimationError, explain
@@ -139,14 +138,14 @@ def event_plot(result: Estimate, ax: Axes | None = None) -> Axes:
 
 
 def _events(result: Any) -> list[int | None]:
-    events: npt.ArrayLike | None = None
+    events: list[int | None] = []
     if isinstance(result, Estimate):
-        events = result.diagnostics.get("event_times")
-    if events is None:
+        events = list(result.diagnostics.get("event_times", ()))
+    if not events:
         raise EstimationError(
             explain(
                 "The result is not by time since treatment.",
                 fix='ec.panel(design, method="event_study"), or method="did" with aggregate="dynamic"',
             )
         )
-    return list(events)  # type: ignore[arg-type]
+    return events
