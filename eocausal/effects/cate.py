@@ -11,13 +11,15 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal.effects.forest import (
+from eocausal._checks import one_of
+from eocausal.effects.effect_learners import (
+    EffectLearner,
     EffectModel,
-    Forest,
-    causal_forest,
-    describe_forest,
-    resolve_learner,
+    effect_sample,
+    effects_out_of_fold,
+    require_columns,
 )
+from eocausal.effects.forest import Forest
 from eocausal.effects.methods import ignorability
 from eocausal.effects.weighting import doubly_robust_scores
 from eocausal.errors import EstimationError, explain
@@ -63,6 +65,9 @@ class Cate:
         Predicted effect from a model trained on earlier folds only; NaN in fold 0. These are the priorities
         that :func:`eocausal.rate` can test.
     dr_scores, weights : array of shape (n,)
+    centred_outcome, centred_treatment : array of shape (n,)
+        Outcome and treatment less what is expected of them, out of fold: what tests of calibration regress.
+    propensity : array of shape (n,)
     group_codes : array of shape (n,)
         Units that share a cluster or an image.
     coordinates : array of shape (n, 2) or None
@@ -79,6 +84,9 @@ class Cate:
     folds: npt.NDArray[np.intp]
     sequential_values: FloatArray
     dr_scores: FloatArray
+    centred_outcome: FloatArray
+    centred_treatment: FloatArray
+    propensity: FloatArray
     weights: FloatArray
     group_codes: npt.NDArray[np.intp]
     image_keys: npt.NDArray[Any]
@@ -193,15 +201,15 @@ class Cate:
 
 
 _UNIT_FIELDS = (
-    "ids", "effect_values", "effect_errors", "folds", "sequential_values", "dr_scores", "weights", "group_codes",
-    "image_keys", "coordinates",
+    "ids", "effect_values", "effect_errors", "folds", "sequential_values", "dr_scores",
+    "centred_outcome", "centred_treatment", "propensity", "weights", "group_codes", "image_keys", "coordinates",
 )  # fmt: skip
 
 
 def cate(
     design: Design,
     *,
-    learner: str | Forest = "causal_forest",
+    learner: str | EffectLearner = "causal_forest",
     folds: Folds | None = None,
     learners: Learners | None = None,
     seed: int = 0,
@@ -216,7 +224,7 @@ def cate(
     ----------
     design : Design
         With covariates, features or both to tell units apart by.
-    learner : "causal_forest" or Forest
+    learner : "causal_forest", Forest, or other settings with ``fit`` and ``describe``
     folds : Folds, optional
         Default five folds with clusters and shared images kept whole.
     learners : Learners, optional
@@ -251,70 +259,62 @@ def cate(
     >>> list(effects.columns)
     ['effect', 'std_error', 'conf_low', 'conf_high', 'fold', 'dr_score', 'image_key']
     """
-    forest = resolve_learner(learner)
+    chosen = _resolve(learner)
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
     design.require_binary("An effect by unit")
-    seed = settings.seed
-    fold_of = settings.folds.assign(design, seed=seed)
+    require_columns(design)
+    fold_of = settings.folds.assign(design, seed=settings.seed)
 
     def learn(rows: npt.NDArray[np.bool_] | None) -> EffectModel:
         training = design if rows is None else design.take(rows)
-        return causal_forest(training, forest, settings.learners, seed=seed, folds=settings.folds)
+        return chosen.fit(effect_sample(training, settings), seed=settings.seed)
 
-    effects, errors, sequential = _cross_fit_effects(design, fold_of, learn, progress=progress)
-    dr_scores, diagnostics, warnings = doubly_robust_scores(design, settings)
-    diagnostics |= describe_forest(forest) | {"sd_of_effects": float(effects.std())}
-    warnings.append(SINGLE_EFFECTS)
+    found = effects_out_of_fold(design, fold_of, learn, progress=progress)
+    judged = doubly_robust_scores(design, settings)
+    table, nuisance = design.table, judged.nuisance
     return Cate(
         average=assemble(
             design,
-            [mean_of_scores(dr_scores, design.table.weights)],
+            [mean_of_scores(judged.scores, table.weights)],
             estimand="ate",
-            method="aipw (causal forest folds)",
+            method="aipw (folds of effects)",
             terms=(design.treatment,),
-            assumptions=(ignorability(design, design.table.propensity is not None, settings.learners),),
-            warnings=warnings,
-            diagnostics=diagnostics,
+            assumptions=(ignorability(design, table.propensity is not None, settings.learners),),
+            warnings=[*judged.warnings, SINGLE_EFFECTS],
+            diagnostics={
+                **judged.diagnostics,
+                **chosen.describe(),
+                "sd_of_effects": float(found.effects.std()),
+            },
             provenance=provenance(design, settings),
         ),
-        ids=design.table.ids,
-        effect_values=effects,
-        effect_errors=errors,
+        ids=table.ids,
+        effect_values=found.effects,
+        effect_errors=found.errors,
         folds=fold_of,
-        sequential_values=sequential,
-        dr_scores=dr_scores,
-        weights=design.table.weights,
+        sequential_values=found.sequential,
+        dr_scores=judged.scores,
+        centred_outcome=table.outcome - nuisance.outcome_mean,
+        centred_treatment=table.treatment - nuisance.propensity,
+        propensity=nuisance.propensity,
+        weights=table.weights,
         group_codes=design.groups,
-        image_keys=design.table.image_keys,
-        coordinates=design.table.coordinates,
+        image_keys=table.image_keys,
+        coordinates=table.coordinates,
         learn=lambda: learn(None),
     )
 
 
-def _cross_fit_effects(
-    design: Design,
-    fold_of: npt.NDArray[np.intp],
-    learn: Callable[[npt.NDArray[np.bool_]], EffectModel],
-    *,
-    progress: bool,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return out-of-fold effects and errors, and effects from models of earlier folds only."""
-    from tqdm import tqdm
+def _resolve(learner: str | EffectLearner) -> EffectLearner:
+    """Return the settings that a learner's name stands for, or those that were given."""
+    if not isinstance(learner, str) and all(hasattr(learner, verb) for verb in ("fit", "describe")):
+        return learner
+    one_of(str(learner), tuple(LEARNERS), argument="learner", error=EstimationError)
+    return LEARNERS[str(learner)]()
 
-    k = int(fold_of.max()) + 1
-    effects, errors = np.zeros(len(design)), np.zeros(len(design))
-    sequential = np.full(len(design), np.nan)
-    # the model for the last fold has seen all earlier folds, so it serves both purposes
-    jobs = [("others", fold) for fold in range(k)] + [("earlier", fold) for fold in range(1, k - 1)]
-    for seen, fold in tqdm(jobs, desc="causal forests", unit="forest", disable=not progress):
-        test = fold_of == fold
-        model = learn(fold_of != fold if seen == "others" else fold_of < fold)
-        effect, error = model.predict(design, rows=test)
-        if seen == "others":
-            effects[test], errors[test] = effect, error
-        if seen == "earlier" or fold == k - 1:
-            sequential[test] = effect
-    return effects, errors, sequential
+
+# A new learner is settings with `fit` and `describe`, and one row here by its name.
+LEARNERS: dict[str, Callable[[], EffectLearner]] = {"causal_forest": Forest}
 
 
 def _column(values: npt.NDArray[Any] | None) -> list[Any] | None:

@@ -1,15 +1,10 @@
-"""Learners of conditional effects: fitted on one design, asked about another.
-
-A learner is a function from a training design to an :class:`EffectModel`. Everything that is learned (nuisances,
-principal components, trees) is learned inside it, so calling it on the training folds alone makes its predictions
-out of fold by construction.
-"""
+"""Causal forests as learners of effects by unit, grown by one of two engines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,28 +12,16 @@ import numpy.typing as npt
 from eocausal._checks import one_of, whole_number
 from eocausal.errors import EstimationError, explain
 from eocausal.forests.causal_trees import TreeRules, grow_causal_trees
-from eocausal.nuisance.cross_fit import ColumnReducer, Learners, cross_fit
-from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.columns import ColumnReducer
 
 if TYPE_CHECKING:
     from eocausal.design import Design
+    from eocausal.effects.effect_learners import EffectSample
 
 FloatArray = npt.NDArray[np.float64]
 
 # econml averages variances over bags of this many trees
 TREES_PER_BAG = 4
-# folds on which outcome and treatment are centred, where there are so many groups
-CENTRING_FOLDS = 3
-
-
-class EffectModel(Protocol):
-    """What a learner hands back."""
-
-    def predict(
-        self, design: Design, *, rows: npt.NDArray[Any] | None = None
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return the effect and its standard error for the units of a design, or for some rows of it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -92,6 +75,36 @@ class Forest:
                 explain(f"sample_share={self.sample_share}.", rule="0 < sample_share <= 0.5")
             )
 
+    def fit(self, sample: EffectSample, *, seed: int) -> ForestModel:
+        """Grow an honest causal forest on all units of a sample.
+
+        Outcome and treatment are centred at their out-of-fold expectations (the R-learner's residuals), then the
+        forest splits on covariates and reduced features. Athey, Tibshirani and Wager (2019), Annals of Statistics
+        47, section 6.
+        """
+        design = sample.design
+        everyone = np.arange(len(design))
+        reducer = ColumnReducer(pca=self.pca, seed=seed, by_block=True).fit(design, everyone)
+        rows = TreeSample(
+            reducer.transform(design, everyone),
+            sample.centred_outcome,
+            sample.centred_treatment,
+            design.table.weights,
+            sample.groups,
+        )
+        return ForestModel(reducer, ENGINES[self.engine](rows, self, seed))
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a reader must know of the forest."""
+        return {
+            "learner": "causal forest",
+            "engine": self.engine,
+            "trees": self.trees,
+            "min_leaf": self.min_leaf,
+            "sample_share": self.sample_share,
+            "forest_pca": self.pca,
+        }
+
 
 @dataclass(frozen=True)
 class ForestModel:
@@ -108,65 +121,8 @@ class ForestModel:
         return self.predict_columns(self.reducer.transform(design, asked))
 
 
-def causal_forest(
-    design: Design, forest: Forest, learners: Learners, *, seed: int, folds: Folds | None = None
-) -> ForestModel:
-    """Grow an honest causal forest on all units of a design.
-
-    Outcome and treatment are centred at their out-of-fold expectations (the R-learner's residuals), then the
-    forest splits on covariates and reduced features. Athey, Tibshirani and Wager (2019), Annals of Statistics 47,
-    section 6. The expectations are made on three folds that keep whole what ``folds`` keeps whole.
-
-    Raises
-    ------
-    EstimationError
-        All units are tied together, or there is nothing to split on: neither covariates nor features.
-    """
-    table = design.table
-    if not table.covariate_names and not table.features.shape[1]:
-        raise EstimationError(
-            explain(
-                "The design has no covariates and no features, so effects cannot be told apart.",
-                fix="Design(..., features=embeddings) or covariates=[...]",
-            )
-        )
-    # trees draw rows by position: in the order of ids they are the same however the table was sorted
-    design = design.take(np.argsort(table.ids, kind="stable"))
-    table = design.table
-    scheme = Folds() if folds is None else folds
-    groups = scheme.groups(design)
-    n_groups = int(groups.max()) + 1
-    if n_groups < 2:
-        raise EstimationError(_all_tied(design))
-    dealt = replace(scheme, k=min(CENTRING_FOLDS, n_groups), repeats=1).assign(design, seed=seed)
-    nuisance = cross_fit(design, dealt, learners, seed=seed, groups=groups)
-    expected = nuisance.propensity * nuisance.outcome_treated
-    expected += (1 - nuisance.propensity) * nuisance.outcome_control
-    everyone = np.arange(len(design))
-    reducer = ColumnReducer(pca=forest.pca, seed=seed, by_block=True).fit(design, everyone)
-    sample = Sample(
-        reducer.transform(design, everyone),
-        table.outcome - expected,
-        table.treatment - nuisance.propensity,
-        table.weights,
-        groups,
-    )
-    predict = ENGINES[forest.engine](sample, forest, seed)
-    return ForestModel(reducer, predict)
-
-
-def _all_tied(design: Design) -> str:
-    """Return why outcome and treatment of a part of the units cannot be centred out of fold."""
-    return explain(
-        f"The {len(design)} units that a causal forest is to learn from are all tied together by a cluster, an "
-        "image or a block.",
-        rule="at least 2 groups in every fold, since the first forest of a ranking learns from one fold alone",
-        fix="fewer folds: Folds(k=2), or smaller blocks",
-    )
-
-
 @dataclass(frozen=True, eq=False)
-class Sample:
+class TreeSample:
     """What trees are grown on: columns (n, p), centred outcome and treatment (n,), weights, groups to draw."""
 
     columns: FloatArray
@@ -179,7 +135,7 @@ class Sample:
 Predict = Callable[[FloatArray], tuple[FloatArray, FloatArray]]
 
 
-def _grow_econml(sample: Sample, forest: Forest, seed: int) -> Predict:
+def _grow_econml(sample: TreeSample, forest: Forest, seed: int) -> Predict:
     """Grow by econml, which draws units and not groups."""
     from econml.grf import CausalForest
 
@@ -204,7 +160,7 @@ def _grow_econml(sample: Sample, forest: Forest, seed: int) -> Predict:
     return predict
 
 
-def _grow_fast(sample: Sample, forest: Forest, seed: int) -> Predict:
+def _grow_fast(sample: TreeSample, forest: Forest, seed: int) -> Predict:
     rules = TreeRules(
         trees=forest.trees, min_leaf=forest.min_leaf, sample_share=forest.sample_share, threads=forest.n_jobs
     )
@@ -221,27 +177,7 @@ def _grow_fast(sample: Sample, forest: Forest, seed: int) -> Predict:
 
 
 # A new engine is one function above and one row here.
-ENGINES: dict[str, Callable[[Sample, Forest, int], Predict]] = {
+ENGINES: dict[str, Callable[[TreeSample, Forest, int], Predict]] = {
     "econml": _grow_econml,
     "fast": _grow_fast,
 }
-
-
-def resolve_learner(learner: str | Forest) -> Forest:
-    """Return the settings that a learner's name or config stands for."""
-    if isinstance(learner, Forest):
-        return learner
-    one_of(str(learner), ("causal_forest",), argument="learner", error=EstimationError)
-    return Forest()
-
-
-def describe_forest(forest: Forest) -> dict[str, Any]:
-    """Return what a reader must know of the forest."""
-    return {
-        "learner": "causal forest",
-        "engine": forest.engine,
-        "trees": forest.trees,
-        "min_leaf": forest.min_leaf,
-        "sample_share": forest.sample_share,
-        "forest_pca": forest.pca,
-    }

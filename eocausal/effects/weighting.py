@@ -60,8 +60,18 @@ def aipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
     )
 
 
-def doubly_robust_scores(design: Design, settings: Settings) -> tuple[FloatArray, dict[str, Any], list[str]]:
-    """Return out-of-fold doubly robust scores (n,), diagnostics and warnings; shared by ATE and CATE."""
+@dataclass(frozen=True, eq=False)
+class DoublyRobust:
+    """Doubly robust scores (n,), what they were made from, and what a reader must know of them."""
+
+    scores: FloatArray
+    nuisance: Nuisance
+    diagnostics: Mapping[str, Any]
+    warnings: tuple[str, ...]
+
+
+def doubly_robust_scores(design: Design, settings: Settings) -> DoublyRobust:
+    """Return out-of-fold doubly robust scores; shared by ATE and CATE."""
     asked = Asked("ate")
     nuisance = cross_fit(design, **dealt(design, settings))
     propensity, known = nuisance.propensity, nuisance.known_propensity
@@ -73,12 +83,12 @@ def doubly_robust_scores(design: Design, settings: Settings) -> tuple[FloatArray
         outcome_treated=nuisance.outcome_treated,
     )
     kept = kept_units(design, propensity, asked)
-    warnings = [
+    warnings = (
         *nuisance.warnings,
         *propensity_warnings(design, kept, propensity, known, asked),
         *too_wide(design, settings.learners),
-    ]
-    return dr_scores, _diagnostics(kept, nuisance, settings.learners, "ate"), warnings
+    )
+    return DoublyRobust(dr_scores, nuisance, _diagnostics(kept, nuisance, settings.learners, "ate"), warnings)
 
 
 @dataclass(frozen=True)

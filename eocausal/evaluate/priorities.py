@@ -75,10 +75,10 @@ def parts_of_design(
         else:
             priorities[name] = _external(name, value, source.table.ids, source)
     settings = settings_for(source, folds=None, learners=None, seed=seed)
-    dr_scores, _, warnings = doubly_robust_scores(source, settings)
+    found = doubly_robust_scores(source, settings)
     table = source.table
-    part = Part(table.ids, dr_scores, table.weights, source.groups, priorities)
-    return [part], [*source.table.notes, *warnings], provenance(source, settings)
+    part = Part(table.ids, found.scores, table.weights, source.groups, priorities)
+    return [part], [*source.table.notes, *found.warnings], provenance(source, settings)
 
 
 def _external(name: str, value: Any, ids: npt.NDArray[Any], design: Design | None) -> FloatArray:

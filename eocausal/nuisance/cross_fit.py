@@ -82,6 +82,11 @@ class Nuisance:
     warnings: tuple[str, ...] = ()
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def outcome_mean(self) -> FloatArray:
+        """The outcome expected of each unit before its treatment is known (n,)."""
+        return self.propensity * self.outcome_treated + (1 - self.propensity) * self.outcome_control
+
 
 def cross_fit(
     design: Design,

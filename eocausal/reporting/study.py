@@ -41,7 +41,7 @@ METHOD_NAMES = {
     "aipw": "doubly robust AIPW",
     "entropy_balancing": "entropy balancing",
     "cbps": "covariate-balancing propensity",
-    "aipw (causal forest folds)": "doubly robust AIPW, folds of the forest",
+    "aipw (folds of effects)": "doubly robust AIPW, folds of the effects by unit",
 }
 AVERAGE = "Average effect"
 TRIMMED = " (trimmed)"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import eocausal as ec
-from eocausal.effects import forest
+from eocausal.effects import effect_learners
 from eocausal.errors import EstimationError
 from eocausal.evaluate.rate_result import Rate
 from eocausal.nuisance.cross_fit import cross_fit
@@ -209,7 +209,7 @@ def test_blocks_stay_whole_where_a_forest_centres_outcome_and_treatment(
         seen.append((part.table.ids, folds, options["groups"]))
         return cross_fit(part, folds, learners, **options)
 
-    monkeypatch.setattr(forest, "cross_fit", noted)
+    monkeypatch.setattr(effect_learners, "cross_fit", noted)
     _found(design(units), folds=ec.Folds(kind="block", k=3, block_m=50_000))
     assert len(seen) == 4
     for ids, folds, groups in seen:

@@ -106,8 +106,10 @@ def test_average_effects_are_those_of_the_same_number_for_all(reduce):
 
 
 def test_forests_split_on_these_components():
-    from eocausal.effects.forest import causal_forest
+    from eocausal.effects.effect_learners import effect_sample
+    from eocausal.nuisance.settings import settings_for
 
     asked = design(by_village(), features=features(3))
-    model = causal_forest(asked, ec.Forest(trees=8, n_jobs=1), FAST, seed=0)
+    settings = settings_for(asked, folds=None, learners=FAST, seed=0)
+    model = ec.Forest(trees=8, n_jobs=1).fit(effect_sample(asked, settings), seed=0)
     assert model.reducer.transform(asked, np.arange(5)).shape == (5, 2 + 3 + 3)
