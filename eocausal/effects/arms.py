@@ -11,6 +11,7 @@ import numpy.typing as npt
 from eocausal._provenance import hash_arrays
 from eocausal.effects import methods
 from eocausal.effects.methods import Asked, Fitted, Method, ignorability
+from eocausal.effects.weighting import r_squared
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.arm_scores import (
     ARM_ESTIMANDS,
@@ -39,6 +40,7 @@ def aipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
     """Weigh the residuals of out-of-fold outcome predictions by the probability of each arm."""
     nuisance = cross_fit_arms(design, **dealt(design, settings))
     kept, notes = _kept(design, nuisance.propensities, asked)
+    notes = [*nuisance.warnings, *notes]
     rows, part = kept, design if kept.all() else design.take(kept)
     table, chances = part.table, nuisance.propensities[rows]
     codes = table.assigned.astype(np.intp)
@@ -56,8 +58,10 @@ def aipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
 
 def ipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
     """Weigh the arms by the inverse of the probability of each, normalised in each arm (Hajek)."""
-    everywhere = arm_propensities(design, **dealt(design, settings))
+    found = arm_propensities(design, **dealt(design, settings))
+    everywhere = found.values
     kept, notes = _kept(design, everywhere, asked)
+    notes = [*found.warnings, *notes]
     part, chances = design if kept.all() else design.take(kept), everywhere[kept]
     table = part.table
     scored = [
@@ -227,9 +231,5 @@ def _diagnostics(design: Design, chances: FloatArray, outcomes: FloatArray | Non
         return said
     for code, arm in enumerate(table.arms):
         own = codes == code
-        total = table.outcome[own] - table.outcome[own].mean()
-        residual = table.outcome[own] - outcomes[own, code]
-        said[f"r2_outcome_{arm}"] = (
-            float(1 - residual @ residual / (total @ total)) if total.any() else float("nan")
-        )
+        said[f"r2_outcome_{arm}"] = r_squared(table.outcome[own], outcomes[own, code])
     return said

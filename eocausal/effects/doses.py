@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from eocausal._provenance import hash_arrays
 from eocausal.effects.methods import Asked, Fitted, Method
+from eocausal.effects.weighting import r_squared
 from eocausal.inference import scores
 from eocausal.nuisance.pooled import expected_out_of_fold
 from eocausal.nuisance.settings import dealt
@@ -82,12 +83,6 @@ def as_good_as_random(design: Design, learners: Learners) -> str:
     if not used:
         return "the dose was randomised in the same way for all units"
     return f"given the {' and '.join(used)}, the dose is as good as random"
-
-
-def r_squared(values: FloatArray, predicted: FloatArray) -> float:
-    """Return the share of the variance of values that predictions hold."""
-    residual, total = values - predicted, values - values.mean()
-    return float(1 - residual @ residual / (total @ total))
 
 
 def _predicts(design: Design, learners: Learners) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 
 from eocausal._provenance import hash_arrays
 from eocausal.effects.methods import Asked, Fitted, ignorability
@@ -46,7 +45,7 @@ def partially_linear(design: Design, settings: Settings, asked: Asked) -> Fitted
         ),
         {
             **propensity_diagnostics(propensity, table.treatment, found.known, "ato", weights=table.weights),
-            "r2_outcome": r_squared(table.outcome, predicted, np.ones(predicted.size, dtype=bool)),
+            "r2_outcome": r_squared(table.outcome, predicted),
             "folds_hash": hash_arrays(how["folds"]),
             **settings.learners.describe(),
             **found.diagnostics,

@@ -167,6 +167,7 @@ def too_wide(design: Design, learners: Learners) -> list[str]:
 def _diagnostics(kept: Kept, nuisance: Nuisance, learners: Learners, estimand: str) -> dict[str, Any]:
     table, rows = kept.design.table, kept.rows
     control, treated = nuisance.outcome_control[rows], nuisance.outcome_treated[rows]
+    in_control, in_treated = table.treatment == 0, table.treatment == 1
     return {
         **propensity_diagnostics(
             nuisance.propensity[rows],
@@ -175,16 +176,15 @@ def _diagnostics(kept: Kept, nuisance: Nuisance, learners: Learners, estimand: s
             estimand,
             weights=table.weights,
         ),
-        "r2_outcome_control": r_squared(table.outcome, control, table.treatment == 0),
-        "r2_outcome_treated": r_squared(table.outcome, treated, table.treatment == 1),
+        "r2_outcome_control": r_squared(table.outcome[in_control], control[in_control]),
+        "r2_outcome_treated": r_squared(table.outcome[in_treated], treated[in_treated]),
         "folds_hash": hash_arrays(nuisance.folds),
         **learners.describe(),
         **nuisance.diagnostics,
     }
 
 
-def r_squared(outcome: FloatArray, predicted: FloatArray, rows: npt.NDArray[np.bool_]) -> float:
-    """Return the share of the outcome's variance among some rows that predictions explain."""
-    residual = outcome[rows] - predicted[rows]
-    total = outcome[rows] - outcome[rows].mean()
+def r_squared(values: FloatArray, predicted: FloatArray) -> float:
+    """Return the share of the variance of values that predictions explain; NaN where they do not vary."""
+    residual, total = values - predicted, values - values.mean()
     return float(1 - residual @ residual / (total @ total)) if total @ total > 0 else float("nan")

@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
-from eocausal.nuisance.columns import require_columns_asked
+from eocausal.nuisance.columns import has_columns, require_columns_asked
 from eocausal.nuisance.cross_fit import propensities
 from eocausal.nuisance.fitting import fitted_outcome
 from eocausal.nuisance.folds import group_splits
 from eocausal.nuisance.learners import OutOfFold
 from eocausal.nuisance.models import INNER_SPLITS, LOGIT_INVERSE_PENALTIES, Sample, fit_weighted
-from eocausal.nuisance.training_folds import TrainingFold
+from eocausal.nuisance.training_folds import TrainingFold, training_folds
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -29,6 +29,14 @@ Predictor = Callable[[FloatArray], FloatArray]
 
 
 @dataclass(frozen=True)
+class ArmPropensities:
+    """The probability of each arm (n, K), the control first, and what a reader must know of it."""
+
+    values: FloatArray
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ArmNuisance:
     """Predictions for each unit from models that did not see its fold.
 
@@ -37,29 +45,30 @@ class ArmNuisance:
     outcomes, propensities : array of shape (n, K)
         By arm, the control first; propensities sum to 1.
     folds : array of shape (n,)
+    warnings : tuple of str
     """
 
     outcomes: FloatArray
     propensities: FloatArray
     folds: Codes
+    warnings: tuple[str, ...] = ()
 
 
 def cross_fit_arms(
     design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes
 ) -> ArmNuisance:
     """Return all nuisance predictions on the same folds."""
-    chances = arm_propensities(design, folds, learners, seed=seed, groups=groups)
-    return ArmNuisance(arm_outcomes(design, folds, learners, seed=seed, groups=groups), chances, folds)
+    parts = _parts(design, folds, learners, seed=seed, groups=groups)
+    chances = _propensities(design, folds, learners, parts, seed=seed, groups=groups)
+    return ArmNuisance(_outcomes(design, parts), chances.values, folds, chances.warnings)
 
 
 @one_blas_thread()
-def arm_outcomes(design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes) -> FloatArray:
+def _outcomes(design: Design, parts: list[TrainingFold]) -> FloatArray:
     """Return the predicted outcome in each arm (n, K), one model for each arm."""
-    _refuse_predictions(learners)
-    require_columns_asked(design, learners.columns)
     table = design.table
     predicted = np.zeros((len(design), len(table.arms)))
-    for part in _parts(design, folds, learners, seed=seed, groups=groups):
+    for part in parts:
         columns = part.reducer.transform(design, ~part.rows)
         for code in range(len(table.arms)):
             rows = part.rows & (table.assigned == code)
@@ -67,11 +76,10 @@ def arm_outcomes(design: Design, folds: Codes, learners: Learners, *, seed: int,
     return predicted
 
 
-@one_blas_thread()
 def arm_propensities(
     design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes
-) -> FloatArray:
-    """Return the probability of each arm (n, K).
+) -> ArmPropensities:
+    """Return the probability of each arm.
 
     Two arms have the propensity that two arms have everywhere else. For more, the default learner is one
     multinomial logit with a ridge penalty, and a scikit-learn classifier learns all arms at once. Other learners,
@@ -83,36 +91,44 @@ def arm_propensities(
         Predictions that were made beforehand, an arm with fewer than two units outside a fold, a probability of
         exactly 0 or 1, or a classifier that does not predict every arm.
     """
-    _refuse_predictions(learners)
-    require_columns_asked(design, learners.columns)
     parts = _parts(design, folds, learners, seed=seed, groups=groups)
+    return _propensities(design, folds, learners, parts, seed=seed, groups=groups)
+
+
+@one_blas_thread()
+def _propensities(
+    design: Design, folds: Codes, learners: Learners, parts: list[TrainingFold], *, seed: int, groups: Codes
+) -> ArmPropensities:
     arms = design.table.arms
     options: dict[str, Any] = {"seed": seed, "groups": groups}
     if len(arms) == 2:
-        treated = propensities(design.against_rest(arms[1]), folds, learners, **options).values
-        return np.column_stack([1 - treated, treated])
+        found = propensities(design.against_rest(arms[1]), folds, learners, **options)
+        return ArmPropensities(np.column_stack([1 - found.values, found.values]), found.warnings)
+    notes: tuple[str, ...] = ()
     jointly = learners.calibration is None and not (
         isinstance(learners.propensity, str) and learners.propensity != "penalised_logit"
     )
-    if jointly or not _has_columns(design, learners):
+    if jointly or not has_columns(design, learners.columns):
         chances = _joint(design, parts, learners)
     else:
-        each = [propensities(design.against_rest(arm), folds, learners, **options).values for arm in arms]
-        chances = np.column_stack(each)
+        each = [propensities(design.against_rest(arm), folds, learners, **options) for arm in arms]
+        chances = np.column_stack([one.values for one in each])
+        notes = tuple(
+            f"arm {arm!r} against all others: {text}" for arm, one in zip(arms, each) for text in one.warnings
+        )
     chances = chances / chances.sum(axis=1, keepdims=True)
     _require_inside(chances, design)
-    return np.asarray(chances)
+    return ArmPropensities(np.asarray(chances), notes)
 
 
 def _parts(
     design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes
 ) -> list[TrainingFold]:
     """Return the training folds, each with two units of each arm at least."""
+    _refuse_predictions(learners)
+    require_columns_asked(design, learners.columns)
     table = design.table
-    parts = [
-        TrainingFold(design, fold, folds != fold, groups=groups, learners=learners, seed=seed)
-        for fold in range(int(folds.max()) + 1)
-    ]
+    parts = training_folds(design, folds, learners, seed=seed, groups=groups)
     for part in parts:
         counts = [int((part.rows & (table.assigned == code)).sum()) for code in range(len(table.arms))]
         if min(counts) < 2:
@@ -125,12 +141,6 @@ def _parts(
                 )
             )
     return parts
-
-
-def _has_columns(design: Design, learners: Learners) -> bool:
-    table = design.table
-    covariates = bool(table.covariate_names) and learners.columns != "features"
-    return covariates or (bool(table.features.shape[1]) and learners.columns != "covariates")
 
 
 def _joint(design: Design, parts: list[TrainingFold], learners: Learners) -> FloatArray:

@@ -118,6 +118,13 @@ def _columns_of(covariates: tuple[str, ...], blocks: Mapping[str, tuple[int, int
     return [*covariates, *(f"{name} (width {stop - start})" for name, (start, stop) in blocks.items())]
 
 
+def has_columns(design: Design, columns: str) -> bool:
+    """Say whether learners that look at ``columns`` ("both", "covariates", "features") see any of the design's."""
+    table = design.table
+    covariates = bool(table.covariate_names) and columns != "features"
+    return covariates or (bool(table.features.shape[1]) and columns != "covariates")
+
+
 def require_columns_asked(design: Design, columns: str) -> None:
     """Raise where learners are to see the covariates, or the features, of a design that has none."""
     table = design.table

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
 from eocausal.nuisance.calibration import reliability
-from eocausal.nuisance.columns import ColumnReducer, require_columns_asked
+from eocausal.nuisance.columns import ColumnReducer, has_columns, require_columns_asked
 from eocausal.nuisance.fitting import fitted_outcome, fitted_propensity, mean_weights
 from eocausal.nuisance.learners import Learners, OutOfFold
-from eocausal.nuisance.training_folds import TrainingFold, require_rows
+from eocausal.nuisance.training_folds import TrainingFold, require_rows, training_folds
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -102,7 +102,7 @@ def cross_fit(
     ``groups`` (n,) are units that inner splits keep together, ``Folds.groups``; by default those of the design.
     With ``known=False`` a propensity that the design knows is set aside, and one is learned.
     """
-    parts = _training_folds(design, folds, learners, seed=seed, groups=groups)
+    parts = _parts(design, folds, learners, seed=seed, groups=groups)
     learned = _propensities(design, folds, learners, parts, known=known)
     (control, treated), stacks = _outcomes(design, folds, learners, parts)
     return Nuisance(
@@ -120,7 +120,7 @@ def outcomes_out_of_fold(
     design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes | None = None
 ) -> tuple[FloatArray, FloatArray]:
     """Return the predicted outcome under control and under treatment, each (n,), out of fold."""
-    parts = _training_folds(design, folds, learners, seed=seed, groups=groups)
+    parts = _parts(design, folds, learners, seed=seed, groups=groups)
     (control, treated), _ = _outcomes(design, folds, learners, parts)
     return control, treated
 
@@ -144,18 +144,15 @@ def propensities(
     EstimationError
         A predicted propensity is exactly 0 or 1, or not finite.
     """
-    parts = _training_folds(design, folds, learners, seed=seed, groups=groups)
+    parts = _parts(design, folds, learners, seed=seed, groups=groups)
     return _propensities(design, folds, learners, parts, known=known)
 
 
-def _training_folds(
+def _parts(
     design: Design, folds: Codes, learners: Learners, *, seed: int, groups: Codes | None
 ) -> list[TrainingFold]:
-    groups = design.groups if groups is None else groups
-    return [
-        TrainingFold(design, fold, folds != fold, groups=groups, learners=learners, seed=seed)
-        for fold in range(int(folds.max()) + 1)
-    ]
+    own = design.groups if groups is None else groups
+    return training_folds(design, folds, learners, seed=seed, groups=own)
 
 
 @one_blas_thread()
@@ -201,17 +198,11 @@ def _propensities(
                 fix="use a smoother learner (the default logit), or leave these units out: design.take(rows)",
             )
         )
-    if np.ptp(found.values) == 0 or not _has_columns(design, learners):
+    given = isinstance(learners.propensity, OutOfFold)
+    if np.ptp(found.values) == 0 or not (given or has_columns(design, learners.columns)):
         return found
     curve = reliability(found.values, table.treatment, table.weights).to_dict()
     return replace(found, diagnostics={"reliability": curve, **found.diagnostics})
-
-
-def _has_columns(design: Design, learners: Learners) -> bool:
-    """Say whether anything but the share treated can be behind a propensity."""
-    table = design.table
-    given = isinstance(learners.propensity, OutOfFold)
-    return given or bool(table.covariate_names) or bool(table.features.shape[1])
 
 
 def _learned(design: Design, learners: Learners, parts: Sequence[TrainingFold]) -> Propensities:

@@ -15,7 +15,7 @@ from eocausal.errors import EstimationError, explain
 from eocausal.nuisance.columns import require_columns_asked
 from eocausal.nuisance.fitting import fitted_outcome, mean_weights
 from eocausal.nuisance.learners import OutOfFold
-from eocausal.nuisance.training_folds import TrainingFold
+from eocausal.nuisance.training_folds import training_folds
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -81,8 +81,7 @@ def _predicted_out_of_fold(
     require_columns_asked(design, learners.columns)
     values = np.zeros(len(design))
     mixed = []
-    for fold in range(int(folds.max()) + 1):
-        part = TrainingFold(design, fold, folds != fold, groups=groups, learners=learners, seed=seed)
+    for part in training_folds(design, folds, learners, seed=seed, groups=groups):
         model = fitted_outcome(part, part.rows)
         values[~part.rows] = model.predict(part.reducer.transform(design, ~part.rows))
         mixed.append(model.weights)

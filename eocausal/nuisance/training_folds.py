@@ -107,6 +107,21 @@ class TrainingFold:
         return reducer.fit(self.design, rows)
 
 
+def training_folds(
+    design: Design,
+    folds: npt.NDArray[np.intp],
+    learners: Learners,
+    *,
+    seed: int,
+    groups: npt.NDArray[np.intp],
+) -> list[TrainingFold]:
+    """Return what may be learned from for each fold, in the order of folds."""
+    return [
+        TrainingFold(design, fold, folds != fold, groups=groups, learners=learners, seed=seed)
+        for fold in range(int(folds.max()) + 1)
+    ]
+
+
 def require_rows(rows: BoolArray, fold: int, arm: int) -> None:
     """Raise where an arm has fewer than two units to learn from."""
     if rows.sum() < 2:

@@ -150,14 +150,14 @@ def test_probabilities_sum_to_one_and_come_from_other_folds(learners: ec.Learner
     design = design_of(armed())
     folds = THREE.assign(design, seed=0)
     options = {"seed": 0, "groups": design.groups}
-    chances = arm_propensities(design, folds, learners, **options)
+    chances = arm_propensities(design, folds, learners, **options).values
     assert chances.shape == (240, 3)
     assert np.abs(chances.sum(axis=1) - 1).max() < 1e-12
     # what a unit got does not move its own fold's predictions
     swapped = armed()
     inside = np.flatnonzero(folds == 0)[:2]
     swapped.iloc[inside, swapped.columns.get_loc("aid")] = "both"
-    moved = arm_propensities(design_of(swapped), folds, learners, **options)
+    moved = arm_propensities(design_of(swapped), folds, learners, **options).values
     assert np.abs(moved[folds == 0] - chances[folds == 0]).max() < 1e-12
     assert np.abs(moved[folds == 1] - chances[folds == 1]).max() > 1e-6
 
@@ -185,7 +185,7 @@ def test_without_columns_probabilities_are_weighted_shares_of_other_folds() -> N
     table = armed()
     design = design_of(table, covariates=[], weights="weight")
     folds = THREE.assign(design, seed=0)
-    chances = arm_propensities(design, folds, ec.Learners(), seed=0, groups=design.groups)
+    chances = arm_propensities(design, folds, ec.Learners(), seed=0, groups=design.groups).values
     others = table[folds != 2]
     share = others.groupby("aid")["weight"].sum() / others["weight"].sum()
     assert chances[folds == 2] == pytest.approx(
@@ -242,11 +242,22 @@ def test_trimming_takes_all_arms_and_counts_each() -> None:
     found = ec.ate(design, learners=FAST, folds=THREE, trim=ec.Trim("fixed", low=low, high=0.99))
     assert found.estimand == "ate (trimmed)"
     folds = THREE.assign(design, seed=0)
-    chances = arm_propensities(design, folds, FAST, seed=0, groups=design.groups)
+    chances = arm_propensities(design, folds, FAST, seed=0, groups=design.groups).values
     out = (chances < low).any(axis=1)
     assert 0 < out.sum() < 120
     assert found.n == 240 - out.sum()
     assert any(f"left out {design.table.by_arm(out)}" in text for text in found.warnings)
+
+
+@pytest.mark.parametrize("method", ["aipw", "ipw"])
+def test_what_calibration_moved_is_told_for_each_arm(method: str) -> None:
+    learners = ec.Learners(
+        outcome=FAST.outcome, propensity=KNeighborsClassifier(3), calibration="isotonic", pca=None
+    )
+    found = ec.ate(design_of(armed()), method=method, learners=learners, folds=THREE)
+    told = [text for text in found.warnings if "isotonic calibration gives" in text]
+    assert told
+    assert all(text.startswith("arm '") and "' against all others: " in text for text in told)
 
 
 def test_improbable_arms_are_counted_by_arm() -> None:
@@ -270,7 +281,7 @@ def test_effective_sizes_are_told_by_arm(weights: str | None) -> None:
     design = design_of(armed(), weights=weights)
     found = ec.ate(design, learners=FAST, folds=THREE)
     folds = THREE.assign(design, seed=0)
-    chances = arm_propensities(design, folds, FAST, seed=0, groups=design.groups)
+    chances = arm_propensities(design, folds, FAST, seed=0, groups=design.groups).values
     for code, arm in enumerate(design.table.arms):
         own = design.table.assigned == code
         weight = design.table.weights[own] / chances[own, code]
