@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-
 from eocausal._provenance import hash_arrays
 from eocausal.effects.methods import Asked, Fitted, ignorability
 from eocausal.effects.weighting import kept_units, propensity_warnings, r_squared, too_wide
