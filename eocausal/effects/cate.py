@@ -75,6 +75,10 @@ class Cate:
     image_keys : array of shape (n,)
     learn : callable or None
         Fits the model on all units; what :meth:`predict` calls. Not part of ``to_dict``.
+    design : Design or None
+        What was asked of which units, for verbs that need their columns. Not part of ``to_dict``.
+    models : tuple of EffectModel
+        The model of all folds but the first, but the second, ... Not part of ``to_dict``.
     """
 
     average: Estimate
@@ -92,6 +96,8 @@ class Cate:
     image_keys: npt.NDArray[Any]
     coordinates: FloatArray | None = None
     learn: Callable[[], EffectModel] | None = field(default=None, repr=False)
+    design: Design | None = field(default=None, repr=False)
+    models: tuple[EffectModel, ...] = field(default=(), repr=False)
 
     estimand = Delegated("average")
     method = Delegated("average")
@@ -302,6 +308,8 @@ def cate(
         image_keys=table.image_keys,
         coordinates=table.coordinates,
         learn=lambda: learn(None),
+        design=design,
+        models=found.models,
     )
 
 
