@@ -98,6 +98,8 @@ def combined(
         )
         variance, repeats = each.variance(make)
         values = np.median(repeats.values, axis=0)
+    second = None if estimate.second is None else estimate.second.combined(weights)
+    variance = variance if second is None else second.added(variance)
     kept = [text for text in estimate.warnings if text not in estimate.variance.notes]
     return replace(
         estimate,
@@ -107,6 +109,7 @@ def combined(
         score_values=scores,
         variance=variance,
         repeats=repeats,
+        second=second,
         warnings=(*kept, *variance.notes),
         diagnostics=_diagnostics_of(estimate, weights),
     )

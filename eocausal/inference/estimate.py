@@ -20,6 +20,7 @@ from eocausal.inference.arms import Arms, with_counts
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.repeats import Repeats
 from eocausal.inference.result_type import result_type
+from eocausal.inference.second_sample import SecondSample
 from eocausal.inference.stored import content_of, fields_of
 from eocausal.inference.tables import (
     broom_frame,
@@ -71,6 +72,8 @@ class Estimate:
     repeats : Repeats or None
         With ``Folds(repeats=)`` the estimates that this one is the median of; influence values are then those of
         the repeat in the middle.
+    second : SecondSample or None
+        Units of a second sample that the estimate varies with too, as the target of :func:`eocausal.transport`.
     n_params : int
     assumptions, warnings : tuple of str
     diagnostics, provenance : mapping
@@ -89,6 +92,7 @@ class Estimate:
     arms: Arms | None = None
     panel: PanelIndex | None = None
     repeats: Repeats | None = None
+    second: SecondSample | None = None
     n_params: int = 1
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -168,6 +172,7 @@ class Estimate:
         made, repeats = make(self.score_values), self.repeats
         if repeats is not None:
             made, repeats = repeats.variance(make)
+        made = made if self.second is None else self.second.added(made)
         counts = {} if self.arms is None else self.arms.counts(how, groups)
         return replace(
             self,

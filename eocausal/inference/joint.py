@@ -15,6 +15,7 @@ from eocausal.inference.arms import Arms
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.repeats import Repeats
+from eocausal.inference.second_sample import joint_second
 from eocausal.inference.vcov import variance_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -80,6 +81,8 @@ def compare(**estimates: Estimate) -> Estimate:
     )  # fmt: skip
     repeats = _joint_repeats(ids, results, tuple(estimates))
     variance, repeats = (make(scores), None) if repeats is None else repeats.variance(make)
+    second = joint_second([result.second for result in results])
+    variance = variance if second is None else second.added(variance)
     told = [text for result in results for text in _told_by(result, arms)]
     return Estimate(
         estimand=", ".join(dict.fromkeys(result.estimand for result in results)),
@@ -95,6 +98,7 @@ def compare(**estimates: Estimate) -> Estimate:
         arms=arms,
         panel=panel,
         repeats=repeats,
+        second=second,
         n_params=n_params,
         assumptions=tuple(dict.fromkeys(text for result in results for text in result.assumptions)),
         warnings=tuple(dict.fromkeys([*told, *_uneven(results), *variance.notes])),

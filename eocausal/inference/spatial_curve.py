@@ -154,6 +154,8 @@ def _at(estimate: Estimate, how: Vcov, level: float) -> pd.DataFrame:
         squares.append(np.where(positive(made, scores), np.diag(made.matrix), np.nan))
     # with repeats a variance that is not positive in one of them is none
     square = squares[0] if repeats is None else median_square(repeats.values, np.array(squares))
+    if estimate.second is not None:
+        square = square + np.diag(estimate.second.matrix)
     errors = np.sqrt(square)
     bounds = confidence_bounds(estimate.values, errors, df=made.df, level=level)
     return pd.DataFrame(

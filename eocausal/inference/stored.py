@@ -13,6 +13,7 @@ from eocausal.inference.arms import Arms
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.reference import Reference
 from eocausal.inference.repeats import Repeats
+from eocausal.inference.second_sample import SecondSample
 from eocausal.inference.tables import jsonable
 from eocausal.inference.variance import Variance, Vcov
 
@@ -38,6 +39,7 @@ def content_of(result: Estimate, *, scores: bool) -> dict[str, Any]:
         content["arms"] = None if result.arms is None else result.arms.to_dict()
         content["panel"] = None if result.panel is None else result.panel.to_dict()
         content["repeats"] = None if result.repeats is None else result.repeats.to_dict()
+        content["second"] = None if result.second is None else result.second.to_dict()
     return content
 
 
@@ -55,7 +57,7 @@ def fields_of(content: Mapping[str, Any]) -> dict[str, Any]:
         )
     places, weights = content["coordinates"], content["weights"]
     # results written before these were kept have neither
-    arms, panel, repeats = (content.get(name) for name in ("arms", "panel", "repeats"))
+    arms, panel, repeats, second = (content.get(name) for name in ("arms", "panel", "repeats", "second"))
     return {
         "estimand": content["estimand"],
         "method": content["method"],
@@ -70,6 +72,7 @@ def fields_of(content: Mapping[str, Any]) -> dict[str, Any]:
         "arms": None if arms is None else Arms.from_dict(arms),
         "panel": None if panel is None else PanelIndex.from_dict(panel),
         "repeats": None if repeats is None else Repeats.from_dict(repeats),
+        "second": None if second is None else SecondSample.from_dict(second),
         "n_params": content["n_params"],
         "assumptions": tuple(content["assumptions"]),
         "warnings": tuple(content["warnings"]),

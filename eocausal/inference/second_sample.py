@@ -1,0 +1,153 @@
+"""What units of a second sample, drawn apart from the first, add to the error of estimates. Pure arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal.errors import EstimationError, explain
+from eocausal.inference.how import Variance
+from eocausal.inference.variance import FEW_CLUSTERS, sum_within
+
+FloatArray = npt.NDArray[np.float64]
+Labels = npt.NDArray[Any]
+
+# A second sample with few clusters is spoken of where it brings at least this share of the variance.
+SHARE_THAT_COUNTS = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class SecondSample:
+    """Units of a second sample, such as the places that an effect is carried to, and their parts of the error.
+
+    The error of an estimate is the mean of its influence values over the first sample plus the sum of these parts.
+    The two samples are independent of one another, so their variances add up; the second is always made the same
+    way, with clusters where there are any, whatever is chosen for the first.
+
+    Attributes
+    ----------
+    ids : array of shape (m,)
+    parts : array of shape (m, k)
+        What each unit adds to the error of each of k estimates; they sum to zero.
+    clusters : array of shape (m,) or None
+        Units that were drawn together.
+    """
+
+    ids: Labels
+    parts: FloatArray
+    clusters: Labels | None = None
+
+    @property
+    def n_drawn(self) -> int:
+        """How many units, or clusters of them, were drawn independently."""
+        return int(self.ids.size if self.clusters is None else np.unique(self.clusters).size)
+
+    @property
+    def matrix(self) -> FloatArray:
+        """Covariance (k, k) that it brings, with the factor ``G / (G - 1)`` of ``G`` independent draws.
+
+        Raises
+        ------
+        EstimationError
+            All units were drawn together.
+        """
+        if self.n_drawn < 2:
+            raise EstimationError(
+                explain(
+                    "All units of the target are in one cluster.",
+                    rule="at least two clusters",
+                    fix="Target(..., sampled=False) where they are all there is to ask about",
+                )
+            )
+        sums = self.parts if self.clusters is None else sum_within(self.parts, self.clusters)
+        return np.asarray(self.n_drawn / (self.n_drawn - 1) * sums.T @ sums)
+
+    def added(self, made: Variance) -> Variance:
+        """Return a variance of the first sample with that of the second added to it.
+
+        Degrees of freedom are those of Welch and Satterthwaite, of several estimates the fewest.
+
+        Raises
+        ------
+        EstimationError
+            The variance is of a bootstrap, whose draws are of the first sample alone.
+        """
+        if made.reference is not None:
+            raise EstimationError(
+                explain(
+                    f"{made.how.label} draws units of the study, and this estimate varies with the target as well.",
+                    rule="standard errors by formula where the target is a sample: 'iid', 'cluster', 'conley'",
+                    fix="Target(..., sampled=False), where the target is all there is to ask about",
+                )
+            )
+        own, other = np.diag(made.matrix), np.diag(self.matrix)
+        both = own + other
+        squares = own**2 / made.df + other**2 / (self.n_drawn - 1)
+        df = np.divide(both**2, squares, out=np.full_like(both, made.df), where=squares > 0)
+        notes = (*made.notes, *self._few(other, both))
+        return replace(made, matrix=made.matrix + self.matrix, df=float(df.min()), notes=notes)
+
+    def combined(self, weights: FloatArray) -> Self:
+        """Return the parts of linear combinations of the estimates, ``weights`` (k, m)."""
+        return replace(self, parts=self.parts @ weights)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe content."""
+        clusters = None if self.clusters is None else self.clusters.tolist()
+        return {"ids": self.ids.tolist(), "parts": self.parts.tolist(), "clusters": clusters}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Rebuild what ``to_dict`` wrote."""
+        clusters = None if content["clusters"] is None else np.array(content["clusters"])
+        return cls(np.array(content["ids"]), np.array(content["parts"], dtype=float), clusters)
+
+    def _few(self, own: FloatArray, both: FloatArray) -> tuple[str, ...]:
+        counts = bool((own > SHARE_THAT_COUNTS * both).any())
+        if self.n_drawn >= FEW_CLUSTERS or not counts:
+            return ()
+        drawn = "units" if self.clusters is None else "clusters"
+        return (
+            f"the target has {self.n_drawn} {drawn}: with fewer than {FEW_CLUSTERS} its part of the standard error "
+            "is too small",
+        )
+
+
+def joint_second(samples: Sequence[SecondSample | None]) -> SecondSample | None:
+    """Return the second samples of estimates with one term each as one, matched by unit id.
+
+    Raises
+    ------
+    EstimationError
+        Units have clusters in one and none, or others, in another.
+    """
+    there = [one for one in samples if one is not None]
+    if not there:
+        return None
+    ids = np.unique(np.concatenate([one.ids for one in there]))
+    parts = np.zeros((ids.size, len(samples)))
+    labels = np.full(ids.size, None, dtype=object)
+    clashes: list[Any] = []
+    for column, one in enumerate(samples):
+        if one is None:
+            continue
+        rows = np.searchsorted(ids, one.ids)
+        parts[rows, column] = one.parts[:, 0]
+        if one.clusters is not None:
+            known = np.array([label is not None for label in labels[rows]])
+            clashes += one.ids[known & (labels[rows] != one.clusters.astype(object))].tolist()
+            labels[rows] = one.clusters
+    without = np.array([label is None for label in labels])
+    if clashes or (without.any() and not without.all()):
+        raise EstimationError(
+            explain(
+                "Units of the target have clusters that differ between the results.",
+                where=clashes or ids[without].tolist(),
+                fix="the same Target(cluster=) in both",
+            )
+        )
+    return SecondSample(ids, parts, None if without.all() else np.array(labels.tolist()))
