@@ -76,14 +76,17 @@ def refuse_leaks(design: Design, table: StudyTable) -> None:
         if name != design.treatment
     }
     for position, name in enumerate(table.covariate_names):
-        column = table.covariates[:, position]
-        if leaks.equal_up_to_scale(column, table.outcome):
+        seen = np.ones(len(groups), bool) if table.missing is None else ~table.missing[:, position]
+        column = table.covariates[seen, position]
+        if leaks.equal_up_to_scale(column, table.outcome[seen]):
             raise LeakError(
                 explain(f"Covariate {name!r} equals the outcome up to scale.", fix="leave it out")
             )
-        candidates = {other: values for other, values in others.items() if other != name}
+        if np.unique(table.assigned[seen]).size < len(table.arms):
+            continue  # of an arm that misses it, the 0/1 column of what is missing tells
+        candidates = {other: values[seen] for other, values in others.items() if other != name}
         reason = leaks.function_of_assignment(
-            column, table.assigned, arms=table.arms, groups=groups, others=candidates
+            column, table.assigned[seen], arms=table.arms, groups=groups[seen], others=candidates
         )
         if reason is not None:
             raise LeakError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,74 @@ def _as_numbers(column: pd.Series, name: str, ids: npt.NDArray[Any]) -> dict[str
         f"{name}[{level}]": np.where(missing, np.nan, (column == level).to_numpy(dtype=float))
         for level in levels[1:]
     }
+
+
+@dataclass(frozen=True)
+class Covariates:
+    """Covariates of the units that entered, as numbers.
+
+    Attributes
+    ----------
+    values : array of shape (n, p)
+        With a mean where a value is missing.
+    names : tuple of str, length p
+    missing : boolean array of shape (n, p) or None
+        Which values are missing; None where none is.
+    gaps : mapping of the name of a covariate to a boolean array of shape (n,)
+        Which units miss it.
+    """
+
+    values: FloatArray
+    names: tuple[str, ...]
+    missing: npt.NDArray[np.bool_] | None = None
+    gaps: Mapping[str, npt.NDArray[np.bool_]] = field(default_factory=dict)
+
+
+def keep_missing(
+    frame: pd.DataFrame, names: Sequence[str], ids: npt.NDArray[Any], rows: npt.NDArray[np.intp]
+) -> Covariates:
+    """Return covariates with a mean where a number is missing, and 0/1 columns of who misses one.
+
+    Missing text is a level of its own. Covariates that the same units miss share one such column.
+    """
+    columns: dict[str, FloatArray] = {}
+    absent: dict[str, npt.NDArray[np.bool_]] = {}
+    gaps: dict[str, npt.NDArray[np.bool_]] = {}
+    for name in names:
+        for column, values in _as_numbers(frame[name], name, ids).items():
+            missing = np.isnan(values[rows])
+            fill = 0.0 if column != name else _mean_of_some(values[rows], name)
+            columns[column] = np.where(missing, fill, values[rows])
+            absent[column] = missing if column == name else np.zeros_like(missing)
+        without = frame[name].isna().to_numpy()[rows]
+        if without.any():
+            gaps[name] = without
+    marked: set[bytes] = set()
+    for name, without in gaps.items():
+        if without.tobytes() in marked:
+            continue
+        marked.add(without.tobytes())
+        if indicator_of(name) in columns:
+            text = f"Two covariates would be called {indicator_of(name)!r}."
+            raise DesignError(explain(text, fix="data = data.rename(columns={...})"))
+        columns[indicator_of(name)] = without.astype(float)
+        absent[indicator_of(name)] = np.zeros_like(without)
+    if not columns:
+        return Covariates(np.zeros((len(rows), 0)), ())
+    missing = np.column_stack(list(absent.values()))
+    values = np.column_stack(list(columns.values()))
+    return Covariates(values, tuple(columns), missing if missing.any() else None, gaps)
+
+
+def indicator_of(name: str) -> str:
+    """Return what the column is called that is 1 for units that miss a covariate."""
+    return f"{name} (missing)"
+
+
+def _mean_of_some(values: FloatArray, name: str) -> float:
+    if np.isnan(values).all():
+        raise DesignError(explain(f"Covariate {name!r} is missing for all units.", fix="leave it out"))
+    return float(np.nanmean(values))
 
 
 def read_weights(frame: pd.DataFrame, name: str | None, ids: npt.NDArray[Any]) -> FloatArray:

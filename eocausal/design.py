@@ -54,9 +54,13 @@ class Design:
         Column of positive sampling weights.
     propensity : float or str, optional
         Known probability of treatment, or a column of it, strictly between 0 and 1.
-    missing : {"error", "drop"}
+    missing : {"error", "drop", "keep"}
         What to do with units that miss an outcome, a covariate or an image. ``drop`` leaves them out and says
-        how many of each arm in every result's ``warnings``. The plain difference in means, which uses neither
+        how many of each arm in every result's ``warnings``. ``keep`` does so too, but keeps units that miss no more
+        than covariates: causal forests part units by what is missing, all else sees a mean in its place (of the
+        training folds, where there are folds) and a 0/1 column ``age (missing)``; missing text is a level of its
+        own. That identifies effects where treatment is random, or as good as random among units that are alike in
+        what is seen and in what is missing. The plain difference in means, which uses neither
         covariates nor images, keeps every unit with an outcome.
     min_valid : float
         Smallest share of valid pixels (not cloud, not without data) of a unit's picture. Units below miss their
@@ -91,7 +95,7 @@ class Design:
     cluster: str | None = None
     weights: str | None = None
     propensity: float | str | None = None
-    missing: Literal["error", "drop"] = "error"
+    missing: Literal["error", "drop", "keep"] = "error"
     min_valid: float = 0.0
     table: StudyTable = field(init=False, repr=False)
 
@@ -103,7 +107,7 @@ class Design:
         if self.covariates is None:
             raise DesignError(explain("covariates is None.", fix="leave covariates out, or covariates=[]"))
         object.__setattr__(self, "covariates", tuple(self.covariates))
-        one_of(self.missing, ("error", "drop"), argument="missing", error=DesignError)
+        one_of(self.missing, ("error", "drop", "keep"), argument="missing", error=DesignError)
         one_of(self.treatment_type, TREATMENT_TYPES, argument="treatment_type", error=DesignError)
         number = isinstance(self.min_valid, (int, float, np.number)) and not isinstance(self.min_valid, bool)
         if not number or not 0 <= self.min_valid <= 1:
@@ -146,7 +150,8 @@ class Design:
         # folds keep shared images whole and may be dealt by place; what is not there leaves a gap in its place
         optional = [table.clusters, table.propensity, table.image_keys, table.coordinates]
         gap = np.zeros(0)
-        return hash_arrays(*parts, named, *[gap if part is None else part for part in optional])
+        unseen = [] if table.missing is None else [table.missing]
+        return hash_arrays(*parts, named, *[gap if part is None else part for part in optional], *unseen)
 
     def require_binary(self, what: str) -> None:
         """Raise unless the treatment has two arms, coded 0 and 1; ``what`` is the verb that compares them.

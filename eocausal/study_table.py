@@ -12,7 +12,10 @@ import pandas as pd
 
 from eocausal._checks import require_columns, require_one_kind
 from eocausal._study_columns import (
+    Covariates,
     expand_covariates,
+    indicator_of,
+    keep_missing,
     read_clusters,
     read_numbers,
     read_propensity,
@@ -40,6 +43,9 @@ class StudyTable:
     assigned : array of shape (n,)
         What each unit got: 0 and 1 for two arms, codes 0 to K - 1 of ``arms`` for several, else the dose.
     covariates : array of shape (n, p)
+        With the mean of all units where ``missing``.
+    missing : boolean array of shape (n, p) or None
+        Which covariates are missing; None where none is.
     covariate_names : tuple of str, length p
     features : array of shape (n, d), float32
     feature_blocks : mapping of block name to (start, stop)
@@ -74,6 +80,7 @@ class StudyTable:
     notes: tuple[str, ...]
     arms: tuple[str, ...] = ("control", "treated")
     treatment_type: str = "binary"
+    missing: npt.NDArray[np.bool_] | None = None
 
     @property
     def treatment(self) -> FloatArray:
@@ -99,7 +106,7 @@ class StudyTable:
 
 _BY_UNIT = (
     "ids", "outcome", "assigned", "weights", "covariates", "features", "image_keys", "clusters", "propensity",
-    "coordinates",
+    "coordinates", "missing",
 )  # fmt: skip
 
 
@@ -115,23 +122,31 @@ def build_table(design: Design) -> StudyTable:
         frame[design.treatment], ids, treatment_type=design.treatment_type, control=design.control
     )
     _refuse_known_propensity(design)
-    covariates = expand_covariates(frame, list(design.covariates), ids)
     features, blocks, no_image = _join_features(design.features, image_keys)
     outcome = read_numbers(frame[design.outcome], ids, role="outcome")
     reasons = {f"no outcome {design.outcome!r}": np.isnan(outcome), "no usable image": no_image}
     if design.min_valid > 0:
         bound = f"less than {100 * design.min_valid:.10g}% valid pixels"
         reasons[bound] = _valid_share(design.features, image_keys, no_image) < design.min_valid
-    reasons |= {f"no covariate {name!r}": covariates[name].isna().to_numpy() for name in covariates.columns}
+    covariates = expand_covariates(frame, list(design.covariates), ids)
+    if design.missing != "keep":
+        reasons |= {
+            f"no covariate {name!r}": covariates[name].isna().to_numpy() for name in covariates.columns
+        }
     keep, notes = _keep_complete(design, ids, treatment, reasons)
     rows = np.flatnonzero(keep)
+    read = Covariates(covariates.to_numpy(dtype=float)[rows], tuple(covariates.columns))
+    if design.missing == "keep":
+        read = keep_missing(frame, design.covariates, ids, rows)
+        notes += _kept_notes(read, treatment.assigned[rows], treatment.arms)
     return StudyTable(
         ids=ids[rows],
         outcome=outcome[rows],
         assigned=treatment.assigned[rows],
         weights=read_weights(frame, design.weights, ids)[rows],
-        covariates=covariates.to_numpy(dtype=float)[rows],
-        covariate_names=tuple(covariates.columns),
+        covariates=read.values,
+        covariate_names=read.names,
+        missing=read.missing,
         features=features[rows],
         feature_blocks=blocks,
         image_keys=image_keys[rows],
@@ -271,7 +286,8 @@ def _keep_complete(
                 explain(
                     f"{counted} have {reason}.",
                     where=ids[missing],
-                    fix="missing='drop' leaves them out and says so in every result",
+                    fix="missing='drop' leaves them out and says so in every result"
+                    + ("; missing='keep' keeps units without a covariate" if "covariate" in reason else ""),
                 )
             )
         notes.append(f"left out: {counted} with {reason}")
@@ -279,6 +295,21 @@ def _keep_complete(
     if not keep.any():
         raise DesignError(explain("No unit is complete.", where=notes))
     return keep, notes
+
+
+def _kept_notes(read: Covariates, assigned: FloatArray, arms: Sequence[str]) -> list[str]:
+    """Return what a reader must know of units that were kept without a covariate."""
+    if not read.gaps:
+        return []
+    named = [name for name in read.names if name in map(indicator_of, read.gaps)]
+    return [
+        *(
+            f"kept: {by_arm(without, assigned, arms)} with no covariate {name!r}"
+            for name, without in read.gaps.items()
+        ),
+        f"missing numbers count as the mean of units that have them, missing text as a level of its own, marked by "
+        f"{', '.join(named)}; trees of causal forests part units by what is missing",
+    ]
 
 
 def by_arm(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -107,7 +107,8 @@ def check_options(design: Design, options: Mapping[str, Any]) -> None:
 
 def _on_the_same_units(design: Design, sets: Mapping[str, Embeddings]) -> tuple[dict[str, Design], list[str]]:
     """Return a design for each set, all on the units that every set has an image for, and who was left out."""
-    read = {name: replace(design, features=one, missing="drop") for name, one in sets.items()}
+    missing: Literal["drop", "keep"] = "keep" if design.missing == "keep" else "drop"
+    read = {name: replace(design, features=one, missing=missing) for name, one in sets.items()}
     ids = design.table.ids
     shared = np.isin(ids, next(iter(read.values())).table.ids)
     for one in read.values():

@@ -17,6 +17,7 @@ from eocausal.nuisance.linear import pieces
 
 if TYPE_CHECKING:
     from eocausal.design import Design
+    from eocausal.study_table import StudyTable
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,15 +26,25 @@ class ColumnReducer:
     """Standardise covariates and features on training rows; wide feature blocks become principal components.
 
     With ``by_block`` a block whose encoder asked for a number of components gets it, others ``pca``. ``columns``
-    leaves out the features or the covariates.
+    leaves out the features or the covariates. Missing covariates become the mean of the training rows, or stay
+    NaN with ``missing``.
     """
 
-    def __init__(self, *, pca: int | None, seed: int, by_block: bool = False, columns: str = "both") -> None:
+    def __init__(
+        self,
+        *,
+        pca: int | None,
+        seed: int,
+        by_block: bool = False,
+        columns: str = "both",
+        missing: bool = False,
+    ) -> None:
         one_of(columns, COLUMNS, argument="columns", error=EstimationError)
         self.pca = pca
         self.seed = seed
         self.by_block = by_block
         self.columns = columns
+        self.missing = missing
 
     @one_blas_thread()
     def fit(self, design: Design, rows: npt.NDArray[Any]) -> ColumnReducer:
@@ -46,7 +57,12 @@ class ColumnReducer:
         own = np.arange(len(design))[rows]
         covariates = table.covariate_names if self.columns != "features" else ()
         blocks = table.feature_blocks if self.columns != "covariates" else {}
-        self.covariate_scaler = StandardScaler().fit(table.covariates[rows]) if covariates else None
+        self.covariate_scaler = None
+        if covariates:
+            seen = _with_gaps(table, own)
+            _require_some(seen, covariates)
+            # means and spreads are of the values that are there
+            self.covariate_scaler = StandardScaler().fit(seen)
         asked = components_asked(design.features) if self.by_block and self.pca is not None else {}
         self.block_steps: dict[str, tuple[Any, Any]] = {}
         for name, (start, stop) in blocks.items():
@@ -91,13 +107,35 @@ class ColumnReducer:
         ends = np.cumsum(widths)
         columns = np.empty((own.size, ends[-1]))
         if self.covariate_scaler is not None:
-            columns[:, : ends[0]] = self.covariate_scaler.transform(table.covariates[own])
+            covariates = self.covariate_scaler.transform(_with_gaps(table, own))
+            if table.missing is not None and not self.missing:
+                covariates[table.missing[own]] = 0.0  # the mean, on the standard scale
+            columns[:, : ends[0]] = covariates
         for number, (name, (scaler, reducer)) in enumerate(self.block_steps.items()):
             features = table.features[:, slice(*table.feature_blocks[name])]
             _standardise(
                 features, own, scaler, into=columns[:, ends[number] : ends[number + 1]], reducer=reducer
             )
         return columns
+
+
+def _with_gaps(table: StudyTable, rows: npt.NDArray[np.intp]) -> FloatArray:
+    """Return covariates of some rows, NaN where missing."""
+    if table.missing is None:
+        return table.covariates[rows]
+    return np.where(table.missing[rows], np.nan, table.covariates[rows])
+
+
+def _require_some(seen: FloatArray, names: tuple[str, ...]) -> None:
+    empty = np.isnan(seen).all(axis=0)
+    if empty.any():
+        raise EstimationError(
+            explain(
+                f"Covariates that all {len(seen)} units of a training fold miss.",
+                where=np.array(names)[empty],
+                fix="leave them out, or fewer folds",
+            )
+        )
 
 
 def _standardise(

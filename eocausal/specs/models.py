@@ -94,9 +94,10 @@ class DesignSpec(Block):
     propensity: Chance | None = Field(
         None, description="Known probability of treatment, or the column that holds it. Default: estimated."
     )
-    missing: Literal["error", "drop"] = Field(
+    missing: Literal["error", "drop", "keep"] = Field(
         "error",
-        description="Units that miss a value: stop, or drop them and report how many.",
+        description="Units that miss a value: stop, or drop them and report how many; keep drops only those "
+        "without outcome or picture, and marks missing covariates by columns of their own.",
     )
     min_valid: Share = Field(
         0.0, description="Smallest share of valid pixels of a unit's picture; units below count as missing."
