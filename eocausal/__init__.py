@@ -73,7 +73,11 @@ _HOME = {
     "prediction_response": "eocausal.panels.response",
     "undo_shrinkage": "eocausal.panels.response",
     "Cate": "eocausal.effects.cate",
+    "DRLearner": "eocausal.effects.effect_regressions",
     "Forest": "eocausal.effects.forest",
+    "LinearEffects": "eocausal.effects.linear_effects",
+    "RLearner": "eocausal.effects.effect_regressions",
+    "XLearner": "eocausal.effects.effect_regressions",
     "cate": "eocausal.effects.cate",
     "assignment": "eocausal.evaluate.assignment",
     "balance": "eocausal.evaluate.balance",
@@ -117,7 +121,11 @@ if TYPE_CHECKING:
     from eocausal.effects.cate import cate as cate
     from eocausal.effects.dose_curve import DoseResponse as DoseResponse
     from eocausal.effects.dose_response import dose_response as dose_response
+    from eocausal.effects.effect_regressions import DRLearner as DRLearner
+    from eocausal.effects.effect_regressions import RLearner as RLearner
+    from eocausal.effects.effect_regressions import XLearner as XLearner
     from eocausal.effects.forest import Forest as Forest
+    from eocausal.effects.linear_effects import LinearEffects as LinearEffects
     from eocausal.effects.randomisation import randomisation_test as randomisation_test
     from eocausal.embeddings import Embeddings as Embeddings
     from eocausal.embeddings import read_embeddings as read_embeddings

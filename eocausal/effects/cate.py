@@ -19,7 +19,9 @@ from eocausal.effects.effect_learners import (
     effects_out_of_fold,
     require_columns,
 )
+from eocausal.effects.effect_regressions import DRLearner, RLearner, XLearner
 from eocausal.effects.forest import Forest
+from eocausal.effects.linear_effects import LinearEffects
 from eocausal.effects.methods import ignorability
 from eocausal.effects.weighting import doubly_robust_scores
 from eocausal.errors import EstimationError, explain
@@ -43,6 +45,7 @@ SINGLE_EFFECTS = (
     "standard errors of single effects are too small with many features, and by the engine 'econml' where units "
     "share a cluster; make claims from averages and RATE"
 )
+NO_ERRORS = "this learner has no standard errors of single effects; make claims from averages and RATE"
 
 
 @result_type
@@ -186,7 +189,8 @@ class Cate:
         arrays: dict[str, Any] = {
             name: None if content[name] is None else np.array(content[name]) for name in _UNIT_FIELDS
         }
-        arrays["sequential_values"] = np.array(content["sequential_values"], dtype=float)
+        for name in ("effect_errors", "sequential_values"):  # NaN is written as null
+            arrays[name] = np.array(content[name], dtype=float)
         return cls(average=average, **arrays)
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -230,7 +234,10 @@ def cate(
     ----------
     design : Design
         With covariates, features or both to tell units apart by.
-    learner : "causal_forest", Forest, or other settings with ``fit`` and ``describe``
+    learner : {"causal_forest", "r_learner", "dr_learner", "x_learner", "linear"} or settings of a learner
+        :class:`eocausal.Forest`, :class:`eocausal.RLearner`, :class:`eocausal.DRLearner`,
+        :class:`eocausal.XLearner`, :class:`eocausal.LinearEffects`, :class:`eocausal.ImageNetwork`, or any object
+        with ``fit`` and ``describe``.
     folds : Folds, optional
         Default five folds with clusters and shared images kept whole.
     learners : Learners, optional
@@ -286,7 +293,7 @@ def cate(
             method="aipw (folds of effects)",
             terms=(design.treatment,),
             assumptions=(ignorability(design, table.propensity is not None, settings.learners),),
-            warnings=[*judged.warnings, SINGLE_EFFECTS],
+            warnings=[*judged.warnings, NO_ERRORS if np.isnan(found.errors).all() else SINGLE_EFFECTS],
             diagnostics={
                 **judged.diagnostics,
                 **chosen.describe(),
@@ -322,7 +329,13 @@ def _resolve(learner: str | EffectLearner) -> EffectLearner:
 
 
 # A new learner is settings with `fit` and `describe`, and one row here by its name.
-LEARNERS: dict[str, Callable[[], EffectLearner]] = {"causal_forest": Forest}
+LEARNERS: dict[str, Callable[[], EffectLearner]] = {
+    "causal_forest": Forest,
+    "r_learner": RLearner,
+    "dr_learner": DRLearner,
+    "x_learner": XLearner,
+    "linear": LinearEffects,
+}
 
 
 def _column(values: npt.NDArray[Any] | None) -> list[Any] | None:

@@ -96,8 +96,8 @@ def penalised_logit(sample: Sample) -> Predictor:
     return predict
 
 
-def given_regressor(estimator: Any, sample: Sample) -> Predictor:
-    """Fit a clone of a scikit-learn regressor; what it predicts is checked."""
+def given_regressor(estimator: Any, sample: Sample, *, role: str = "outcome learner") -> Predictor:
+    """Fit a clone of a scikit-learn regressor; what it predicts is checked, with ``role`` in the text of errors."""
     from sklearn.base import clone
 
     fitted = fit_weighted(clone(estimator), sample, sample.target)
@@ -107,7 +107,7 @@ def given_regressor(estimator: Any, sample: Sample) -> Predictor:
         if values.shape != (len(columns),) or not np.isfinite(values).all():
             raise EstimationError(
                 explain(
-                    f"The outcome learner {type(fitted).__name__} predicted shape {values.shape} or values that "
+                    f"The {role} {type(fitted).__name__} predicted shape {values.shape} or values that "
                     "are not finite.",
                     rule=f"one finite number for each of {len(columns)} units",
                 )
@@ -181,7 +181,7 @@ def fit_weighted(model: Any, sample: Sample, target: npt.NDArray[Any]) -> Any:
     except TypeError as error:
         raise EstimationError(
             explain(
-                f"The learner {type(model).__name__} takes no sample weights, but the design has them.",
+                f"The learner {type(model).__name__} takes no sample weights, but its rows have them.",
                 fix="use a learner whose fit() has sample_weight",
             )
         ) from error
