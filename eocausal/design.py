@@ -256,6 +256,12 @@ class Design:
             object.__setattr__(part, field_name, value)
         return part
 
+    def narrowed(self, features: npt.NDArray[np.float32], blocks: dict[str, tuple[int, int]]) -> Self:
+        """Return the design with columns (n, d) that were made from its features in place of them."""
+        part = copy(self)
+        object.__setattr__(part, "table", replace(self.table, features=features, feature_blocks=blocks))
+        return part
+
     def split(self, share: float = 0.5, *, seed: int) -> tuple[Self, Self]:
         """Split into two designs that share no cluster and no image.
 

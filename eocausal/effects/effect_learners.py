@@ -84,9 +84,8 @@ def effect_sample(design: Design, settings: Settings) -> EffectSample:
     Raises
     ------
     EstimationError
-        All units are tied together, or there is nothing to tell units apart by: neither covariates nor features.
+        All units are tied together.
     """
-    require_columns(design)
     design = design.take(np.argsort(design.table.ids, kind="stable"))
     scheme = settings.folds
     groups = scheme.groups(design)
