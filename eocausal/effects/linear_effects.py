@@ -28,6 +28,10 @@ __all__ = ["LinearEffects", "LinearEffectsModel"]
 FloatArray = npt.NDArray[np.float64]
 
 AVERAGE_UNIT = "average unit"
+OF_A_LINE = (
+    "standard errors of single effects are those of the best linear approximation and take components as given: "
+    "where effects are not linear in the columns, intervals are not of the effects themselves"
+)
 # Directions with less than this share of the largest variance are those of columns that others determine.
 _NO_VARIANCE = 1e-10
 
@@ -131,6 +135,7 @@ class LinearEffectsModel:
     fitted: Coefficients
     sample: EffectSample
     seed: int
+    warnings: tuple[str, ...] = (OF_A_LINE,)
 
     @cached_property
     def coefficients(self) -> Estimate:
