@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from eocausal import leaks
 from eocausal._image_info import days_shown
+from eocausal._study_columns import covariate_of
 from eocausal.errors import DesignError, LeakError, explain
 from eocausal.study_table import StudyTable, frame_of
 from eocausal.units import Units
@@ -89,11 +90,12 @@ def refuse_leaks(design: Design, table: StudyTable) -> None:
             column, table.assigned[seen], arms=table.arms, groups=groups[seen], others=candidates
         )
         if reason is not None:
+            asked = covariate_of(name, design.covariates)
             raise LeakError(
                 explain(
                     f"Covariate {name!r} {reason}.",
                     rule="a covariate is fixed before treatment and not made from it",
-                    fix=f"covariates=[c for c in covariates if c != {_column_of(name, design)!r}]; a trait of the "
+                    fix=f"covariates=[c for c in covariates if c != {asked!r}]; a trait of the "
                     "places that were assigned needs cluster= in Design",
                 )
             )
@@ -102,11 +104,6 @@ def refuse_leaks(design: Design, table: StudyTable) -> None:
     if design.features is not None:
         shown = design.features.info["last_date"].to_numpy(dtype=object)
         refuse_late_images(design, table, shown[design.features.rows_for(table.image_keys)])
-
-
-def _column_of(name: str, design: Design) -> str:
-    """Return the column that a covariate was read from: ``region`` for ``region[north]``."""
-    return name if name in design.covariates else name.partition("[")[0]
 
 
 def _refuse_leaking_features(design: Design, table: StudyTable, groups: npt.NDArray[np.intp]) -> None:

@@ -131,6 +131,19 @@ def indicator_of(name: str) -> str:
     return f"{name} (missing)"
 
 
+def covariate_of(column: str, covariates: Sequence[str]) -> str:
+    """Return the covariate that a column was read from.
+
+    Examples
+    --------
+    >>> covariate_of("region[north]", ["age", "region"]), covariate_of("age (missing)", ["age", "region"])
+    ('region', 'age')
+    """
+    if column in covariates:
+        return column
+    return next(name for name in covariates if column == indicator_of(name) or column.startswith(f"{name}["))
+
+
 def _mean_of_some(values: FloatArray, name: str) -> float:
     if np.isnan(values).all():
         raise DesignError(explain(f"Covariate {name!r} is missing for all units.", fix="leave it out"))

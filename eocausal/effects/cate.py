@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,17 +12,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal._checks import one_of
 from eocausal.effects.effect_learners import (
     EffectLearner,
     EffectModel,
+    about_errors,
     effect_sample,
     effects_out_of_fold,
+    mean_importance,
     require_columns,
 )
-from eocausal.effects.effect_regressions import DRLearner, RLearner, XLearner
-from eocausal.effects.forest import Forest
-from eocausal.effects.linear_effects import LinearEffects
+from eocausal.effects.known_learners import known_learner
 from eocausal.effects.methods import ignorability
 from eocausal.effects.weighting import doubly_robust_scores
 from eocausal.errors import EstimationError, explain
@@ -40,12 +40,6 @@ if TYPE_CHECKING:
     from eocausal.design import Design
 
 FloatArray = npt.NDArray[np.float64]
-
-SINGLE_EFFECTS = (
-    "standard errors of single effects are too small with many features, and by the engine 'econml' where units "
-    "share a cluster; make claims from averages and RATE"
-)
-NO_ERRORS = "this learner has no standard errors of single effects; make claims from averages and RATE"
 
 
 @result_type
@@ -77,11 +71,13 @@ class Cate:
         Longitude and latitude.
     image_keys : array of shape (n,)
     learn : callable or None
-        Fits the model on all units; what :meth:`predict` calls. Not part of ``to_dict``.
+        Fits the model on all units, once; what :meth:`predict` calls. Not part of ``to_dict``.
     design : Design or None
         What was asked of which units, for verbs that need their columns. Not part of ``to_dict``.
     models : tuple of EffectModel
         The model of all folds but the first, but the second, ... Not part of ``to_dict``.
+    shares : tuple of (str, str, float)
+        What :meth:`importance` says; empty where the learner grows no trees.
     """
 
     average: Estimate
@@ -101,6 +97,7 @@ class Cate:
     learn: Callable[[], EffectModel] | None = field(default=None, repr=False)
     design: Design | None = field(default=None, repr=False)
     models: tuple[EffectModel, ...] = field(default=(), repr=False)
+    shares: tuple[tuple[str, str, float], ...] = field(default=(), repr=False)
 
     estimand = Delegated("average")
     method = Delegated("average")
@@ -152,14 +149,75 @@ class Cate:
         EstimationError
             The result was read from a file, which holds no model.
         """
+        effect, _ = self._model().predict(design)
+        predicted = pd.Series(effect, index=pd.Index(design.table.ids, name="id"), name="effect")
+        predicted.attrs["trained_on"] = self.provenance["design_hash"]
+        return predicted
+
+    def out_of_bag(self) -> pd.DataFrame:
+        """Return the effect of each unit from one forest of all units, by trees that drew none of its group.
+
+        More is learned from than out of fold, where a model sees all folds but one. They are to describe units: the
+        unit's outcome is in the nuisances of others, so what is to be judged, as by :func:`eocausal.rate`, are
+        effects out of fold. The engine ``"econml"`` has no errors for them (NaN).
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``effect`` and ``std_error`` by unit id. It is marked as trained on its units.
+
+        Raises
+        ------
+        EstimationError
+            The result was read from a file, the learner has no bags, or some unit is in all of them.
+        """
+        model = self._model()
+        if self.design is None or not hasattr(model, "out_of_bag"):
+            raise EstimationError(
+                explain(
+                    "This learner draws no bags of units, so no effect is out of bag.",
+                    fix="ec.cate(design, learner=ec.Forest()), or the effects out of fold: cate.effects",
+                )
+            )
+        effect, error = model.out_of_bag(self.design)
+        frame = pd.DataFrame({"effect": effect, "std_error": error}, index=pd.Index(self.ids, name="id"))
+        frame.attrs["trained_on"] = self.provenance["design_hash"]
+        return frame
+
+    def importance(self) -> pd.DataFrame:
+        """Return how much the forests of the folds cut on each covariate and block of features.
+
+        Cuts at depths 1 to 4 count, each by one over the square of its depth, and by the engine ``"econml"`` by the
+        difference of effects that they make too. A block of many columns has more chances to be cut on than a
+        covariate, so compare blocks of like width. ``importance().plot.barh(x="block", y="importance")`` draws it.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``block``, ``kind`` (covariate or features) and ``importance``, the largest first, summing to one, or to
+            zero where no tree has a cut. Levels and gaps of a covariate count for it.
+
+        Raises
+        ------
+        EstimationError
+            The learner grows no trees.
+        """
+        if not self.shares:
+            raise EstimationError(
+                explain(
+                    "This learner grows no trees, so there are no cuts to count.",
+                    fix="ec.cate(design, learner=ec.Forest())",
+                )
+            )
+        return pd.DataFrame(list(self.shares), columns=["block", "kind", "importance"])
+
+    def _model(self) -> EffectModel:
+        """Return the model of all units."""
         if self.learn is None:
             raise EstimationError(
                 explain("This result was read from a file and holds no model.", fix="run ec.cate() again")
             )
-        effect, _ = self.learn().predict(design)
-        predicted = pd.Series(effect, index=pd.Index(design.table.ids, name="id"), name="effect")
-        predicted.attrs["trained_on"] = self.provenance["design_hash"]
-        return predicted
+        return self.learn()
 
     def __repr__(self) -> str:
         """One line: how effects spread and what they average to."""
@@ -178,6 +236,7 @@ class Cate:
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
         """Return JSON-safe content; unit-level values only when ``scores`` is true."""
         content: dict[str, Any] = {"type": "Cate", "average": self.average.to_dict(scores=scores)}
+        content["shares"] = [list(share) for share in self.shares]
         if scores:
             content |= {name: _column(getattr(self, name)) for name in _UNIT_FIELDS}
         return content
@@ -191,7 +250,8 @@ class Cate:
         }
         for name in ("effect_errors", "sequential_values"):  # NaN is written as null
             arrays[name] = np.array(content[name], dtype=float)
-        return cls(average=average, **arrays)
+        shares = tuple((str(name), str(kind), float(share)) for name, kind, share in content["shares"])
+        return cls(average=average, shares=shares, **arrays)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the distribution of predicted effects with the average effect, and return the Axes."""
@@ -272,7 +332,7 @@ def cate(
     >>> list(effects.columns)
     ['effect', 'std_error', 'conf_low', 'conf_high', 'fold', 'dr_score', 'image_key']
     """
-    chosen = _resolve(learner)
+    chosen = known_learner(learner)
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
     design.require_binary("An effect by unit")
     require_columns(design)
@@ -293,7 +353,7 @@ def cate(
             method="aipw (folds of effects)",
             terms=(design.treatment,),
             assumptions=(ignorability(design, table.propensity is not None, settings.learners),),
-            warnings=[*judged.warnings, NO_ERRORS if np.isnan(found.errors).all() else SINGLE_EFFECTS],
+            warnings=[*judged.warnings, *about_errors(found)],
             diagnostics={
                 **judged.diagnostics,
                 **chosen.describe(),
@@ -314,28 +374,11 @@ def cate(
         group_codes=design.groups,
         image_keys=table.image_keys,
         coordinates=table.coordinates,
-        learn=lambda: learn(None),
+        learn=cache(lambda: learn(None)),
         design=design,
         models=found.models,
+        shares=mean_importance(found.models),
     )
-
-
-def _resolve(learner: str | EffectLearner) -> EffectLearner:
-    """Return the settings that a learner's name stands for, or those that were given."""
-    if not isinstance(learner, str) and all(hasattr(learner, verb) for verb in ("fit", "describe")):
-        return learner
-    one_of(str(learner), tuple(LEARNERS), argument="learner", error=EstimationError)
-    return LEARNERS[str(learner)]()
-
-
-# A new learner is settings with `fit` and `describe`, and one row here by its name.
-LEARNERS: dict[str, Callable[[], EffectLearner]] = {
-    "causal_forest": Forest,
-    "r_learner": RLearner,
-    "dr_learner": DRLearner,
-    "x_learner": XLearner,
-    "linear": LinearEffects,
-}
 
 
 def _column(values: npt.NDArray[Any] | None) -> list[Any] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,12 +19,26 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 
+SINGLE_EFFECTS = (
+    "standard errors of single effects are too small with many features; make claims from averages, groups of "
+    "units (ec.groups) and RATE"
+)
+NO_ERRORS = (
+    "this learner has no standard errors of single effects; make claims from averages, groups of units (ec.groups) "
+    "and RATE"
+)
+
 # folds on which outcome and treatment are predicted, where there are so many groups
 NUISANCE_FOLDS = 3
 
 
 class EffectModel(Protocol):
-    """What a learner hands back."""
+    """What a learner hands back.
+
+    Forests also have ``out_of_bag(design)``, as ``predict`` for the units that they were grown on, and
+    ``importance()``, from the name and kind of each covariate and block of features to its share. Any model may
+    have ``warnings``, which speak of its "standard errors of single effects".
+    """
 
     def predict(
         self, design: Design, *, rows: npt.NDArray[Any] | None = None
@@ -133,6 +147,28 @@ class OutOfFoldEffects:
     errors: FloatArray
     sequential: FloatArray
     models: tuple[EffectModel, ...]
+
+
+def mean_importance(models: Sequence[EffectModel]) -> tuple[tuple[str, str, float], ...]:
+    """Return name, kind and mean share of covariates and blocks of features, largest first; () without trees."""
+    if not all(hasattr(model, "importance") for model in models):
+        return ()
+    found = [model.importance() for model in models]  # type: ignore[attr-defined]
+    mean = {source: sum(shares[source] for shares in found) / len(found) for source in found[0]}
+    return tuple((*source, mean[source]) for source in sorted(mean, key=lambda one: -mean[one]))
+
+
+def about_errors(found: OutOfFoldEffects) -> list[str]:
+    """Return what a reader must know of standard errors of single effects."""
+    told = dict.fromkeys(text for model in found.models for text in getattr(model, "warnings", ()))
+    if told:
+        return list(told)
+    return [NO_ERRORS if np.isnan(found.errors).all() else SINGLE_EFFECTS]
+
+
+def beyond_single_effects(warnings: Sequence[str]) -> list[str]:
+    """Return the warnings that do not speak of standard errors of single effects, for verbs that use none."""
+    return [text for text in warnings if "standard errors of single effects" not in text]
 
 
 def training_rows(fold_of: Codes) -> list[tuple[str, int, npt.NDArray[np.bool_]]]:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.design import Design
-from eocausal.effects.cate import NO_ERRORS, SINGLE_EFFECTS, Cate
+from eocausal.effects.cate import Cate
+from eocausal.effects.effect_learners import beyond_single_effects
 from eocausal.effects.weighting import doubly_robust_scores
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.half_sample import Part
-from eocausal.evaluate.rate_settings import finite
 from eocausal.nuisance.settings import provenance, settings_for
 
 FloatArray = npt.NDArray[np.float64]
@@ -49,7 +49,7 @@ def parts_of_cate(source: Cate, named: Mapping[str, Priority | None]) -> tuple[l
             )
         )
     constant = [part for part in parts if any(np.ptp(part.priorities[name]) == 0 for name in own)]
-    warnings = [text for text in source.warnings if text not in (SINGLE_EFFECTS, NO_ERRORS)]
+    warnings = beyond_single_effects(source.warnings)
     if own:
         warnings.append(
             f"the {int((source.folds == 0).sum())} units of the first fold only train; the rest is judged"
@@ -176,3 +176,23 @@ def _refuse_seen(name: str, trained: Cate, source: Design) -> None:
                     fix="design.split() keeps clusters and images whole",
                 )
             )
+
+
+def finite(what: str, values: Any, size: int) -> FloatArray:
+    """Return values as a float array of the given length, all finite."""
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(
+            explain(f"{what} is not numeric.", fix="pass one number for each unit")
+        ) from error
+    if size == 0:
+        raise EvaluationError(explain(f"{what} is empty."))
+    if array.shape != (size,):
+        raise EvaluationError(
+            explain(f"{what} has shape {array.shape}.", rule=f"one value for each of {size} units")
+        )
+    bad = ~np.isfinite(array)
+    if bad.any():
+        raise EvaluationError(explain(f"{what} has missing or infinite values.", where=np.flatnonzero(bad)))
+    return array

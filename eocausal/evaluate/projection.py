@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import one_of
-from eocausal.effects.cate import SINGLE_EFFECTS, Cate
+from eocausal.effects.cate import Cate
+from eocausal.effects.effect_learners import beyond_single_effects
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.judged import HC3, estimate_on, hc3_clusters, require_cate, with_hc3
 from eocausal.evaluate.unit_tables import UnitTable, unit_columns
@@ -94,7 +95,7 @@ def best_linear_projection(
     design = np.column_stack([np.ones(cate.ids.size), columns])
     fit = least_squares(cate.dr_scores, design, weights)
     found = estimate_on(
-        cate,
+        cate.average,
         fit.coefficients,
         fit.scores,
         n_params=design.shape[1],
@@ -102,7 +103,7 @@ def best_linear_projection(
         method="doubly robust scores on columns",
         terms=(INTERCEPT, *names),
         assumptions=_assumptions(cate, whom, names),
-        warnings=[text for text in cate.warnings if text != SINGLE_EFFECTS],
+        warnings=beyond_single_effects(cate.warnings),
         diagnostics={"columns": len(names), "whom": whom},
     )
     return with_hc3(found, hc3_matrix(fit, hc3_clusters(cate))) if vcov == HC3 else found.with_vcov(vcov)

@@ -86,6 +86,15 @@ class ColumnReducer:
         """How many of the columns, the first ones, are covariates."""
         return 0 if self.covariate_scaler is None else int(self.covariate_scaler.n_features_in_)
 
+    @property
+    def widths(self) -> dict[str, int]:
+        """How many columns each block of features becomes."""
+        blocks = self.fitted_on[1]
+        return {
+            name: blocks[name][1] - blocks[name][0] if reducer is None else int(reducer.n_components_)
+            for name, (_, reducer) in self.block_steps.items()
+        }
+
     @one_blas_thread()
     def transform(self, design: Design, rows: npt.NDArray[Any]) -> FloatArray:
         """Return the columns (rows, p) that learners see: covariates first, then features block by block."""
@@ -100,11 +109,7 @@ class ColumnReducer:
                 )
             )
         own = np.arange(len(design))[rows]
-        widths = [self.n_covariates]
-        for name, (_, reducer) in self.block_steps.items():
-            start, stop = table.feature_blocks[name]
-            widths.append(stop - start if reducer is None else int(reducer.n_components_))
-        ends = np.cumsum(widths)
+        ends = np.cumsum([self.n_covariates, *self.widths.values()])
         columns = np.empty((own.size, ends[-1]))
         if self.covariate_scaler is not None:
             covariates = self.covariate_scaler.transform(_with_gaps(table, own))

@@ -168,7 +168,7 @@ def test_coordinates_go_through_json() -> None:
 
 
 def test_units_are_not_told_unless_asked(found: ec.Cate) -> None:
-    assert set(found.to_dict()) == {"type", "average"}
+    assert set(found.to_dict()) == {"type", "average", "shares"}
 
 
 def test_texts_are_short(found: ec.Cate) -> None:
