@@ -83,7 +83,11 @@ _HOME = {
     "balance": "eocausal.evaluate.balance",
     "neighbours": "eocausal.evaluate.neighbours",
     "overlap": "eocausal.evaluate.overlap",
+    "Target": "eocausal.evaluate.target",
+    "transport": "eocausal.evaluate.transport",
     "sweep": "eocausal.sweeps",
+    "compare_features": "eocausal.evaluate.compare_features",
+    "scale_search": "eocausal.evaluate.scale_search",
     "rate": "eocausal.evaluate.rate",
     "rate_from_scores": "eocausal.evaluate.rate",
     "report": "eocausal.reporting.report",
@@ -140,10 +144,14 @@ if TYPE_CHECKING:
     from eocausal.encoding.suggest import suggest_encoder as suggest_encoder
     from eocausal.evaluate.assignment import assignment as assignment
     from eocausal.evaluate.balance import balance as balance
+    from eocausal.evaluate.compare_features import compare_features as compare_features
     from eocausal.evaluate.neighbours import neighbours as neighbours
     from eocausal.evaluate.overlap import overlap as overlap
+    from eocausal.evaluate.target import Target as Target
+    from eocausal.evaluate.transport import transport as transport
     from eocausal.evaluate.rate import rate as rate
     from eocausal.evaluate.rate import rate_from_scores as rate_from_scores
+    from eocausal.evaluate.scale_search import scale_search as scale_search
     from eocausal.imagery.arrays import chips_from_arrays as chips_from_arrays
     from eocausal.imagery.chip_files import chips_from_files as chips_from_files
     from eocausal.imagery.chips import Chips as Chips
