@@ -66,7 +66,7 @@ class Run:
         Average effects by method and what is unusual about them, such as ``aipw`` and ``aipw_att``.
     cate : Cate or None
     rates : dict of str to Rate
-        By target.
+        By target: one result, with that target in front.
     truth : DataFrame or None
         For simulated data: estimates against the truth.
     displacement : DrawAverage or None
@@ -93,7 +93,9 @@ class Run:
 
     def to_frame(self) -> pd.DataFrame:
         """Return every estimate in one table: broom's columns, and the ``name`` it has among the results."""
-        named: dict[str, Estimate | Rate] = {**self.estimates, **self.rates}
+        # a Rate holds both targets; its table is here once for each that was asked for
+        of_target = {target: result.rates for target, result in self.rates.items()}
+        named: dict[str, Estimate] = {**self.estimates, **of_target}
         frames: list[pd.DataFrame] = [result.to_frame().assign(name=name) for name, result in named.items()]
         return pd.concat(frames, ignore_index=True)
 
@@ -274,7 +276,8 @@ def _write(made: Run, loaded: LoadedSpec) -> None:
     # chips of draws have keys and places of their own, which are not those of the units
     items += [] if made.chips is None or made.displacement is not None else [made.chips]
     items += [] if made.cate is None else [made.cate]
-    items += made.rates.values()
+    # one result holds both targets, that declared beforehand in front
+    items += list(made.rates.values())[:1]
     spec = loaded.spec
     report(
         items,
@@ -289,7 +292,8 @@ def _write(made: Run, loaded: LoadedSpec) -> None:
 def _write_figures(made: Run) -> None:
     results: dict[str, Any] = {"balance": made.balance, "overlap": made.overlap}
     results |= {f"ate_{method}": result for method, result in made.estimates.items()}
-    results |= {f"toc_{target.lower()}": result for target, result in made.rates.items()}
+    if made.rates:
+        results["toc"] = next(iter(made.rates.values()))
     if made.cate is not None:
         results["effects"] = made.cate
     for name, result in results.items():

@@ -82,5 +82,6 @@ def rate(value: float, error: float, target: str = "AUTOC", **changes) -> Rate:
         {"priority": "predicted effect", "q": q, "estimate": value * (1 - q), "std_error": error}
     )
     toc["conf_low"], toc["conf_high"] = toc["estimate"] - 2 * error, toc["estimate"] + 2 * error
-    inner = estimate(value, error, estimand=target, method="sequential folds", terms=("predicted effect",))
+    name = f"{target}: predicted effect"
+    inner = estimate(value, error, estimand=target, method="sequential folds", terms=(name,))
     return Rate(replace(inner, **changes), target, toc, pd.DataFrame())

@@ -106,5 +106,12 @@ def asked_cate(spec: AnalysisSpec, design: Design, folds: Folds, progress: bool)
 
 
 def asked_rates(spec: AnalysisSpec, found: Cate) -> dict[str, Rate]:
-    """Return the tests of the ranking by effect that are asked for, by target."""
-    return {target: rate(found, target=target, seed=spec.seed) for target in spec.effects.rate}
+    """Return the test of the ranking by effect by the targets that are asked for, each with that target in front.
+
+    All are one result: the first target is the one declared beforehand.
+    """
+    targets = spec.effects.rate
+    if not targets:
+        return {}
+    made = rate(found, target=targets[0], seed=spec.seed)
+    return {target: made.of(target) for target in targets}

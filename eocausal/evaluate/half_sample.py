@@ -1,30 +1,44 @@
-"""RATE on parts of the data, its half-sample variance, and the average over parts."""
+"""RATE on parts of the data, and the average over parts: any number of priorities, both targets, one covariance."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from eocausal.errors import EvaluationError, explain
+from eocausal.evaluate.rate_influence import rate_influence, toc_influence
 from eocausal.evaluate.rate_result import Rate
-from eocausal.evaluate.toc import Ranking, rank, rate_influence, toc_and_rate
+from eocausal.evaluate.rate_settings import RateSettings
+from eocausal.evaluate.toc import TARGETS, rank, rates_and_toc
+from eocausal.evaluate.toc_table import toc_frame
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.variance import Variance, Vcov
+from eocausal.inference.variance import Variance, Vcov, sum_within
 
 FloatArray = npt.NDArray[np.float64]
 
-# Half samples of fewer clusters than this say little about the variance.
+# Standard errors from fewer clusters than this are rough.
 FEW_GROUPS = 20
 
 
 @dataclass(frozen=True)
 class Part:
-    """Evaluation data that the priorities in it have not seen: one fold, or a whole evaluation sample."""
+    """Evaluation data that the priorities in it have not seen: one fold, or a whole evaluation sample.
+
+    Attributes
+    ----------
+    ids : array of shape (n,)
+    dr_scores, weights : array of shape (n,)
+        Doubly robust scores and positive sample weights.
+    groups : array of shape (n,)
+        Labels of units that vary together.
+    priorities : dict of str to array of shape (n,)
+        What to rank by, highest first; the same names in every part.
+    """
 
     ids: npt.NDArray[Any]
     dr_scores: FloatArray
@@ -35,89 +49,142 @@ class Part:
 
 @dataclass(frozen=True)
 class _Evaluated:
-    """What one part yields: rates and TOC curves with half-sample replicates, and influence values."""
+    """What one part yields for p priorities; columns of both targets stand side by side, the first target first."""
 
-    values: FloatArray  # (p,)
-    draws: FloatArray  # (R, p)
+    values: FloatArray  # (2 p,)
+    influence: FloatArray  # (n, 2 p)
+    covariance: FloatArray  # (2 p, 2 p)
+    draws: FloatArray | None  # (R, 2 p)
     toc: FloatArray  # (p, q)
-    toc_errors: FloatArray  # (p, q)
-    influence: FloatArray  # (n, p)
+    toc_covariance: FloatArray  # (p, q, q)
     n_groups: int
 
+    @property
+    def std_errors(self) -> FloatArray:
+        return np.sqrt(np.diag(self.covariance))
 
-def aggregate(parts: list[Part], *, target: str, grid: FloatArray, replicates: int, seed: int) -> Rate:
-    """Evaluate each part and average them with weights inverse to their standard errors."""
-    generators = np.random.default_rng(seed).spawn(len(parts))
+
+def aggregate(
+    parts: Sequence[Part], settings: RateSettings | None = None, *, differences: bool = True
+) -> Rate:
+    """Evaluate priorities on each part and average the parts with weights inverse to their standard errors.
+
+    This is what :func:`eocausal.rate` and other comparisons of rankings are made with: all priorities are judged on
+    the same units, and the covariance of all of them and of both targets is kept.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        Disjoint units; parts count as independent given what their priorities were trained on.
+    settings : RateSettings, optional
+        Target declared beforehand, integration, standard errors, grid, replicates, seed.
+    differences : bool
+        Whether pairwise differences of priorities become terms too: ``p (p - 1) / 2`` for each target.
+
+    Returns
+    -------
+    Rate
+    """
+    settings = RateSettings() if settings is None else settings
+    generators = np.random.default_rng(settings.seed).spawn(len(parts))
     evaluated = [
-        _evaluate(part, target=target, grid=grid, replicates=replicates, generator=generator)
+        _evaluate(part, settings, key=int(generator.integers(0, 2**63)))
         for part, generator in zip(parts, generators)
     ]
     names = list(parts[0].priorities)
-    errors = np.array([part.draws.std(axis=0, ddof=1) for part in evaluated])
-    share = _inverse_error_shares(errors)
-    covariance = sum(
-        np.outer(share[k], share[k]) * np.cov(part.draws, rowvar=False, ddof=1).reshape(len(names), -1)
-        for k, part in enumerate(evaluated)
+    share = _inverse_error_shares(np.array([part.std_errors for part in evaluated]))
+    contrasts, terms = _contrasts(names, settings.targets, differences)
+    draws = (
+        None if evaluated[0].draws is None else _sum(share, [part.draws for part in evaluated]) @ contrasts.T
     )
-    values = np.sum([share[k] * part.values for k, part in enumerate(evaluated)], axis=0)
-    influence = np.concatenate(
-        [
-            part.influence * share[k] * (sum(p.ids.size for p in parts) / parts[k].ids.size)
-            for k, part in enumerate(evaluated)
-        ]
-    )
-    contrasts, terms = _with_differences(names)
-    groups = np.concatenate([np.char.add(f"{k}:", part.groups.astype(str)) for k, part in enumerate(parts)])
-    n_groups = sum(part.n_groups for part in evaluated)
-    matrix = contrasts @ np.asarray(covariance) @ contrasts.T
-    clustered = n_groups < groups.size
-    how = Vcov("half-sample", ("groups",) if clustered else ())
-    rates = Estimate(
-        estimand=target,
+    joint = Estimate(
+        estimand=", ".join(settings.targets),
         method="given scores",
         terms=terms,
-        values=contrasts @ values,
+        values=contrasts @ _sum(share, [part.values for part in evaluated]),
         ids=np.concatenate([part.ids for part in parts]),
-        score_values=influence @ contrasts.T,
-        variance=Variance(
-            matrix, float(n_groups - len(parts)), 1.0, n_groups if clustered else None, how=how
-        ),
-        groups={"groups": groups} if clustered else {},
+        score_values=_influence(parts, evaluated, share) @ contrasts.T,
+        **_uncertainty(parts, evaluated, share, contrasts, settings),
         warnings=_few_groups([part.n_groups for part in evaluated]),
-        diagnostics={"replicates": replicates, "folds_evaluated": len(parts)},
+        diagnostics={
+            "integration": settings.integration,
+            **({"replicates": settings.replicates} if draws is not None else {}),
+            "folds_evaluated": len(parts),
+        },
     )
-    return Rate(
-        rates,
-        target,
-        _toc_frame(names, evaluated, share, grid, rates.variance.df),
-        _fold_frame(names, parts, evaluated),
+    # one curve serves both targets: it is averaged as the first target is
+    first = share[:, : len(names)]
+    toc = toc_frame(
+        names,
+        settings.shares,
+        [np.einsum("k,kq->q", first[:, p], [part.toc[p] for part in evaluated]) for p in range(len(names))],
+        [
+            np.einsum("k,kqr->qr", first[:, p] ** 2, [part.toc_covariance[p] for part in evaluated])
+            for p in range(len(names))
+        ],
+        df=joint.variance.df,
+        seed=settings.seed,
     )
+    return Rate(joint, settings.target, toc, _fold_frame(names, parts, evaluated, settings.targets), draws)
 
 
-def _evaluate(
-    part: Part, *, target: str, grid: FloatArray, replicates: int, generator: np.random.Generator
-) -> _Evaluated:
+def _evaluate(part: Part, settings: RateSettings, *, key: int) -> _Evaluated:
     codes = np.unique(part.groups, return_inverse=True)[1]
     n_groups = int(codes.max()) + 1
     if n_groups < 2:
         raise EvaluationError(
             explain("All evaluation units are in one cluster.", rule="at least two, better 20 or more")
         )
-    rankings: list[Ranking] = [rank(values, ids=part.ids) for values in part.priorities.values()]
+    grid, drawn = settings.shares, settings.std_errors == "half_sample"
+    values, influence, tocs, toc_covariances, draws = [], [], [], [], []
+    for priority in part.priorities.values():
+        ranking = rank(priority, ids=part.ids)
+        rates, toc = rates_and_toc(
+            ranking, part.dr_scores, part.weights, grid=grid, integration=settings.integration
+        )
+        values.append(rates)
+        tocs.append(toc)
+        influence.append(rate_influence(ranking, part.dr_scores, part.weights))
+        if drawn:
+            from eocausal.evaluate.half_sample_draws import half_sample_draws
 
-    def evaluate(weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        both = [toc_and_rate(r, part.dr_scores, weights, target=target, grid=grid) for r in rankings]
-        return np.array([value for _, value in both]), np.array([toc for toc, _ in both])
+            rate_draws, toc_draws = half_sample_draws(
+                ranking, part.dr_scores, part.weights, codes,
+                grid=grid, integration=settings.integration, replicates=settings.replicates, key=key,
+            )  # fmt: skip
+            draws.append(rate_draws)
+            toc_covariances.append(np.cov(toc_draws, rowvar=False, ddof=1).reshape(grid.size, -1))
+        else:
+            of_toc = toc_influence(ranking, part.dr_scores, part.weights, grid=grid)
+            toc_covariances.append(_covariance(of_toc, codes, n_groups))
+    order = [TARGETS.index(target) for target in settings.targets]
+    made = _by_target(np.stack(influence, axis=1), order)
+    drawn_rates = _by_target(np.stack(draws, axis=1), order) if drawn else None
+    covariance = (
+        _covariance(made, codes, n_groups) if drawn_rates is None else np.cov(drawn_rates, rowvar=False)
+    )
+    return _Evaluated(
+        _by_target(np.stack(values)[None], order)[0],
+        made,
+        covariance,
+        drawn_rates,
+        np.stack(tocs),
+        np.stack(toc_covariances),
+        n_groups,
+    )
 
-    values, toc = evaluate(part.weights)
-    draws = np.zeros((replicates, len(rankings)))
-    toc_draws = np.zeros((replicates, *toc.shape))
-    for draw in range(replicates):
-        kept = np.zeros(n_groups)
-        kept[generator.permutation(n_groups)[: n_groups // 2]] = 1.0
-        draws[draw], toc_draws[draw] = evaluate(part.weights * kept[codes])
-    influence = [rate_influence(r, part.dr_scores, part.weights, target=target) for r in rankings]
-    return _Evaluated(values, draws, toc, toc_draws.std(axis=0, ddof=1), np.column_stack(influence), n_groups)
+
+def _by_target(values: FloatArray, order: list[int]) -> FloatArray:
+    """Return values (m, p, 2) as columns (m, 2 p): all priorities of the first target, then of the other."""
+    turned: FloatArray = values[:, :, order].transpose(0, 2, 1).reshape(len(values), -1)
+    return turned
+
+
+def _covariance(influence: FloatArray, codes: npt.NDArray[np.intp], n_groups: int) -> FloatArray:
+    """Return the covariance of estimates with these influence values (n, k), summed within clusters."""
+    sums = influence if n_groups == len(influence) else sum_within(influence, codes)
+    covariance: FloatArray = n_groups / (n_groups - 1) * sums.T @ sums / len(influence) ** 2
+    return covariance
 
 
 def _inverse_error_shares(errors: FloatArray) -> FloatArray:
@@ -128,51 +195,87 @@ def _inverse_error_shares(errors: FloatArray) -> FloatArray:
     return np.where(total > 0, inverse / np.where(total > 0, total, 1.0), even)
 
 
-def _with_differences(names: list[str]) -> tuple[FloatArray, tuple[str, ...]]:
-    """Return contrasts that append all pairwise differences, and the names of all terms."""
+def _sum(share: FloatArray, values: Sequence[FloatArray | None]) -> FloatArray:
+    """Return the average over parts of arrays whose last axis is that of the shares (parts, p)."""
+    summed: FloatArray = np.sum([own * one for own, one in zip(share, values) if one is not None], axis=0)
+    return summed
+
+
+def _influence(parts: Sequence[Part], evaluated: Sequence[_Evaluated], share: FloatArray) -> FloatArray:
+    """Return influence values (n, 2 p) of the averages.
+
+    Those of a part are scaled so that one variance of all clusters, with its factor for all of them, has the factor
+    that the part's own number of clusters asks for.
+    """
+    n = sum(part.ids.size for part in parts)
+    n_groups = sum(one.n_groups for one in evaluated)
+    overall = n_groups / (n_groups - 1)
+    pieces = []
+    for part, one, own in zip(parts, evaluated, share):
+        scale = np.sqrt(one.n_groups / (one.n_groups - 1) / overall)
+        pieces.append(one.influence * own * (scale * n / part.ids.size))
+    return np.concatenate(pieces)
+
+
+def _uncertainty(
+    parts: Sequence[Part],
+    evaluated: Sequence[_Evaluated],
+    share: FloatArray,
+    contrasts: FloatArray,
+    settings: RateSettings,
+) -> dict[str, Any]:
+    """Return variance and clusters of the averages, as fields of an Estimate."""
+    labels = [np.char.add(f"{k}:", part.groups.astype(str)) for k, part in enumerate(parts)]
+    groups = np.concatenate(labels) if len(parts) > 1 else parts[0].groups
+    n_groups = sum(one.n_groups for one in evaluated)
+    clustered = n_groups < groups.size
+    covariance = np.sum([np.outer(own, own) * one.covariance for own, one in zip(share, evaluated)], axis=0)
+    kind = "half-sample" if settings.std_errors == "half_sample" else "cluster" if clustered else "iid"
+    drawn = kind == "half-sample"
+    factor = 1.0 if drawn else n_groups / (n_groups - 1)
+    variance = Variance(
+        contrasts @ covariance @ contrasts.T,
+        float(n_groups - len(parts)),
+        factor,
+        n_groups if clustered else None,
+        how=Vcov(kind, ("groups",) if clustered else ()),
+    )
+    return {"variance": variance, "groups": {"groups": groups} if clustered else {}}
+
+
+def _contrasts(
+    names: list[str], targets: tuple[str, ...], differences: bool
+) -> tuple[FloatArray, tuple[str, ...]]:
+    """Return contrasts that append all pairwise differences within each target, and the names of all terms."""
     identity = np.eye(len(names))
     rows, terms = list(identity), list(names)
-    for first in range(len(names)):
+    for first in range(len(names) if differences else 0):
         for second in range(first + 1, len(names)):
             rows.append(identity[first] - identity[second])
             terms.append(f"{names[first]} - {names[second]}")
-    return np.array(rows), tuple(terms)
+    matrix: FloatArray = np.kron(np.eye(len(targets)), np.array(rows)).astype(float)
+    return matrix, tuple(f"{target}: {term}" for target in targets for term in terms)
 
 
 def _few_groups(sizes: list[int]) -> tuple[str, ...]:
     if min(sizes) >= FEW_GROUPS:
         return ()
     return (
-        f"as few as {min(sizes)} clusters in an evaluation fold: half-sample standard errors are rough below "
-        f"{FEW_GROUPS}",
+        f"as few as {min(sizes)} clusters in an evaluation fold: standard errors are rough below {FEW_GROUPS}",
     )
 
 
-def _toc_frame(
-    names: list[str], evaluated: list[_Evaluated], share: FloatArray, grid: FloatArray, df: float
+def _fold_frame(
+    names: list[str], parts: Sequence[Part], evaluated: Sequence[_Evaluated], targets: tuple[str, ...]
 ) -> pd.DataFrame:
-    frames = []
-    for column, name in enumerate(names):
-        estimate = sum(share[k, column] * part.toc[column] for k, part in enumerate(evaluated))
-        variance = sum((share[k, column] * part.toc_errors[column]) ** 2 for k, part in enumerate(evaluated))
-        error = np.sqrt(np.asarray(variance, dtype=float))
-        half = stats.t.ppf(0.975, df) * error
-        frames.append(
-            pd.DataFrame(
-                {"priority": name, "q": grid, "estimate": estimate, "std_error": error, "conf_low": estimate - half,
-                 "conf_high": estimate + half}
-            )
-        )  # fmt: skip
-    return pd.concat(frames, ignore_index=True)
-
-
-def _fold_frame(names: list[str], parts: list[Part], evaluated: list[_Evaluated]) -> pd.DataFrame:
+    labels = [(target, name) for target in targets for name in names]
     rows = [
         {
-            "priority": name, "fold": fold, "n": int(part.ids.size), "n_clusters": found.n_groups,
-            "estimate": float(found.values[column]), "std_error": float(found.draws[:, column].std(ddof=1)),
+            "priority": name, "estimand": target, "fold": fold, "n": int(part.ids.size),
+            "n_clusters": found.n_groups, "estimate": float(found.values[column]),
+            "std_error": float(found.std_errors[column]),
         }
-        for column, name in enumerate(names)
+        for column, (target, name) in enumerate(labels)
         for fold, (part, found) in enumerate(zip(parts, evaluated), start=1)
     ]  # fmt: skip
     return pd.DataFrame(rows)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal._checks import one_of, whole_number
 from eocausal.design import Design
 from eocausal.effects.cate import Cate
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.half_sample import Part, aggregate
 from eocausal.evaluate.priorities import Priority, finite, parts_of_cate, parts_of_design
 from eocausal.evaluate.rate_result import Rate
-from eocausal.evaluate.toc import DEFAULT_GRID
+from eocausal.evaluate.rate_settings import RateOptions, RateSettings
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -27,11 +26,15 @@ def rate(
     *,
     priority: Priority | Mapping[str, Priority] | None = None,
     target: str = "AUTOC",
+    integration: Literal["exact", "grf"] = "exact",
+    std_errors: Literal["influence", "half_sample"] = "influence",
     grid: npt.ArrayLike | None = None,
     replicates: int = 500,
     seed: int = 0,
 ) -> Rate:
     """Test whether ranking units by a priority finds those who gain, and draw the TOC curve.
+
+    AUTOC and QINI are made together; the one to be judged by is declared as ``target``.
 
     Parameters
     ----------
@@ -46,12 +49,20 @@ def rate(
         mapping of names to several of these, which are compared pairwise. In such a mapping the ``Cate`` that is
         the source stands for its own sequential predictions.
     target : {"AUTOC", "QINI"}
-        AUTOC weighs few large gains more, QINI many small ones. Choose before looking.
+        AUTOC weighs few large gains more, QINI many small ones. Choose before looking: it is what the members of
+        the result speak of. The other is in its table beside it.
+    integration : {"exact", "grf"}
+        ``exact`` integrates the TOC over shares with tied units as one group: no matter in which order rows stand,
+        and the same whether a unit weighs 2 or stands twice. ``grf`` sums over units as grf 2.6 does.
+    std_errors : {"influence", "half_sample"}
+        ``influence``: from influence values, which hold that ranks are estimated, summed within clusters.
+        ``half_sample``: the spread over random halves of the clusters, as in grf.
     grid : array-like, optional
         Shares at which the TOC is given; default 0.1, 0.2, ..., 1.
     replicates : int
-        Half-sample draws for the standard error.
+        Half-sample draws, where they are asked for.
     seed : int
+        Of what is drawn: half samples, and the width of the uniform band of the TOC.
 
     Returns
     -------
@@ -68,11 +79,12 @@ def rate(
     Predictions cross-fitted on all other folds and then pooled reject a true null about twice too often, and
     averaging folds evaluated one by one does not mend it, because each fold's model was trained on the folds it is
     averaged with. Training on earlier folds only makes the folds a martingale: Luedtke and van der Laan (2016),
-    Annals of Statistics 44; Wager (2024), "Sequential validation of treatment heterogeneity".
+    Annals of Statistics 44; Wager (2024), "Sequential validation of treatment heterogeneity". Results move with how
+    units are dealt into folds: :func:`eocausal.rate_over_splits` shows by how much.
 
-    Standard errors: draws of half of the clusters without replacement, as in grf (Yadlowsky et al. 2025);
-    intervals use the t distribution. Where neighbours vary together across clusters, :meth:`Rate.with_vcov` makes
-    them from the influence values of the rates instead, by distance or by blocks of ground.
+    Definitions are those of Yadlowsky et al. (2025), JASA 120. Intervals use the t distribution; the two kinds of
+    standard errors agree within a few percent, and ``docs/rate.md`` says how often each covers. Where neighbours
+    vary together across clusters, :meth:`Rate.with_vcov` sums influence values by distance or by blocks of ground.
 
     Examples
     --------
@@ -83,10 +95,12 @@ def rate(
     >>> import eocausal as ec
     >>> design = ec.Design(table, outcome="income", treatment="grant", covariates=["age"], propensity=0.5)
     >>> result = ec.rate(design, priority="age", target="QINI")
+    >>> result.to_frame()[["estimand", "term", "n"]].values.tolist()
+    [['QINI', 'age', 400], ['AUTOC', 'age', 400]]
     >>> bool(result.p_value() < 0.05)
     True
     """
-    shares = _check_options(target, grid, replicates, seed)
+    settings = RateSettings(target, integration, std_errors, grid, replicates, seed)
     named = dict(priority) if isinstance(priority, Mapping) else {_name_of(priority): priority}
     _require_some(named)
     if isinstance(source, Cate):
@@ -102,18 +116,16 @@ def rate(
                 fix="ec.rate(ec.cate(design)) or ec.rate(design, priority=...)",
             )
         )
-    result = aggregate(parts, target=target, grid=shares, replicates=replicates, seed=seed)
-    notes = (*warnings, *result.rates.warnings)
-    method = "sequential folds" if len(parts) > 1 else "held-out sample"
-    rates = replace(
-        result.rates,
-        method=method,
+    result = aggregate(parts, settings)
+    joint = replace(
+        result.joint,
+        method="sequential folds" if len(parts) > 1 else "held-out sample",
         assumptions=assumptions,
-        warnings=notes,
-        coordinates=_places_of(source, result.rates.ids),
+        warnings=(*warnings, *result.joint.warnings),
+        coordinates=_places_of(source, result.joint.ids),
         provenance={**made, "rate_seed": seed},
     )
-    return replace(result, rates=rates)
+    return replace(result, joint=joint)
 
 
 def rate_from_scores(
@@ -122,10 +134,7 @@ def rate_from_scores(
     *,
     weights: npt.ArrayLike | None = None,
     clusters: npt.ArrayLike | None = None,
-    target: str = "AUTOC",
-    grid: npt.ArrayLike | None = None,
-    replicates: int = 500,
-    seed: int = 0,
+    **options: Unpack[RateOptions],
 ) -> Rate:
     """Compute RATE from doubly robust scores made elsewhere, as grf's ``rank_average_treatment_effect.fit``.
 
@@ -137,8 +146,8 @@ def rate_from_scores(
     weights : array-like of shape (n,), optional
         Positive sample weights.
     clusters : array-like of shape (n,), optional
-    target, grid, replicates, seed
-        As in :func:`eocausal.rate`.
+    **options
+        ``target, integration, std_errors, grid, replicates, seed`` as in :func:`eocausal.rate`.
 
     Returns
     -------
@@ -154,7 +163,7 @@ def rate_from_scores(
     >>> rate_from_scores([3.0, -1.0, 2.0, 0.5], [4, 3, 2, 1], target="QINI").estimate
     0.140625
     """
-    shares = _check_options(target, grid, replicates, seed)
+    settings = RateSettings(**options)
     size = np.size(dr_scores)
     scores = finite("dr_scores", dr_scores, size)
     named = priority if isinstance(priority, Mapping) else {"priority": priority}
@@ -172,7 +181,7 @@ def rate_from_scores(
     )
     if (part.weights <= 0).any():
         raise EvaluationError(explain("Weights must be positive.", where=ids[part.weights <= 0]))
-    return aggregate([part], target=target, grid=shares, replicates=replicates, seed=seed)
+    return aggregate([part], settings)
 
 
 def _places_of(source: Cate | Design, ids: npt.NDArray[Any]) -> FloatArray | None:
@@ -181,18 +190,6 @@ def _places_of(source: Cate | Design, ids: npt.NDArray[Any]) -> FloatArray | Non
     if known.coordinates is None:
         return None
     return np.asarray(known.coordinates[pd.Index(known.ids).get_indexer(pd.Index(ids))])
-
-
-def _check_options(target: str, grid: npt.ArrayLike | None, replicates: int, seed: int) -> FloatArray:
-    one_of(target, ("AUTOC", "QINI"), argument="target", error=EvaluationError)
-    shares = DEFAULT_GRID if grid is None else finite("grid", np.atleast_1d(grid), np.size(grid))
-    if not (np.diff(shares) > 0).all() or shares[0] <= 0 or shares[-1] != 1:
-        raise EvaluationError(
-            explain("grid is not a rising list of shares that ends at 1.", fix="grid=[0.1, 0.2, 0.5, 1.0]")
-        )
-    whole_number(replicates, argument="replicates", error=EvaluationError, least=50)
-    whole_number(seed, argument="seed", error=EvaluationError)
-    return shares
 
 
 def _require_some(named: Mapping[str, Any]) -> None:

@@ -1,67 +1,115 @@
-"""The result of RATE: rank-weighted average effects with their curves."""
+"""The result of RATE: rank-weighted average effects of both targets with their curve."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
+from eocausal._checks import one_of
+from eocausal.errors import EvaluationError, explain
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
+from eocausal.inference.max_t import critical_value, step_down, t_draws, t_of_draws
 from eocausal.inference.result_type import result_type
 from eocausal.inference.vcov import VcovChoice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FloatArray = npt.NDArray[np.float64]
+
+# draws of the largest statistic where they are made from the covariance
+SIMULTANEOUS_DRAWS = 9999
+
 
 @result_type
 @dataclass(frozen=True, eq=False)
 class Rate:
-    """Rank-weighted average treatment effects with their TOC curves.
+    """Rank-weighted average treatment effects, AUTOC and QINI, with the TOC curve of each ranking.
 
-    Made by :func:`eocausal.rate`. One term per priority, then one per difference of two priorities.
+    Made by :func:`eocausal.rate`. ``estimate``, ``std_error``, ``ci()`` and ``p_value()`` speak of the target that
+    was declared beforehand, with one term for each priority and then one for each difference of two;
+    ``to_frame()`` has both targets.
 
     Attributes
     ----------
-    rates : Estimate
-        Estimates and half-sample covariance.
+    joint : Estimate
+        Both targets with their joint covariance; terms are ``AUTOC: name``.
     target : {"AUTOC", "QINI"}
+        The target declared beforehand.
     toc : DataFrame
-        Columns ``priority q estimate std_error conf_low conf_high``.
+        Columns ``priority q estimate std_error conf_low conf_high band_low band_high``: intervals hold at one share
+        each, bands at all shares at once.
     by_fold : DataFrame
-        Columns ``priority fold n n_clusters estimate std_error``: the parts that were averaged.
+        Columns ``priority estimand fold n n_clusters estimate std_error``: the parts that were averaged.
+    draws : array of shape (replicates, k) or None
+        Estimates of half samples in the order of ``joint.terms``, where standard errors are from them.
     """
 
-    rates: Estimate
+    joint: Estimate
     target: str
     toc: pd.DataFrame
     by_fold: pd.DataFrame
+    draws: FloatArray | None = None
 
     estimand = Delegated("rates")
-    method = Delegated("rates")
+    method = Delegated("joint")
     terms = Delegated("rates")
-    n = Delegated("rates")
-    n_clusters = Delegated("rates")
+    n = Delegated("joint")
+    n_clusters = Delegated("joint")
     estimate = Delegated("rates")
     std_error = Delegated("rates")
     ci = Delegated("rates")
     p_value = Delegated("rates")
     scores = Delegated("rates")
-    assumptions = Delegated("rates")
-    warnings = Delegated("rates")
-    diagnostics = Delegated("rates")
-    provenance = Delegated("rates")
-    to_frame = Delegated("rates")
-    summary = Delegated("rates")
-    to_latex = Delegated("rates")
+    assumptions = Delegated("joint")
+    warnings = Delegated("joint")
+    diagnostics = Delegated("joint")
+    provenance = Delegated("joint")
+    summary = Delegated("joint")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The targets that are held, that declared beforehand first."""
+        held = dict.fromkeys(term.split(": ", 1)[0] for term in self.joint.terms)
+        return (self.target, *[one for one in held if one != self.target])
+
+    @property
+    def rates(self) -> Estimate:
+        """The estimates of the target declared beforehand."""
+        return self._of(self.target)
+
+    @property
+    def ratio(self) -> float | FloatArray:
+        """The RATE ratio, estimate over standard error: the statistic by which papers compare sources of images.
+
+        A float for one term, else an array; the column ``statistic`` of ``to_frame()`` holds it for both targets.
+        """
+        found = self.rates.to_frame()["statistic"].to_numpy(dtype=float)
+        return float(found[0]) if found.size == 1 else found
+
+    def of(self, target: str) -> Self:
+        """Return the same result with another target in front.
+
+        Which target is judged by is to be declared before looking: ``ec.rate(..., target=)``.
+
+        Raises
+        ------
+        EvaluationError
+            A target that it does not hold.
+        """
+        one_of(target, self.targets, argument="target", error=EvaluationError)
+        return replace(self, target=target)
 
     def with_vcov(self, vcov: VcovChoice) -> Self:
         """Return the same rates with standard errors made from their influence values, at no new draws of halves.
 
-        The bands of the TOC curve and the table of folds keep their half-sample standard errors.
+        The bands of the TOC curve and the table of folds keep their standard errors.
 
         Parameters
         ----------
@@ -74,47 +122,152 @@ class Rate:
         EstimationError
             As there.
         """
-        return replace(self, rates=self.rates.with_vcov(vcov))
+        return replace(self, joint=self.joint.with_vcov(vcov), draws=None)
+
+    def simultaneous(
+        self,
+        level: float = 0.95,
+        *,
+        terms: Sequence[str] | None = None,
+        targets: Sequence[str] | None = None,
+        draws: int = SIMULTANEOUS_DRAWS,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Return intervals that hold for all at once, and p-values that allow for how many there are.
+
+        Parameters
+        ----------
+        level : float
+            How often all intervals hold the truth together.
+        terms : sequence of str, optional
+            Which of :attr:`terms`. Default: every priority, and no difference.
+        targets : sequence of str, optional
+            Default: both.
+        draws : int
+            From the joint covariance. Half samples, where there are any, are taken in their place, as many as there
+            are.
+        seed : int
+
+        Returns
+        -------
+        DataFrame
+            Columns ``term estimand estimate std_error statistic p_value p_adjusted conf_low conf_high``.
+            ``p_value`` is that of the term alone; intervals are as wide as the largest |t| of all asks for, and
+            ``p_adjusted`` are Romano and Wolf's step-down p-values, which the probability of any false rejection
+            stays below.
+
+        Raises
+        ------
+        EvaluationError
+            Unknown terms or targets, or a level that is not between 0 and 1.
+
+        Examples
+        --------
+        >>> import numpy as np, eocausal as ec
+        >>> rng = np.random.default_rng(0)
+        >>> gain = rng.normal(size=300)
+        >>> noise = {f"noise {k}": rng.normal(size=300) for k in range(3)}
+        >>> found = ec.rate_from_scores(gain + rng.normal(size=300), {"gain": gain, **noise})
+        >>> table = found.simultaneous(targets=["AUTOC"])
+        >>> table.loc[table["p_adjusted"] < 0.05, "term"].tolist()
+        ['gain']
+        """
+        if not 0 < level < 1:
+            raise EvaluationError(
+                explain(f"level={level} is not a confidence level.", rule="0 < level < 1", fix="level=0.95")
+            )
+        rows = self._rows(terms, targets)
+        frame = self.to_frame().iloc[rows].reset_index(drop=True)
+        df = self.joint.variance.df
+        if self.draws is None:
+            drawn = t_draws(self.joint.variance.matrix[np.ix_(rows, rows)], df=df, draws=draws, seed=seed)
+        else:
+            drawn = t_of_draws(self.draws[:, rows], df=df, seed=seed)
+        half = critical_value(drawn, level=level) * frame["std_error"]
+        adjusted = step_down(frame["statistic"].to_numpy(dtype=float), drawn)
+        frame["p_adjusted"] = np.maximum(adjusted, frame["p_value"])
+        frame["conf_low"], frame["conf_high"] = frame["estimate"] - half, frame["estimate"] + half
+        return frame[
+            ["term", "estimand", "estimate", "std_error", "statistic", "p_value", "p_adjusted", "conf_low",
+             "conf_high"]
+        ]  # fmt: skip
 
     def __repr__(self) -> str:
-        """One line: the rates."""
+        """One line: the rates of the target declared beforehand."""
         return repr(self.rates).replace("Estimate(", "Rate(", 1)
 
+    def to_frame(self, level: float = 0.95) -> pd.DataFrame:
+        """Return one row for each target and term with broom's columns; ``statistic`` is the RATE ratio.
+
+        The target declared beforehand comes first.
+        """
+        frame = self.joint.to_frame(level)
+        split = [term.split(": ", 1) for term in self.joint.terms]
+        frame["estimand"], frame["term"] = [one[0] for one in split], [one[1] for one in split]
+        return frame.iloc[self._rows(list(self.terms), None)].reset_index(drop=True)
+
+    def to_latex(self) -> str:
+        """Return the table as LaTeX, escaped."""
+        return self.joint.to_latex()
+
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
-        """Return JSON-safe content; unit-level values only when ``scores`` is true."""
+        """Return JSON-safe content; unit-level values and draws only when ``scores`` is true."""
+        drawn = {} if self.draws is None or not scores else {"draws": self.draws.tolist()}
         return {
             "type": "Rate",
             "target": self.target,
-            "rates": self.rates.to_dict(scores=scores),
+            "joint": self.joint.to_dict(scores=scores),
             "toc": self.toc.to_dict(orient="list"),
             "by_fold": self.by_fold.to_dict(orient="list"),
+            **drawn,
         }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Rate:
         """Rebuild the result that ``to_dict(scores=True)`` wrote."""
+        drawn = content.get("draws")
         return cls(
-            rates=Estimate.from_dict(content["rates"]),
+            joint=Estimate.from_dict(content["joint"]),
             target=content["target"],
             toc=pd.DataFrame(content["toc"]),
             by_fold=pd.DataFrame(content["by_fold"]),
+            draws=None if drawn is None else np.array(drawn, dtype=float),
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the TOC curves with pointwise 95% bands and return the Axes."""
-        if ax is None:
-            from matplotlib import pyplot as plt
+        """Draw the TOC curves with pointwise 95% intervals and uniform bands, and return the Axes.
 
-            _, ax = plt.subplots(figsize=(6, 3.6), layout="constrained")
-        ax.axhline(0, color="0.5", linewidth=0.8)
-        for name, curve in self.toc.groupby("priority", sort=False):
-            (line,) = ax.plot(100 * curve["q"], curve["estimate"], marker="o", markersize=3, label=str(name))
-            ax.fill_between(
-                100 * curve["q"], curve["conf_low"], curve["conf_high"], color=line.get_color(), alpha=0.18
-            )
-        ax.set_xlabel("share treated, highest predicted effect first (%)")
-        ax.set_ylabel("gain over treating at random")
-        ax.set_xlim(0, 100)
-        if len(set(self.toc["priority"])) > 1:
-            ax.legend(frameon=False)
-        return ax
+        The legend holds the estimates of both targets and their ratios.
+        """
+        from eocausal.evaluate.toc_figure import toc_figure
+
+        return toc_figure(self, ax=ax)
+
+    def _rows(self, terms: Sequence[str] | None, targets: Sequence[str] | None) -> list[int]:
+        """Return the positions in ``joint`` of some terms of some targets; default priorities of both."""
+        chosen = self.targets if targets is None else tuple(targets)
+        for target in chosen:
+            one_of(target, self.targets, argument="targets", error=EvaluationError)
+        known = self.terms
+        wanted = tuple(dict.fromkeys(self.toc["priority"])) if terms is None else tuple(terms)
+        for term in wanted:
+            one_of(term, known, argument="terms", error=EvaluationError)
+        place = {term: row for row, term in enumerate(self.joint.terms)}
+        return [place[f"{target}: {term}"] for target in chosen for term in wanted]
+
+    def _of(self, target: str) -> Estimate:
+        """Return the estimates of one target, their terms named after the priorities alone."""
+        start = f"{target}: "
+        rows = [row for row, term in enumerate(self.joint.terms) if term.startswith(start)]
+        variance = self.joint.variance
+        reference = variance.reference
+        if reference is not None:
+            reference = replace(reference, rise=reference.rise[:, rows], square=reference.square[:, rows])
+        return replace(
+            self.joint,
+            estimand=target,
+            terms=tuple(self.joint.terms[row].removeprefix(start) for row in rows),
+            values=self.joint.values[rows],
+            score_values=self.joint.score_values[:, rows],
+            variance=replace(variance, matrix=variance.matrix[np.ix_(rows, rows)], reference=reference),
+        )

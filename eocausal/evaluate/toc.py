@@ -5,8 +5,11 @@ the average effect of all; ``AUTOC`` averages it over all shares, ``QINI`` avera
 (2025), JASA 120, "Evaluating treatment prioritization rules via rank-weighted average treatment effects",
 definitions 1 and 2.
 
-The finite-sample definitions are those of grf 2.6: tied units share the weighted mean score of their group, and the
-averages are sums over units, not over the plotted grid.
+With ``c`` the share of all weight that is ranked no lower, an average over shares is a weighted sum of scores: the
+mean score of each group of tied units times the step of ``H`` over it, ``H(c) = -c log c`` for AUTOC and
+``(c - c^2) / 2`` for QINI. That is the ``exact`` integration. That of grf 2.6 sums over units instead, in the
+order in which they are sorted; it misses the integral by terms of ``log(n) / n``, and with weights depends on the
+order of units within a tie.
 """
 
 from __future__ import annotations
@@ -19,8 +22,10 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
+TARGETS = ("AUTOC", "QINI")
+INTEGRATIONS = ("exact", "grf")
 DEFAULT_GRID = np.arange(1, 11) / 10
-# what rounding leaves of an exact zero
+# what rounding leaves of an exact zero, as a share of the largest score
 SMALLEST = 1e-13
 
 
@@ -43,6 +48,25 @@ class Ranking:
     group: npt.NDArray[np.intp]
 
 
+@dataclass(frozen=True)
+class Groups:
+    """Groups of tied units, from the highest priority: what every rate is made of.
+
+    Attributes
+    ----------
+    share : array of shape (g,)
+        Share of all weight in each group.
+    mean : array of shape (g,)
+        Mean score of each group less the mean of all.
+    reached : array of shape (g + 1,)
+        Share of all weight before the first group, after it, after the second, ...: 0 to 1.
+    """
+
+    share: FloatArray
+    mean: FloatArray
+    reached: FloatArray
+
+
 def rank(priority: FloatArray, *, ids: npt.NDArray[Any] | None = None) -> Ranking:
     """Sort units by decreasing priority.
 
@@ -51,16 +75,35 @@ def rank(priority: FloatArray, *, ids: npt.NDArray[Any] | None = None) -> Rankin
     >>> rank(np.array([1.0, 3.0, 1.0])).order.tolist()
     [1, 0, 2]
     """
-    place = np.arange(priority.size) if ids is None else np.argsort(np.argsort(ids, kind="stable"))
-    order = np.lexsort((place, -priority))
+    if ids is None:
+        order = np.argsort(-priority, kind="stable")
+    else:
+        by_id = np.argsort(ids, kind="stable")
+        order = by_id[np.argsort(-priority[by_id], kind="stable")]
     new_group = np.r_[True, np.diff(priority[order]) != 0]
     return Ranking(order, np.flatnonzero(new_group), np.cumsum(new_group) - 1)
 
 
-def toc_and_rate(
-    ranking: Ranking, dr_scores: FloatArray, weights: FloatArray, *, target: str, grid: FloatArray
-) -> tuple[FloatArray, float]:
-    """Return the TOC on a grid of shares and the AUTOC or QINI.
+def grouped(ranking: Ranking, dr_scores: FloatArray, weights: FloatArray) -> Groups:
+    """Return shares and centred mean scores of the groups of tied units; a group without weight has mean 0."""
+    weight = weights[ranking.order]
+    total = np.add.reduceat(weight, ranking.starts)
+    centred = dr_scores - weights @ dr_scores / weights.sum()
+    summed = np.add.reduceat(weight * centred[ranking.order], ranking.starts)
+    mean = np.divide(summed, total, out=np.zeros_like(summed), where=total > 0)
+    reached = np.r_[0.0, np.cumsum(total)]
+    return Groups(total / reached[-1], mean, reached / reached[-1])
+
+
+def rates_and_toc(
+    ranking: Ranking,
+    dr_scores: FloatArray,
+    weights: FloatArray,
+    *,
+    grid: FloatArray,
+    integration: str = "exact",
+) -> tuple[FloatArray, FloatArray]:
+    """Return AUTOC and QINI, and the TOC on a grid of shares.
 
     Parameters
     ----------
@@ -69,85 +112,58 @@ def toc_and_rate(
         Doubly robust scores.
     weights : array of shape (n,)
         Sample weights; zero leaves a unit out.
-    target : {"AUTOC", "QINI"}
     grid : array of shape (q,)
         Shares in (0, 1].
+    integration : {"exact", "grf"}
 
     Returns
     -------
+    rates : array of shape (2,)
+        In the order of ``TARGETS``.
     toc : array of shape (q,)
-    rate : float
 
     Examples
     --------
-    Twelve scores ranked from best to worst (reference values from grf 2.6.1):
+    Twelve scores ranked from best to worst (the second line are values of grf 2.6.1):
 
     >>> gamma = np.array([3, -1, 2, .5, 4, -2, 1, 0, 2.5, -.5, 1.5, -3])
-    >>> toc, autoc = toc_and_rate(rank(-np.arange(12.0)), gamma, np.ones(12), target="AUTOC", grid=DEFAULT_GRID)
-    >>> round(autoc, 12), round(float(toc[0]), 10)
-    (0.581531084656, 1.6666666667)
+    >>> by = rank(-np.arange(12.0))
+    >>> rates_and_toc(by, gamma, np.ones(12), grid=DEFAULT_GRID)[0].round(10).tolist()
+    [0.6604963802, 0.2083333333]
+    >>> rates_and_toc(by, gamma, np.ones(12), grid=DEFAULT_GRID, integration="grf")[0].round(10).tolist()
+    [0.5815310847, 0.2083333333]
     """
-    weight = weights[ranking.order]
-    group_weight = np.add.reduceat(weight, ranking.starts)
-    group_sum = np.add.reduceat(weight * dr_scores[ranking.order], ranking.starts)
-    group_mean = np.divide(group_sum, group_weight, out=np.zeros_like(group_sum), where=group_weight > 0)
-    score = group_mean[ranking.group]
-    cumulative_weight = np.cumsum(weight)
-    cumulative_sum = np.cumsum(weight * score)
-    total = cumulative_weight[-1]
-    average = cumulative_sum[-1] / total
+    groups = grouped(ranking, dr_scores, weights)
+    made = _exact(groups) if integration == "exact" else _over_units(ranking, groups, weights)
+    none = SMALLEST * float(np.abs(groups.mean).max())
+    toc = toc_of(groups, grid)
+    return np.where(np.abs(made) <= none, 0.0, made), np.where(np.abs(toc) <= none, 0.0, toc)
+
+
+def heights(reached: FloatArray) -> FloatArray:
+    """Return ``H`` of shares (m,) for AUTOC and QINI, (2, m): what a group's mean is weighed by is its step."""
+    logs = np.log(reached, out=np.zeros_like(reached), where=reached > 0)
+    return np.stack([-reached * logs, (reached - reached**2) / 2])
+
+
+def toc_of(groups: Groups, grid: FloatArray) -> FloatArray:
+    """Return the TOC on a grid of shares, a part of the group that straddles each taken at the group's mean."""
+    gathered = np.r_[0.0, np.cumsum(groups.share * groups.mean)]
+    place = np.clip(np.searchsorted(groups.reached, grid, side="right") - 1, 0, groups.mean.size - 1)
+    toc: FloatArray = (gathered[place] + (grid - groups.reached[place]) * groups.mean[place]) / grid
+    return toc
+
+
+def _exact(groups: Groups) -> FloatArray:
+    made: FloatArray = np.diff(heights(groups.reached)) @ groups.mean
+    return made
+
+
+def _over_units(ranking: Ranking, groups: Groups, weights: FloatArray) -> FloatArray:
+    """Return the rates as sums over sorted units, each with the TOC at the share that ends with it."""
+    weight = weights[ranking.order] / weights.sum()
+    reached = np.cumsum(weight)
+    gathered = np.cumsum(weight * groups.mean[ranking.group])
     present = weight > 0
-    toc_at_unit = np.zeros_like(score)
-    np.divide(cumulative_sum, cumulative_weight, out=toc_at_unit, where=present)
-    toc_at_unit -= average
-    share = 1.0 if target == "AUTOC" else cumulative_weight / total
-    rate = float((share * weight * toc_at_unit)[present].sum() / total)
-    toc = _toc_on_grid(grid, weight[present], score[present], average)
-    return toc, 0.0 if abs(rate) < SMALLEST else rate
-
-
-def _toc_on_grid(grid: FloatArray, weight: FloatArray, score: FloatArray, average: float) -> FloatArray:
-    """Average score of the first share of the total weight, taking a fraction of the unit that straddles it."""
-    cumulative_weight = np.cumsum(weight)
-    cumulative_sum = np.cumsum(weight * score)
-    wanted = grid * cumulative_weight[-1]
-    last = np.searchsorted(cumulative_weight, wanted + 1e-15 * cumulative_weight[-1], side="right") - 1
-    following = np.minimum(last + 1, score.size - 1)
-    whole_weight = np.where(last >= 0, cumulative_weight[last], 0.0)
-    whole_sum = np.where(last >= 0, cumulative_sum[last], 0.0)
-    toc = (whole_sum + (wanted - whole_weight) * score[following]) / wanted - average
-    return np.where(np.abs(toc) < SMALLEST, 0.0, toc)
-
-
-def rate_influence(
-    ranking: Ranking, dr_scores: FloatArray, weights: FloatArray, *, target: str
-) -> FloatArray:
-    """Return centred influence values (n,) of the AUTOC or QINI, including that ranks are estimated.
-
-    Let ``u`` be the share of weight ranked above a unit and ``m(u)`` the mean score there. The rate is the mean of
-    ``score omega(u)`` with ``omega(u) = -log(u) - 1`` (AUTOC) or ``1/2 - u`` (QINI). Moving one unit also moves the
-    ranks of those below it, which adds the integral of ``m`` up to the unit's ``u``, and for AUTOC subtracts the
-    integral of ``m (1 - u) / u`` beyond it. Sums over sorted units stand for the integrals; tied units share.
-    """
-    order = ranking.order
-    weight = weights[order] / weights.sum()
-    group_weight = np.add.reduceat(weight, ranking.starts)
-
-    def shared_by_ties(values: FloatArray) -> FloatArray:
-        means: FloatArray = np.add.reduceat(weight * values, ranking.starts) / group_weight
-        return means[ranking.group]
-
-    mean_score = shared_by_ties(dr_scores[order])
-    above = np.cumsum(weight) - weight / 2
-    moved = np.cumsum(weight * mean_score) - weight * mean_score / 2
-    if target == "AUTOC":
-        beyond = weight * mean_score * (1 - above) / above
-        moved = moved - (beyond[::-1].cumsum()[::-1] - beyond / 2)
-        omega = -np.log(above) - 1
-    else:
-        omega = 0.5 - above
-    value = dr_scores[order] * shared_by_ties(omega) + shared_by_ties(moved)
-    influence = np.empty_like(value)
-    influence[order] = (value - weight @ value) * weight * weight.size
-    centred: FloatArray = influence - influence.mean()
-    return centred
+    toc = np.divide(gathered, reached, out=np.zeros_like(reached), where=present)
+    return np.array([weight @ toc, weight @ gathered])

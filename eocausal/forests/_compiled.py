@@ -20,24 +20,26 @@ _FIRST = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND = np.uint64(0x94D049BB133111EB)
 
 
-def _stamp() -> tuple[tuple[str, int, int], ...]:
-    """Return names, times and sizes of all files of this package."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+def _stamp_of(*files: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return names, times and sizes of files."""
     return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
-_STAMP = _stamp()
+_STAMP = _stamp_of(*sorted(Path(__file__).parent.glob("*.py")))
 
 
 def compiled(function: F) -> F:
     """Compile a function on its first call, keep what was compiled on disk, and run it outside Python's lock.
 
-    What is kept holds the functions that it calls, of other files too, and is made anew once any file changes:
-    numba by itself looks at the function's own file alone. Where nothing can be written, every process compiles.
+    What is kept holds the functions that it calls, of other files too, and is made anew once any file changes, of
+    this package or the function's own: numba by itself looks at the latter alone. Where nothing can be written,
+    every process compiles.
     """
     try:
         found = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
-        found._cache._cache_file._source_stamp = _STAMP
+        own = Path(function.__code__.co_filename)
+        elsewhere = own.parent != Path(__file__).parent
+        found._cache._cache_file._source_stamp = (*_STAMP, *_stamp_of(own)) if elsewhere else _STAMP
     except (RuntimeError, AttributeError):
         found = numba.njit(nogil=True, error_model="numpy")(function)
     return cast(F, found)

@@ -202,20 +202,21 @@ def _heterogeneity(study: Study) -> list[Block]:
 def _rate_blocks(study: Study) -> list[Block]:
     rows = tables.rate_rows(study)
     sentences = words.rate_sentences(study)
-    repeated = len({rate.target for rate in study.rates}) < len(study.rates)
-    curves = [
-        (f"{rate.target}, {rate.terms[0]}" if repeated else rate.target, rate.toc) for rate in study.rates
-    ]
+    # one ranking has one curve, whatever the target
+    drawn: dict[tuple[float, ...], tuple[str, pd.DataFrame]] = {}
+    for rate in study.rates:
+        drawn.setdefault(tuple(rate.toc["estimate"]), (f"{rate.target}, {rate.terms[0]}", rate.toc))
+    ratios = "; ".join(f"{row.target} {row.statistic:.2f} ({row.term})" for row in rows.itertuples())
     return [
         Heading("Does the ranking find those who gain more?"),
         *[Text(sentence) for sentence in sentences],
         Figure(
-            figures.toc_plot(curves, outcome=study.outcome),
+            figures.toc_plot(list(drawn.values()), outcome=study.outcome),
             f"TOC curves with 95% bands. {sentences[0]}",
             "Gain from treating those ranked highest (TOC curve)",
             "At 20% the curve shows how much more the top fifth of the ranking gains than the average unit; a "
             "curve on the zero line means that the ranking is no better than a lottery; the band is the 95% "
-            "range.",
+            f"range at each share. RATE ratios, estimate over standard error: {ratios}.",
         ),
         tables.rate_table(rows),
     ]

@@ -130,6 +130,16 @@ class Study:
             found.append(("Predicted effects", self.cate))
         return found + [(f"RATE ({one.target})", one) for one in self.rates]
 
+    @property
+    def rate_views(self) -> list[Rate]:
+        """Every Rate once for each of its targets, that target in front; the same rate of the same ranking once."""
+        found: dict[tuple[Any, ...], Rate] = {}
+        for one in self.rates:
+            for target in one.targets:
+                view = one.of(target)
+                found.setdefault((target, view.terms, tuple(view.rates.values.tolist())), view)
+        return list(found.values())
+
     @cached_property
     def people(self) -> pd.DataFrame:
         """One row per unit id: ``arm`` (1, 0 or NaN), ``image_key``, ``cluster``, ``lon``, ``lat``, ``used``.

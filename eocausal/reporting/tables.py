@@ -207,7 +207,9 @@ def errors_table(rows: pd.DataFrame) -> Table:
 
 def rate_rows(study: Study) -> pd.DataFrame:
     """Return the broom rows of every RATE, with its target."""
-    frames: list[pd.DataFrame] = [one.to_frame().assign(target=one.target) for one in study.rates]
+    frames: list[pd.DataFrame] = [
+        one.rates.to_frame().assign(target=one.target, vcov=one.rates.vcov) for one in study.rate_views
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -225,7 +227,7 @@ def rate_table(rows: pd.DataFrame) -> Table:
     )  # fmt: skip
     note = (
         "AUTOC weighs large gains of a few more, QINI small gains of many; they are on different scales and are "
-        "not to be compared with one another. Standard errors are from half-samples."
+        f"not to be compared with one another. Standard errors: {', '.join(dict.fromkeys(rows['vcov']))}."
     )
     return Table("Rank-weighted average effects (RATE)", columns, body, (False, False) + (True,) * 6, note)
 

@@ -157,7 +157,7 @@ def rate_sentence(study: Study, rate: Rate) -> str:
 
 def rate_sentences(study: Study) -> list[str]:
     """Return a sentence for each RATE; one that agrees with the first on the same ranking is said shortly."""
-    first, *others = study.rates
+    first, *others = study.rate_views
     found = [rate_sentence(study, first)]
     for rate in others:
         same = _verdict(rate) == _verdict(first) and rate.terms[0] == first.terms[0]
@@ -381,8 +381,8 @@ def _other_methods(study: Study) -> str:
 
 def _other_targets(study: Study) -> str:
     """Say whether the other results on the same ranking agree with the first."""
-    verdicts = [_verdict(rate) for rate in study.rates]
-    others = [rate.target for rate in study.rates[1:]]
+    verdicts = [_verdict(rate) for rate in study.rate_views]
+    others = [rate.target for rate in study.rate_views[1:]]
     if not others:
         return ""
     if len(set(verdicts)) == 1:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from eocausal.evaluate.toc import DEFAULT_GRID, rank, toc_and_rate
+from eocausal.evaluate.toc import DEFAULT_GRID, TARGETS, rank, rates_and_toc
 
 GAMMA = np.array([3, -1, 2, 0.5, 4, -2, 1, 0, 2.5, -0.5, 1.5, -3])
 DISTINCT = -np.arange(12.0)
@@ -16,8 +16,13 @@ WEIGHTS = np.array([1, 2, 1, 0.5, 1, 3, 1, 1, 2, 1, 0.5, 1])
 ONES = np.ones(12)
 
 
-def _rate(priority, target, weights=ONES, scores=GAMMA):
-    return toc_and_rate(rank(priority), scores, weights, target=target, grid=DEFAULT_GRID)[1]
+def toc_and_rate(ranking, scores, weights, *, target, grid=DEFAULT_GRID, integration="grf"):
+    rates, toc = rates_and_toc(ranking, scores, weights, grid=grid, integration=integration)
+    return toc, rates[TARGETS.index(target)]
+
+
+def _rate(priority, target, weights=ONES, scores=GAMMA, integration="grf"):
+    return toc_and_rate(rank(priority), scores, weights, target=target, integration=integration)[1]
 
 
 @pytest.mark.parametrize(

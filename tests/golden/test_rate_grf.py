@@ -33,6 +33,8 @@ def _case(golden: Path, case: str, target: str) -> tuple[ec.evaluate.rate_result
         clusters=scores["cluster"] if expected["clusters"].iloc[0] else None,
         target=target,
         grid=ODD_GRID if case.endswith("oddq") else None,
+        integration="grf",
+        std_errors="half_sample",
         replicates=REPLICATES,
         seed=1,
     )
@@ -49,7 +51,7 @@ CASES = [
 @pytest.mark.parametrize("case", CASES)
 def test_estimates_and_toc_agree_with_grf(golden: Path, case: str, target: str) -> None:
     result, expected = _case(golden, case, target)
-    estimates = result.to_frame().set_index("term")["estimate"]
+    estimates = result.rates.to_frame().set_index("term")["estimate"]
     assert len(estimates) == len(expected)
     for name, row in expected.iterrows():
         assert estimates[name] == pytest.approx(row["estimate"], abs=1e-10)
@@ -66,7 +68,7 @@ def test_standard_errors_agree_with_grf_within_monte_carlo_error(
     golden: Path, case: str, target: str
 ) -> None:
     result, expected = _case(golden, case, target)
-    errors = result.to_frame().set_index("term")["std_error"]
+    errors = result.rates.to_frame().set_index("term")["std_error"]
     for name, row in expected.iterrows():
         assert errors[name] == pytest.approx(row["std_err_R20000"], rel=MC_TOLERANCE, abs=1e-12)
     toc = pd.read_csv(golden / "scores_toc_expected.csv")
@@ -118,9 +120,11 @@ def test_forest_scores_give_grf_average_effect_and_rate(golden: Path, case: str)
             weights=weights,
             clusters=table["cluster"] if clustered else None,
             target=target,
+            integration="grf",
+            std_errors="half_sample",
             replicates=REPLICATES,
         )
-        frame = result.to_frame().set_index("term")
+        frame = result.rates.to_frame().set_index("term")
         for name in ("priority", "risk", "priority - risk"):
             assert frame["estimate"][name] == pytest.approx(rows["estimate"][name], abs=1e-10)
             assert frame["std_error"][name] == pytest.approx(rows["std_err"][name], rel=1.5 * MC_TOLERANCE)

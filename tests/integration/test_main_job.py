@@ -47,7 +47,7 @@ def test_every_promised_file_is_written(region_run: Run) -> None:
     assert {path.name for path in region_run.folder.iterdir()} == WRITTEN | {"truth.csv"}
     assert not list(region_run.folder.rglob("*.partial"))
     figures = {path.stem for path in (region_run.folder / "figures").iterdir()}
-    assert figures >= {"balance", "overlap", "effects", "toc_autoc", "toc_qini", "ate_aipw"}
+    assert figures >= {"balance", "overlap", "effects", "toc", "ate_aipw"}
     assert region_run.report.read_text().startswith("<!DOCTYPE html>")
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import eocausal as ec
 from eocausal.evaluate.rate_result import Rate
-from eocausal.evaluate.toc import DEFAULT_GRID, rank, rate_influence, toc_and_rate
+from eocausal.evaluate.rate_influence import rate_influence
+from eocausal.evaluate.toc import DEFAULT_GRID, TARGETS, rank, rates_and_toc
 
 some = settings(max_examples=60, deadline=None)
 each_target = pytest.mark.parametrize("target", ["AUTOC", "QINI"])
@@ -31,8 +32,9 @@ def cases(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.rando
     return rng.normal(size=n) * 10 ** draw(st.integers(-3, 3)), priority, given_weights, rng
 
 
-def _both(scores, priority, weights, target, grid=DEFAULT_GRID, ids=None):
-    return toc_and_rate(rank(priority, ids=ids), scores, weights, target=target, grid=grid)
+def _both(scores, priority, weights, target, grid=DEFAULT_GRID, ids=None, integration="grf"):
+    rates, toc = rates_and_toc(rank(priority, ids=ids), scores, weights, grid=grid, integration=integration)
+    return toc, rates[TARGETS.index(target)]
 
 
 def _close(found, expected, scale: float, tolerance: float = 1e-11) -> None:
@@ -146,10 +148,10 @@ def test_a_reversed_ranking_has_the_opposite_qini_up_to_a_unit(case) -> None:
 def test_influence_values_average_to_zero_and_scale(target, case) -> None:
     scores, priority, weights, _ = case
     weights = np.maximum(weights, 0.1)
-    found = rate_influence(rank(priority), scores, weights, target=target)
+    found = rate_influence(rank(priority), scores, weights)[:, TARGETS.index(target)]
     scale = np.abs(scores).max()
     assert found.mean() == pytest.approx(0, abs=1e-10 * scale)
-    again = rate_influence(rank(priority), 3 * scores, 5 * weights, target=target)
+    again = rate_influence(rank(priority), 3 * scores, 5 * weights)[:, TARGETS.index(target)]
     np.testing.assert_allclose(again, 3 * found, atol=1e-8 * scale)
 
 
@@ -167,7 +169,7 @@ def test_comparisons_are_antisymmetric_and_nothing_beats_itself(target, seed, cl
     }
     one = ec.rate_from_scores(scores, {"a": a, "b": b, "again": a.copy()}, **options)
     two = ec.rate_from_scores(scores, {"b": b, "a": a}, **options)
-    table, swapped = one.to_frame().set_index("term"), two.to_frame().set_index("term")
+    table, swapped = one.rates.to_frame().set_index("term"), two.rates.to_frame().set_index("term")
     assert swapped.loc["b - a", "estimate"] == pytest.approx(-table.loc["a - b", "estimate"], abs=1e-12)
     assert swapped.loc["b - a", "std_error"] == pytest.approx(table.loc["a - b", "std_error"], rel=1e-9)
     same = table.loc["a - again", ["estimate", "std_error", "p_value"]].astype(float)

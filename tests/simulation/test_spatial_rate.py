@@ -28,8 +28,10 @@ def test_conley_rejects_less_often_than_half_samples_where_neighbours_are_alike(
     for draw in range(DRAWS):
         ranked, shock = root @ rng.normal(size=(UNITS, 1)), root @ rng.normal(size=(UNITS, 1))
         scores = shock[:, 0] + rng.normal(size=UNITS)
-        made = ec.rate_from_scores(scores, ranked[:, 0], target=target, replicates=100, seed=draw)
-        placed = replace(made, rates=replace(made.rates, coordinates=np.column_stack([lon, lat])))
+        made = ec.rate_from_scores(
+            scores, ranked[:, 0], target=target, std_errors="half_sample", replicates=100, seed=draw
+        )
+        placed = replace(made, joint=replace(made.joint, coordinates=np.column_stack([lon, lat])))
         rejected["half"] += (placed.p_value() <= 0.05) / DRAWS
         for name, choice in CHOICES.items():
             rejected[name] += (placed.with_vcov(choice).p_value() <= 0.05) / DRAWS

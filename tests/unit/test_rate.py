@@ -12,8 +12,16 @@ import pytest
 import eocausal as ec
 from eocausal.errors import EvaluationError
 from eocausal.evaluate.rate_result import Rate
-from eocausal.evaluate.toc import DEFAULT_GRID, rank, rate_influence, toc_and_rate
+from eocausal.evaluate.half_sample_draws import drawn_halves, half_sample_draws
+from eocausal.evaluate.rate_influence import rate_influence, toc_influence
+from eocausal.evaluate.toc import DEFAULT_GRID, INTEGRATIONS, TARGETS, rank, rates_and_toc
 from tests.studies import FAST, FOREST, THREE, by_village, design, images, study
+
+
+def by_grf(ranking, scores, weights, target, grid=DEFAULT_GRID, integration="grf"):
+    """TOC and one rate."""
+    rates, toc = rates_and_toc(ranking, scores, weights, grid=grid, integration=integration)
+    return toc, rates[TARGETS.index(target)]
 
 
 def looped(scores, priority, weights, target, grid):
@@ -56,7 +64,7 @@ def test_toc_and_rate_are_those_of_the_loop(seed: int, levels: int, weighted: bo
     priority = rng.integers(0, levels, size=n).astype(float) if levels else rng.normal(size=n)
     weights = rng.uniform(0.2, 3, size=n) if weighted else np.ones(n)
     grid = np.array([0.001, 0.02, 0.1, 1 / 3, 0.5, 0.77, 1.0])
-    toc, rate = toc_and_rate(rank(priority), scores, weights, target=target, grid=grid)
+    toc, rate = by_grf(rank(priority), scores, weights, target, grid)
     expected_toc, expected = looped(scores, priority, weights, target, grid)
     np.testing.assert_allclose(toc, expected_toc, atol=1e-12)
     assert rate == pytest.approx(expected, abs=1e-12)
@@ -69,8 +77,8 @@ def test_zero_weight_leaves_a_unit_out(target: str) -> None:
     priority = np.round(priority)
     weights = np.where(np.arange(30) % 4 == 0, 0.0, rng.uniform(0.5, 2, size=30))
     kept = weights > 0
-    whole = toc_and_rate(rank(priority), scores, weights, target=target, grid=DEFAULT_GRID)
-    part = toc_and_rate(rank(priority[kept]), scores[kept], weights[kept], target=target, grid=DEFAULT_GRID)
+    whole = by_grf(rank(priority), scores, weights, target)
+    part = by_grf(rank(priority[kept]), scores[kept], weights[kept], target)
     np.testing.assert_allclose(whole[0], part[0], atol=1e-12)
     assert whole[1] == pytest.approx(part[1], abs=1e-12)
 
@@ -86,11 +94,11 @@ def test_the_influence_is_the_derivative_of_the_rate_in_the_weight_of_a_unit(
     scores = priority + rng.normal(size=n)
     weights = rng.uniform(0.5, 2, size=n) if weighted else np.ones(n)
     ranking = rank(priority)
-    influence = rate_influence(ranking, scores, weights, target=target)
+    influence = rate_influence(ranking, scores, weights)[:, TARGETS.index(target)]
     assert influence.mean() == pytest.approx(0, abs=1e-12)
 
     def rate(w: np.ndarray) -> float:
-        return toc_and_rate(ranking, scores, w, target=target, grid=DEFAULT_GRID)[1]
+        return by_grf(ranking, scores, w, target, integration="exact")[1]
 
     # unit i counted a little more: the rate moves by its influence over n, up to terms of 1 over its rank
     for i in np.argsort(-priority)[[200, 700, 1500, 2300, 2990]]:
@@ -101,17 +109,21 @@ def test_the_influence_is_the_derivative_of_the_rate_in_the_weight_of_a_unit(
         assert slope == pytest.approx(influence[i], abs=0.02 * influence.std())
 
 
+def _key(seed: int, part: int = 0, parts: int = 1) -> int:
+    return int(np.random.default_rng(seed).spawn(parts)[part].integers(0, 2**63))
+
+
 @pytest.mark.parametrize("target", ["AUTOC", "QINI"])
 def test_half_sample_errors_by_hand(target: str) -> None:
     rng = np.random.default_rng(0)
     scores, priority = rng.normal(size=(2, 60))
     clusters = np.array([f"v{k}" for k in rng.integers(0, 15, size=60)])
-    found = ec.rate_from_scores(scores, priority, clusters=clusters, target=target, replicates=120, seed=5)
+    options = {"integration": "grf", "std_errors": "half_sample", "replicates": 120, "seed": 5}
+    found = ec.rate_from_scores(scores, priority, clusters=clusters, target=target, **options)
     names = sorted(set(clusters))
-    generator = np.random.default_rng(5).spawn(1)[0]
     draws = []
-    for _ in range(120):
-        chosen = {names[k] for k in generator.permutation(len(names))[: len(names) // 2]}
+    for kept in drawn_halves(len(names), replicates=120, key=_key(5)):
+        chosen = {names[k] for k in np.flatnonzero(kept)}
         half = [i for i in range(60) if clusters[i] in chosen]
         draws.append(looped(scores[half], priority[half], np.ones(len(half)), target, [1.0])[1])
     assert found.std_error == pytest.approx(np.std(draws, ddof=1), rel=1e-10)
@@ -126,16 +138,18 @@ def test_clusters_of_one_unit_are_no_clusters() -> None:
     assert alone.n_clusters is None
 
 
-def test_differences_of_priorities_are_drawn_on_the_same_halves() -> None:
+@pytest.mark.parametrize("std_errors", ["influence", "half_sample"])
+def test_differences_of_priorities_are_of_the_same_units(std_errors: str) -> None:
     rng = np.random.default_rng(0)
     scores, a = rng.normal(size=(2, 80))
-    found = ec.rate_from_scores(scores, {"a": a, "same": a, "b": scores, "flat": np.zeros(80)})
-    table = found.to_frame().set_index("term")
+    made = {"std_errors": std_errors}
+    found = ec.rate_from_scores(scores, {"a": a, "same": a, "b": scores, "flat": np.zeros(80)}, **made)
+    table = found.rates.to_frame().set_index("term")
     assert table.loc["a - same", ["estimate", "std_error", "p_value"]].tolist() == [0, 0, 1]
     assert table.loc["flat", ["estimate", "std_error", "p_value"]].tolist() == [0, 0, 1]
     assert table.loc["a - flat", "estimate"] == table.loc["a", "estimate"]
     assert table.loc["a - flat", "std_error"] == pytest.approx(table.loc["a", "std_error"], rel=1e-10)
-    swapped = ec.rate_from_scores(scores, {"b": scores, "a": a}).to_frame().set_index("term")
+    swapped = ec.rate_from_scores(scores, {"b": scores, "a": a}, **made).rates.to_frame().set_index("term")
     for name in ("estimate", "std_error"):
         sign = -1 if name == "estimate" else 1
         assert swapped.loc["b - a", name] == pytest.approx(sign * table.loc["a - b", name], rel=1e-10)
@@ -164,24 +178,26 @@ def found(asked: ec.Design) -> ec.Cate:
 
 
 def test_sequential_rates_are_folds_evaluated_alone_and_averaged_by_inverse_error(found: ec.Cate) -> None:
-    result = ec.rate(found, replicates=100, seed=3)
+    options = {"integration": "grf", "std_errors": "half_sample"}
+    result = ec.rate(found, replicates=100, seed=3, **options)
     values, errors = [], []
-    for fold, generator in zip((1, 2), np.random.default_rng(3).spawn(2)):
+    for fold in (1, 2):
         rows = found.folds == fold
         codes = np.unique(found.group_codes[rows], return_inverse=True)[1]
         dr, priority = found.dr_scores[rows], found.sequential_values[rows]
         values.append(looped(dr, priority, np.ones(rows.sum()), "AUTOC", [1.0])[1])
         draws = []
-        for _ in range(100):
-            kept = np.isin(codes, generator.permutation(codes.max() + 1)[: (codes.max() + 1) // 2])
+        for half in drawn_halves(codes.max() + 1, replicates=100, key=_key(3, fold - 1, 2)):
+            kept = half[codes]
             draws.append(looped(dr[kept], priority[kept], np.ones(kept.sum()), "AUTOC", [1.0])[1])
         errors.append(np.std(draws, ddof=1))
     share = (1 / np.array(errors)) / (1 / np.array(errors)).sum()
     assert result.estimate == pytest.approx(share @ values, rel=1e-9)
     assert result.std_error == pytest.approx(np.sqrt((share**2) @ np.square(errors)), rel=1e-9)
-    np.testing.assert_allclose(result.by_fold["estimate"], values, rtol=1e-9)
-    np.testing.assert_allclose(result.by_fold["std_error"], errors, rtol=1e-9)
-    assert result.by_fold["n"].sum() == result.n == (found.folds > 0).sum()
+    by_fold = result.by_fold[result.by_fold["estimand"] == "AUTOC"]
+    np.testing.assert_allclose(by_fold["estimate"], values, rtol=1e-9)
+    np.testing.assert_allclose(by_fold["std_error"], errors, rtol=1e-9)
+    assert by_fold["n"].sum() == result.n == (found.folds > 0).sum()
     assert result.method == "sequential folds"
 
 
@@ -212,13 +228,16 @@ def test_a_model_of_one_half_is_judged_on_the_other(asked: ec.Design) -> None:
 
 
 def test_the_result_is_the_same_for_the_same_seed(found: ec.Cate) -> None:
-    assert ec.rate(found, replicates=60, seed=1) == ec.rate(found, replicates=60, seed=1)
-    other = ec.rate(found, replicates=60, seed=2)
-    assert other.std_error != ec.rate(found, replicates=60, seed=1).std_error
+    drawn = {"std_errors": "half_sample", "replicates": 60}
+    assert ec.rate(found, seed=1, **drawn) == ec.rate(found, seed=1, **drawn)
+    assert ec.rate(found, seed=1, **drawn).std_error != ec.rate(found, seed=2, **drawn).std_error
+    # influence values are not drawn
+    assert ec.rate(found, seed=1).joint.variance.matrix.tolist() == ec.rate(found).joint.variance.matrix.tolist()
 
 
 def test_a_result_goes_through_json(found: ec.Cate) -> None:
-    for result in (ec.rate(found, replicates=60), ec.rate_from_scores([1.0, 2, 3, 4], [4, 3, 2, 1])):
+    drawn = ec.rate(found, replicates=60, std_errors="half_sample")
+    for result in (ec.rate(found), drawn, ec.rate_from_scores([1.0, 2, 3, 4], [4, 3, 2, 1])):
         back = Rate.from_dict(json.loads(json.dumps(result.to_dict(scores=True), allow_nan=False)))
         assert back == result
         pd.testing.assert_frame_equal(back.toc, result.toc)
@@ -236,8 +255,13 @@ def test_a_plot_draws_every_curve() -> None:
     import matplotlib.pyplot as plt
 
     scores, a = np.random.default_rng(0).normal(size=(2, 50))
-    axes = ec.rate_from_scores(scores, {"a": a, "b": -a}).plot()
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    found = ec.rate_from_scores(scores, {"a": a, "b": -a})
+    texts = [text.get_text().split("\n") for text in found.plot().get_legend().get_texts()]
+    assert [text[0] for text in texts] == ["a", "b"]
+    row = found.to_frame().iloc[0]
+    assert texts[0][1].startswith(f"AUTOC {row['estimate']:.3g} (se")
+    assert texts[0][1].endswith(f"ratio {row['statistic']:.2f})")
+    assert texts[0][2].startswith("QINI")
     plt.close("all")
 
 
