@@ -32,7 +32,7 @@ class SecondSample:
     ----------
     ids : array of shape (m,)
     parts : array of shape (m, k)
-        What each unit adds to the error of each of k estimates; they sum to zero.
+        What each unit adds to the error of each of k estimates, centred as the whole second sample is.
     clusters : array of shape (m,) or None
         Units that were drawn together.
     """
