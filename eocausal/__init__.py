@@ -52,6 +52,7 @@ _HOME = {
     "PretrainResult": "eocausal.training.pretrain_result",
     "PretrainSettings": "eocausal.training.pretrain_settings",
     "finetune": "eocausal.training.finetune",
+    "ImageNetwork": "eocausal.training.effect_network",
     "Network": "eocausal.training.network",
     "Design": "eocausal.design",
     "Folds": "eocausal.nuisance.folds",
@@ -72,14 +73,25 @@ _HOME = {
     "event_plot": "eocausal.panels.event_time",
     "prediction_response": "eocausal.panels.response",
     "undo_shrinkage": "eocausal.panels.response",
+    "ArmEffects": "eocausal.effects.arm_effects",
     "Cate": "eocausal.effects.cate",
     "DRLearner": "eocausal.effects.effect_regressions",
     "Forest": "eocausal.effects.forest",
     "LinearEffects": "eocausal.effects.linear_effects",
     "RLearner": "eocausal.effects.effect_regressions",
     "XLearner": "eocausal.effects.effect_regressions",
+    "arm_effects": "eocausal.effects.arm_effects",
+    "MultiArmQini": "eocausal.evaluate.multi_arm_qini_result",
+    "multi_arm_qini": "eocausal.evaluate.multi_arm_qini",
     "cate": "eocausal.effects.cate",
+    "ImageTypes": "eocausal.effects.image_types_result",
+    "image_types": "eocausal.effects.image_types",
     "assignment": "eocausal.evaluate.assignment",
+    "best_linear_projection": "eocausal.evaluate.projection",
+    "calibration": "eocausal.evaluate.calibration",
+    "effect_losses": "eocausal.evaluate.effect_losses",
+    "groups": "eocausal.evaluate.effect_groups",
+    "policy_value": "eocausal.evaluate.policy",
     "balance": "eocausal.evaluate.balance",
     "neighbours": "eocausal.evaluate.neighbours",
     "overlap": "eocausal.evaluate.overlap",
@@ -120,6 +132,8 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from eocausal import errors as errors
     from eocausal.design import Design as Design
+    from eocausal.effects.arm_effects import ArmEffects as ArmEffects
+    from eocausal.effects.arm_effects import arm_effects as arm_effects
     from eocausal.effects.ate import ate as ate
     from eocausal.effects.cate import Cate as Cate
     from eocausal.effects.cate import cate as cate
@@ -129,6 +143,8 @@ if TYPE_CHECKING:
     from eocausal.effects.effect_regressions import RLearner as RLearner
     from eocausal.effects.effect_regressions import XLearner as XLearner
     from eocausal.effects.forest import Forest as Forest
+    from eocausal.effects.image_types import image_types as image_types
+    from eocausal.effects.image_types_result import ImageTypes as ImageTypes
     from eocausal.effects.linear_effects import LinearEffects as LinearEffects
     from eocausal.effects.randomisation import randomisation_test as randomisation_test
     from eocausal.embeddings import Embeddings as Embeddings
@@ -144,14 +160,21 @@ if TYPE_CHECKING:
     from eocausal.encoding.suggest import suggest_encoder as suggest_encoder
     from eocausal.evaluate.assignment import assignment as assignment
     from eocausal.evaluate.balance import balance as balance
+    from eocausal.evaluate.calibration import calibration as calibration
     from eocausal.evaluate.compare_features import compare_features as compare_features
+    from eocausal.evaluate.multi_arm_qini import multi_arm_qini as multi_arm_qini
+    from eocausal.evaluate.multi_arm_qini_result import MultiArmQini as MultiArmQini
+    from eocausal.evaluate.effect_groups import groups as groups
+    from eocausal.evaluate.effect_losses import effect_losses as effect_losses
     from eocausal.evaluate.neighbours import neighbours as neighbours
     from eocausal.evaluate.overlap import overlap as overlap
-    from eocausal.evaluate.target import Target as Target
-    from eocausal.evaluate.transport import transport as transport
+    from eocausal.evaluate.policy import policy_value as policy_value
+    from eocausal.evaluate.projection import best_linear_projection as best_linear_projection
     from eocausal.evaluate.rate import rate as rate
     from eocausal.evaluate.rate import rate_from_scores as rate_from_scores
     from eocausal.evaluate.scale_search import scale_search as scale_search
+    from eocausal.evaluate.target import Target as Target
+    from eocausal.evaluate.transport import transport as transport
     from eocausal.imagery.arrays import chips_from_arrays as chips_from_arrays
     from eocausal.imagery.chip_files import chips_from_files as chips_from_files
     from eocausal.imagery.chips import Chips as Chips
@@ -196,6 +219,7 @@ if TYPE_CHECKING:
     from eocausal.simulate.panel import simulate_panel as simulate_panel
     from eocausal.simulate.region import simulate_region as simulate_region
     from eocausal.sweeps import sweep as sweep
+    from eocausal.training.effect_network import ImageNetwork as ImageNetwork
     from eocausal.training.finetune import finetune as finetune
     from eocausal.training.network import Network as Network
     from eocausal.training.pretrain import pretrain as pretrain

@@ -1,4 +1,4 @@
-"""`calibration`: regress outcomes on predicted effects, to see whether these are right on average and differ rightly."""
+"""`calibration`: whether predicted effects are right on average, and differ as the true ones do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ESTIMAND = "calibration"
 
 @dataclass(frozen=True, eq=False)
 class _Fitted:
-    """The regression on one part: coefficients (2,), covariance (2, 2), scores (m, 2); zero error where left out."""
+    """The regression on one part: coefficients (2,), covariance (2, 2), scores (m, 2); no error where left out."""
 
     rows: npt.NDArray[np.bool_]
     values: FloatArray
@@ -54,11 +54,11 @@ def calibration(cate: Cate, *, effects: str = "sequential", vcov: VcovChoice = H
     ----------
     cate : Cate
     effects : {"sequential", "out_of_fold"}
-        Which predictions are judged. ``sequential``: those for each fold by a model of earlier folds only; each fold
-        is a regression of its own, and these are averaged with weights inverse to their standard errors. A test of
-        them holds its size. ``out_of_fold``: those by models of all other folds, less their mean in the fold, in
-        one regression of all units. With one fold it is grf's ``test_calibration``; with several, a true null is
-        rejected too often, because the folds' models have learned from one another.
+        Which predictions are judged. ``sequential``: those for each fold by a model of earlier folds only; each
+        fold is a regression of its own, and these are averaged with weights inverse to their standard errors. A
+        test of them holds its size. ``out_of_fold``: those by models of all other folds, less their mean in the
+        fold, in one regression of all units. With one fold it is grf's ``test_calibration``; with several, a true
+        null is rejected too often, because the folds' models have learned from one another.
     vcov : str or mapping
         ``"HC3"``, which grf takes too, of whole clusters where units share clusters or images; or any choice that
         :meth:`eocausal.Estimate.with_vcov` takes.
@@ -113,7 +113,7 @@ def calibration(cate: Cate, *, effects: str = "sequential", vcov: VcovChoice = H
             f"{len(constant)} folds have one predicted effect for all units, and do not count for the differences"
         )
     fit = estimate_on(
-        cate,
+        cate.average,
         np.asarray(values),
         scores,
         rows=judged.rows,
@@ -129,9 +129,7 @@ def calibration(cate: Cate, *, effects: str = "sequential", vcov: VcovChoice = H
     return Calibration(fit, _by_fold(parts, judged, shares))
 
 
-def _parts(
-    judged: JudgedEffects, effects: str
-) -> list[tuple[npt.NDArray[np.bool_], FloatArray, FloatArray]]:
+def _parts(judged: JudgedEffects, effects: str) -> list[tuple[npt.NDArray[np.bool_], FloatArray, FloatArray]]:
     """Return the regressions: rows, mean predicted effect and departure from it, these (m,) of all units."""
     mean_of_fold, everyone = np.zeros(judged.effects.size), np.ones(judged.effects.size, dtype=bool)
     for fold in np.unique(judged.folds):

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import one_of
-from eocausal.effects.cate import SINGLE_EFFECTS, Cate
+from eocausal.effects.cate import Cate
+from eocausal.effects.effect_learners import beyond_single_effects
 from eocausal.errors import EvaluationError, explain
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.variance import Variance, Vcov
@@ -59,7 +60,7 @@ def require_cate(cate: object, verb: str) -> Cate:
 def judged_effects(cate: Cate, kind: str) -> JudgedEffects:
     """Return the effects of a Cate that are asked to be judged: those of earlier folds, or of all other folds."""
     one_of(kind, KINDS_OF_EFFECTS, argument="effects", error=EvaluationError)
-    told = tuple(text for text in cate.warnings if text != SINGLE_EFFECTS)
+    told = tuple(beyond_single_effects(cate.warnings))
     assumed = tuple(cate.assumptions[:1])
     if kind == "out_of_fold":
         rows = np.ones(cate.ids.size, dtype=bool)
@@ -69,7 +70,9 @@ def judged_effects(cate: Cate, kind: str) -> JudgedEffects:
     rows = np.isfinite(cate.sequential_values)
     if not rows.any():
         raise EvaluationError(
-            explain("The Cate holds no sequential predictions.", fix="effects='out_of_fold', or ec.cate() again")
+            explain(
+                "The Cate holds no sequential predictions.", fix="effects='out_of_fold', or ec.cate() again"
+            )
         )
     note = f"the {int((~rows).sum())} units of the first fold only train; the rest is judged"
     return JudgedEffects(
@@ -79,7 +82,7 @@ def judged_effects(cate: Cate, kind: str) -> JudgedEffects:
 
 
 def estimate_on(
-    cate: Cate,
+    base: Estimate,
     values: Sequence[float] | FloatArray,
     scores: FloatArray,
     *,
@@ -90,12 +93,11 @@ def estimate_on(
     provenance: Mapping[str, Any] | None = None,
     **named: Any,
 ) -> Estimate:
-    """Make a result of values (k,) and influence values (m, k) on the units of a Cate, or on some of them.
+    """Make a result of values (k,) and influence values (m, k) on the units of another result, or on some of them.
 
-    Standard errors are of the kind that its average effect has: clustered where units share clusters or images.
-    ``named`` are ``estimand, method, terms, assumptions`` of the :class:`Estimate`.
+    Standard errors are of the kind that it has; those of the average effect of a Cate are clustered where units
+    share clusters or images. ``named`` are ``estimand, method, terms, assumptions`` of the :class:`Estimate`.
     """
-    base = cate.average
     kept = np.ones(base.n, dtype=bool) if rows is None else rows
     groups = {name: labels[kept] for name, labels in base.groups.items()}
     places = None if base.coordinates is None else base.coordinates[kept]
@@ -114,7 +116,10 @@ def estimate_on(
         coordinates=places,
         arms=arms,
         n_params=n_params,
-        warnings=(*dict.fromkeys(text for text in warnings if text not in base.variance.notes), *variance.notes),
+        warnings=(
+            *dict.fromkeys(text for text in warnings if text not in base.variance.notes),
+            *variance.notes,
+        ),
         diagnostics={**counts, **(diagnostics or {})},
         provenance={**base.provenance, **(provenance or {})},
         **named,

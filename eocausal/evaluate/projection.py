@@ -42,10 +42,11 @@ def best_linear_projection(
     ----------
     cate : Cate
         Only its doubly robust scores are used.
-    on : DataFrame, Series or Embeddings, optional
-        Columns by unit id or by image key: covariates, shares of land cover, indices of the pictures. They must be
-        fixed before treatment and chosen without looking at effects. Text becomes 0/1 columns without its first
-        level. Default: none, which gives the average effect.
+    on : DataFrame, Series, Embeddings or list of str, optional
+        Columns by unit id or by image key: covariates, shares of land cover, indices of the pictures; or names of
+        columns of the table that the design was made of. They must be fixed before treatment and chosen without
+        looking at effects. Text becomes 0/1 columns without its first level. Default: none, which gives the average
+        effect.
     by : {"id", "image_key"}, optional
         What the index of ``on`` holds, where it could be either.
     whom : {"all", "overlap"}
@@ -71,7 +72,7 @@ def best_linear_projection(
 
     Notes
     -----
-    Semenova and Chernozhukov (2021), Econometrics Journal 24; numbers are those of grf's ``best_linear_projection``.
+    Semenova and Chernozhukov (2021), Econometrics Journal 24. Numbers are those of grf's function of this name.
 
     Examples
     --------
@@ -117,7 +118,9 @@ def _columns(cate: Cate, on: UnitTable | None, by: str | None) -> tuple[tuple[st
     if flat or INTERCEPT in frame:
         raise EvaluationError(
             explain(
-                "on has columns that are the same for all units." if flat else f"on has a column {INTERCEPT!r}.",
+                "on has columns that are the same for all units."
+                if flat
+                else f"on has a column {INTERCEPT!r}.",
                 where=flat,
                 rule="the intercept is added",
                 fix="leave them out",
@@ -135,6 +138,8 @@ def _columns(cate: Cate, on: UnitTable | None, by: str | None) -> tuple[tuple[st
 
 
 def _assumptions(cate: Cate, whom: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    fixed = (f"{list(names)} were fixed before treatment and chosen without looking at effects",) if names else ()
+    fixed = (
+        (f"{list(names)} were fixed before treatment and chosen without looking at effects",) if names else ()
+    )
     given = ("the weights e (1 - e) take the propensity as given",) if whom == "overlap" else ()
     return (*cate.assumptions[:1], *fixed, *given)

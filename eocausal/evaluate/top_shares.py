@@ -30,8 +30,8 @@ class TopMeans(NamedTuple):
 def top_members(priority: FloatArray, weights: FloatArray, shares: FloatArray) -> FloatArray:
     """Return how much of each unit is among the first ``shares`` (q,) of the weight, shape (n, q).
 
-    Units rank by decreasing priority. Tied units share their place, so that the unit or the tie that straddles a cut
-    is in it by part, every share is met exactly, and the order of rows does not matter.
+    Units rank by decreasing priority. Tied units share their place, so that the unit or the tie that straddles a
+    cut is in it by part, every share is met exactly, and the order of rows does not matter.
 
     Examples
     --------
@@ -97,7 +97,9 @@ def top_totals(
     return TopMeans(found, scores)
 
 
-def _means_at_cuts(value: FloatArray, ranks: FloatArray, weight: FloatArray, shares: FloatArray) -> FloatArray:
+def _means_at_cuts(
+    value: FloatArray, ranks: FloatArray, weight: FloatArray, shares: FloatArray
+) -> FloatArray:
     """Return the mean of a column among units that rank near each cut (q,)."""
     width = max(_NEAR, _FEWEST / (2 * value.size))
     near = np.abs(ranks[:, None] - shares[None, :]) <= width

@@ -63,7 +63,7 @@ def least_squares(outcome: FloatArray, columns: FloatArray, weights: FloatArray)
                 fix="leave out columns that do not vary, and one of shares that sum to one",
             )
         )
-    inverse = np.linalg.inv(gram)
+    inverse = np.asarray(np.linalg.inv(gram), dtype=float)
     coefficients = inverse @ (weighted.T @ outcome)
     residuals = outcome - columns @ coefficients
     scores = outcome.size * (weighted * residuals[:, None]) @ inverse

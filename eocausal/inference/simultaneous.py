@@ -72,7 +72,7 @@ def step_down_p(values: FloatArray, matrix: FloatArray, *, df: float, seed: int 
 
 
 def equality_p(values: FloatArray, matrix: FloatArray, *, df: float) -> float:
-    """Return the p-value that all estimates (k,) are equal, by Hotelling's F with the variance's degrees of freedom.
+    """Return the p-value that all estimates (k,) are equal: Hotelling's F with the variance's degrees of freedom.
 
     Examples
     --------
