@@ -162,10 +162,10 @@ if TYPE_CHECKING:
     from eocausal.evaluate.balance import balance as balance
     from eocausal.evaluate.calibration import calibration as calibration
     from eocausal.evaluate.compare_features import compare_features as compare_features
-    from eocausal.evaluate.multi_arm_qini import multi_arm_qini as multi_arm_qini
-    from eocausal.evaluate.multi_arm_qini_result import MultiArmQini as MultiArmQini
     from eocausal.evaluate.effect_groups import groups as groups
     from eocausal.evaluate.effect_losses import effect_losses as effect_losses
+    from eocausal.evaluate.multi_arm_qini import multi_arm_qini as multi_arm_qini
+    from eocausal.evaluate.multi_arm_qini_result import MultiArmQini as MultiArmQini
     from eocausal.evaluate.neighbours import neighbours as neighbours
     from eocausal.evaluate.overlap import overlap as overlap
     from eocausal.evaluate.policy import policy_value as policy_value
