@@ -30,6 +30,7 @@ MOST_TO_LEARN_FROM = 20_000
 TIMES_THE_STUDY = 5
 # Target units are looked at so many at a time.
 PIECE = 50_000
+_TIED = "units drawn together"
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,14 +168,16 @@ def _joined(both: Both, learned: Codes) -> Design:
         weights=np.concatenate(weights),
         covariates=np.concatenate([one.covariates, other.covariates]),
         features=np.concatenate([one.features, other.features]),
-        image_keys=keys,
-        clusters=None,
+        image_keys=np.arange(n + m),
+        clusters=keys,
         propensity=None,
         coordinates=None,
         rows=np.arange(n + m),
         arms=("target", "study"),
     )
-    return stand_in(both.study, table)
+    joint = stand_in(both.study, table, data=pd.DataFrame(index=range(n + m)))
+    object.__setattr__(joint, "cluster", both.study.cluster or _TIED)
+    return joint
 
 
 @one_blas_thread()

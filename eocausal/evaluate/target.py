@@ -150,17 +150,20 @@ def target_design(study: Design, target: Target) -> tuple[Design, list[str]]:
         clusters=read_clusters(frame, target.cluster, ids, rows),
         propensity=None,
         coordinates=_coordinates(target.data, rows),
-        rows=rows,
+        rows=np.arange(rows.size),
         notes=(),
     )
-    return stand_in(study, table), [*left_out, *warnings, *_dates(study, features, keys[rows])]
+    whose = target.data if isinstance(target.data, Units) else frame
+    made = stand_in(study, table, data=whose.take(rows) if isinstance(whose, Units) else whose.iloc[rows])
+    return made, [*left_out, *warnings, *_dates(study, features, keys[rows])]
 
 
-def stand_in(study: Design, table: StudyTable) -> Design:
+def stand_in(study: Design, table: StudyTable, *, data: Units | pd.DataFrame) -> Design:
     """Return a design that is asked for its columns alone, with other units than the one it is made from."""
     part = copy(study)
     part.__dict__.pop("groups", None)
-    object.__setattr__(part, "table", table)
+    for name, value in (("table", table), ("data", data)):
+        object.__setattr__(part, name, value)
     return part
 
 
