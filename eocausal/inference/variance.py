@@ -110,6 +110,9 @@ def score_variance(
         raise EstimationError(
             explain(f"{n} units cannot carry {n_params} parameters.", rule="more units than parameters")
         )
+    if how.kind not in _KINDS:
+        text = f"Standard errors by {how.label} are not made from influence values alone."
+        raise EstimationError(explain(text, fix="result.with_vcov('cluster') or with_vcov('iid') first"))
     together = Recentring(np.zeros(n, dtype=np.intp), np.ones(n)) if recentring is None else recentring
     return _KINDS[how.kind](_Asked(scores, how, tuple(labels), coordinates, n_params, panel, together))
 
