@@ -1,4 +1,4 @@
-"""One fold: a network trained on a part of the other folds, stopped by the rest of them, asked about its own."""
+"""One fold: a network trained on a part of the other folds, stopped by the rest of them, asked about any units."""
 
 from __future__ import annotations
 
@@ -46,6 +46,10 @@ class Study:
     chips: ChipTable
     source: ChipSource
 
+    def with_numbers(self, outcome: FloatArray, treatment: FloatArray) -> Study:
+        """Return the study with other numbers (n,) in the place of outcome and treatment, such as residuals."""
+        return replace(self, outcome=outcome, treatment=treatment)
+
 
 @dataclass(frozen=True, eq=False)
 class Parts:
@@ -89,7 +93,37 @@ class _Run:
     device: str
 
 
-def fit_fold(
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network that is trained, and how numbers become what it reads and back.
+
+    ``covariates`` are mean and spread of the covariates that it learned from; an output times ``deviation`` plus
+    ``centre`` is in the unit of the outcome. ``start`` (k, 1 + p), ``losses`` and ``best`` are as in a ``FoldFit``.
+    """
+
+    run: _Run
+    network: Network
+    covariates: tuple[FloatArray, FloatArray]
+    centre: float
+    deviation: float
+    start: FloatArray
+    losses: FloatArray
+    best: int
+
+    def outputs(self, units: Rows) -> FloatArray:
+        """Return the outputs (n, k) for some units of the study that it was trained in, by position."""
+        with _threads(self.network):
+            return _ask(self.run, units) * self.deviation + self.centre
+
+    def outputs_of_others(self, image_of: Rows, covariates: FloatArray) -> FloatArray:
+        """Return the outputs (n, k) for other units, by positions of their chips and their covariates (n, p)."""
+        study = replace(self.run.study, ids=np.arange(len(image_of)), image_of=image_of)
+        scaled = _on_device(_scaled(covariates, self.covariates), self.run.device)
+        others = replace(self, run=replace(self.run, study=study, covariates=scaled))
+        return others.outputs(np.arange(len(image_of)))
+
+
+def trained(
     study: Study,
     parts: Parts,
     *,
@@ -98,12 +132,13 @@ def fit_fold(
     seed: np.random.SeedSequence,
     device: str,
     told: Callable[[int], Any],
-) -> FoldFit:
-    """Train the network of one fold and return what it says; ``told(1)`` is called after each epoch."""
+) -> Trained:
+    """Train a network on a part of a study until another part stops it; ``told(1)`` is called after each epoch."""
     learn = parts.learn
     mine = (study.outcome[learn], study.treatment[learn], study.weights[learn])
     centre, deviation = target.spread(*mine)
-    covariates = _scaled(study.covariates, learn)
+    scaling = _scaling(study.covariates, learn)
+    covariates = _scaled(study.covariates, scaling)
     with one_blas_thread():
         start = target.start((mine[0] - centre) / deviation, *mine[1:], covariates[learn])
     with _seeded(int(seed.generate_state(1)[0]), device), _threads(network):
@@ -111,16 +146,24 @@ def fit_fold(
         run = _begun(scaled, learn, network.start, start, device)
         losses, best = _train(run, parts, target, network, np.random.default_rng(seed.spawn(1)[0]), told)
         run.model.train(False)
+    return Trained(run, network, scaling, centre, deviation, start, losses, best)
+
+
+def fit_fold(study: Study, parts: Parts, **asked: Any) -> FoldFit:
+    """Train the network of one fold and return what it says; what is ``asked`` is as in :func:`trained`."""
+    made = trained(study, parts, **asked)
+    with _threads(made.network):
         images = np.unique(study.image_of[parts.predict])
-        before = start[:, 0] + covariates[parts.predict] @ start[:, 1:].T
+        covariates = _scaled(study.covariates, made.covariates)[parts.predict]
+        before = made.start[:, 0] + covariates @ made.start[:, 1:].T
         return FoldFit(
-            outputs=_ask(run, parts.predict) * deviation + centre,
-            before=before * deviation + centre,
-            stopping=_ask(run, parts.stop) * deviation + centre,
+            outputs=made.outputs(parts.predict),
+            before=before * made.deviation + made.centre,
+            stopping=made.outputs(parts.stop),
             images=images,
-            of_images=_ask_of_images(run, images) * deviation + centre,
-            losses=losses,
-            best=best,
+            of_images=_ask_of_images(made.run, images) * made.deviation + made.centre,
+            losses=made.losses,
+            best=made.best,
         )
 
 
@@ -140,37 +183,42 @@ def _seeded(seed: int, device: str) -> Iterator[None]:
         yield
 
 
-def _scaled(columns: FloatArray, learn: Rows) -> FloatArray:
-    """Return columns with mean 0 and deviation 1 among the units that are learned from, 0 where they are all alike.
+def _scaling(columns: FloatArray, learn: Rows) -> tuple[FloatArray, FloatArray]:
+    """Return mean and spread of columns among the units that are learned from, infinite where they are all alike.
 
     Nothing can be learned of a column that is the same for all of these, whatever it is for others.
     """
     mean, spread = columns[learn].mean(axis=0), columns[learn].std(axis=0)
     # the mean of equal numbers is off by their last digit
-    found: FloatArray = (columns - mean) / np.where(spread > 1e-12 * np.abs(mean), spread, np.inf)
+    return mean, np.where(spread > 1e-12 * np.abs(mean), spread, np.inf)
+
+
+def _scaled(columns: FloatArray, scaling: tuple[FloatArray, FloatArray]) -> FloatArray:
+    mean, spread = scaling
+    found: FloatArray = (columns - mean) / spread
     return found
 
 
 def _begun(study: Study, learn: Rows, network: str | Pretrained, start: FloatArray, device: str) -> _Run:
     """Return a network to train and what it sees of a scaled study."""
-    import torch
-
     images = np.unique(study.image_of[learn])
     begun = start_of(network, study.chips, study.source, learn=images, device=device)
-
-    def on_device(values: FloatArray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
-
     return _Run(
         model=with_head(begun.body, start, device),
         study=study,
         pictures=begun.pictures,
-        covariates=on_device(study.covariates),
-        outcome=on_device(study.outcome),
-        treatment=on_device(study.treatment),
-        weights=on_device(study.weights / study.weights[learn].mean()),
+        covariates=_on_device(study.covariates, device),
+        outcome=_on_device(study.outcome, device),
+        treatment=_on_device(study.treatment, device),
+        weights=_on_device(study.weights / study.weights[learn].mean(), device),
         device=device,
     )
+
+
+def _on_device(values: FloatArray, device: str) -> Tensor:
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
 
 
 def _train(

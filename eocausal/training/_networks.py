@@ -16,8 +16,9 @@ from eocausal.errors import EncoderError, explain
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["PRESETS", "Body", "Model", "need_transformers", "with_head"]
+__all__ = ["PRESETS", "Body", "Model", "need_transformers", "over_frames", "with_head"]
 
+_SMALLEST_SPREAD = 1e-3
 INSTALL = 'pip install "eocausal[encoders]"'
 
 
@@ -103,6 +104,31 @@ def with_head(body: Body, start: npt.NDArray[np.float64], device: str) -> Model:
         head.bias.copy_(torch.from_numpy(start[:, 0]))
     body.module.to(device)
     return Model(body, head.to(device))
+
+
+def over_frames(body: Body, frames: int) -> Body:
+    """Return a body for pictures of several dates, whose bands stand one date after the other.
+
+    The same network sees each date. The vector of the sequence is the mean of those of its dates, their trend (the
+    sum of deviations from the mean, weighted from -1 at the first date to 1 at the last) and their spread.
+    """
+    if frames == 1:
+        return body
+
+    def vectors(pictures: Tensor) -> Tensor:
+        import torch
+
+        n, stacked, *sides = pictures.shape
+        found = body.vectors(pictures.reshape(n * frames, stacked // frames, *sides)).reshape(n, frames, -1)
+        mean = found.mean(dim=1)
+        away = found - mean[:, None]
+        steps = torch.linspace(-1, 1, frames, device=found.device)
+        trend = (away * steps[:, None]).sum(dim=1) / (steps**2).sum()
+        # the root of nothing has no slope
+        spread = ((away**2).mean(dim=1) + _SMALLEST_SPREAD**2).sqrt()
+        return torch.cat([mean, trend, spread], dim=1)
+
+    return Body(body.module, vectors, 3 * body.width, body.multiple)
 
 
 def _body(module: Any, vector: Callable[[Any], Tensor], width: int, multiple: int = 1) -> Body:

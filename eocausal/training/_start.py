@@ -13,7 +13,7 @@ from eocausal.encoding._adapters import Look
 from eocausal.encoding.pretrained import Pretrained
 from eocausal.errors import EncoderError, explain
 from eocausal.training._fold_pixels import ChipTable, Pictures
-from eocausal.training._networks import PRESETS, Body
+from eocausal.training._networks import PRESETS, Body, over_frames
 
 if TYPE_CHECKING:
     from eocausal.encoding.protocol import ChipSource
@@ -38,8 +38,9 @@ def start_of(
     if isinstance(network, Pretrained):
         return _published(network, table, source, learn=learn, device=device)
     scale = table.scale(learn)
-    body = PRESETS[network](*table.pixels.shape[1:])
-    return Start(body, lambda rows: table.pictures(rows, scale))
+    stacked, height, width = table.pixels.shape[1:]
+    body = PRESETS[network](stacked // table.frames, height, width)
+    return Start(over_frames(body, table.frames), lambda rows: table.pictures(rows, scale))
 
 
 def refuse_untrainable(encoder: Pretrained) -> None:
@@ -62,13 +63,13 @@ def _published(
     look = Look(table.block, (0,))
 
     def pictures(rows: Rows) -> Pictures:
-        pixels = table.pixels[rows][:, None]
+        stacked = table.pixels[rows]
+        pixels = stacked.reshape(len(stacked), table.frames, -1, *stacked.shape[2:])
         valid = np.asarray(np.isfinite(pixels).all(axis=2))
         made, _ = fitted.prepared.frames(pixels, valid, table.block)
-        return made[:, 0]
+        return made.reshape(len(made), -1, *made.shape[3:])
 
     network = fitted.network
     network.module.requires_grad_(True)
-    return Start(
-        Body(network.module, lambda given: network.vectors(given, look), int(encoder.spec.dim or 0)), pictures
-    )
+    body = Body(network.module, lambda given: network.vectors(given, look), int(encoder.spec.dim or 0))
+    return Start(over_frames(body, table.frames), pictures)

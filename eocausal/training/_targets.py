@@ -1,4 +1,4 @@
-"""What a network learns of the units: their treatment, or their outcome in each arm. One row of a table each."""
+"""What a network learns of the units: their treatment, their outcome in each arm, or their effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 # Of the regressions on scaled covariates that training starts from; as much as one unit counts.
 _PENALTY = 1.0
 
-__all__ = ["TARGETS", "Target", "log_odds"]
+__all__ = ["EFFECT", "TARGETS", "Target", "log_odds"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,35 @@ def _squares_of_own_arm(outputs: Tensor, outcome: Tensor, treatment: Tensor) -> 
     loss: Tensor = errors[:, 0] ** 2 * (1 - treatment) + errors[:, 1] ** 2 * treatment
     return loss
 
+
+def _spread_about_zero(
+    outcome: FloatArray, treatment: FloatArray, weights: FloatArray
+) -> tuple[float, float]:
+    """Return no centre, for a centred outcome has none of its own, and its root mean square."""
+    deviation = float(np.sqrt(np.average(outcome**2, weights=weights)))
+    return 0.0, deviation if deviation > 0 else 1.0
+
+
+def _effect_on_covariates(
+    outcome: FloatArray, treatment: FloatArray, weights: FloatArray, covariates: FloatArray
+) -> FloatArray:
+    """Return the effect as ridge regression finds it, from centred outcome and treatment."""
+    from sklearn.linear_model import Ridge
+
+    ratio, squares = outcome / treatment, weights * treatment**2
+    if not covariates.shape[1]:
+        return np.array([[float(np.average(ratio, weights=squares))]])
+    model = Ridge(_PENALTY).fit(covariates, ratio, sample_weight=squares / squares.mean())
+    return np.array([[model.intercept_, *model.coef_]])
+
+
+def _r_loss(outputs: Tensor, outcome: Tensor, treatment: Tensor) -> Tensor:
+    loss: Tensor = (outcome - treatment * outputs[:, 0]) ** 2
+    return loss
+
+
+# what learners of effects by unit train for, with centred outcome and treatment; finetune does not offer it
+EFFECT = Target(("effect",), _spread_about_zero, _effect_on_covariates, _r_loss)
 
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {

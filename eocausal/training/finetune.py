@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from eocausal import __version__
 from eocausal._checks import as_folder, one_of, whole_number
@@ -20,17 +19,16 @@ from eocausal._provenance import hash_arrays
 from eocausal.design import Design
 from eocausal.encoding.pretrained import Pretrained
 from eocausal.errors import EstimationError, explain
-from eocausal.nuisance.folds import Folds, deal
-from eocausal.study_table import by_arm
+from eocausal.nuisance.folds import Folds
 from eocausal.training._fitting import FoldFit, Parts, Study, fit_fold
-from eocausal.training._fold_pixels import read_chips, usable
+from eocausal.training._fold_pixels import read_chips
 from eocausal.training._fold_store import Arrays, FoldStore
 from eocausal.training._networks import need_transformers
 from eocausal.training._results import Made, assembled
+from eocausal.training._study_units import keys_of_units, parts_of, study_of, undated
 from eocausal.training._targets import TARGETS
 from eocausal.training.finetuned import Finetuned, learned_from
 from eocausal.training.network import Network
-from eocausal.units import Units
 
 if TYPE_CHECKING:
     from eocausal.encoding.protocol import ChipSource
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["finetune"]
 
 Rows = npt.NDArray[np.intp]
-
-# The part of the training folds that stops training: one in so many groups.
-_VALIDATION_PARTS = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +172,7 @@ def finetune(
         order=order,
         about=about,
         chips=chips,
-        notes=design.table.notes + _undated(chips, design, job.study),
+        notes=design.table.notes + undated(job.study.chips, design),
     )
 
 
@@ -212,117 +207,21 @@ def _job(
     where = resolve_device(device, error=EstimationError)
     if isinstance(chosen.start, Pretrained):
         chosen.start.check(chips)
-    keys = _keys_of_units(chips, design)
+    keys = keys_of_units(chips, design)
     refuse_late_images(design, design.table, chips.last_dates(keys))
     fold_of = folds.assign(design, seed=seed)
-    study, order = _study(chips, design, keys, chosen)
+    read = read_chips(chips, np.unique(keys), chosen.block)
+    study, order = study_of(design, keys, read, chips)
     # from here on in the order of ids, so that the order of rows moves nothing
     fold_of = fold_of[order]
     tied = folds.groups(design)[order]
-    parts = tuple(_parts(study.treatment, fold_of, fold, tied=tied, seed=seed) for fold in range(folds.k))
+    parts = tuple(parts_of(study.treatment, fold_of, fold, tied=tied, seed=seed) for fold in range(folds.k))
     return _Job(study, folds, fold_of, tied, parts, target, chosen, seed, where)
 
 
 def _scheme(folds: Folds) -> dict[str, Any]:
     """Return what makes the same folds again."""
     return {"kind": folds.kind, "k": folds.k} | ({} if folds.block_m is None else {"block_m": folds.block_m})
-
-
-def _keys_of_units(chips: ChipSource, design: Design) -> npt.NDArray[Any]:
-    """Return the image key of each unit (n,), all of them keys of the chips, and known to tie units."""
-    data, table = design.data, design.table
-    name = chips.key_name
-    known = data.image_key == name if isinstance(data, Units) else name in [*data.columns, data.index.name]
-    if not known:
-        raise EstimationError(
-            explain(
-                f"The chips are known by {name!r}, and the units of the design are not.",
-                rule=f"units find their pictures by the column {name!r}",
-                fix=f"ec.Design(units, ...) with units from ec.read_units(..., image_key={name!r})",
-            )
-        )
-    keys = table.image_keys
-    if not isinstance(data, Units):
-        keys = (data[name] if name in data.columns else data.index).to_numpy()[table.rows]
-    absent = pd.Index(chips.keys).get_indexer(pd.Index(keys)) < 0
-    if absent.any():
-        raise EstimationError(
-            explain(
-                f"The chips do not hold the pictures of {by_arm(absent, table.treatment)} (where: image keys).",
-                where=keys[absent],
-                rule=f"keys {name!r} of the chips look like {np.asarray(chips.keys)[:3].tolist()!r}",
-                fix="make chips and design from the same units: ec.chips(units, ...), ec.Design(units, ...)",
-            )
-        )
-    _, image = np.unique(keys, return_inverse=True)
-    parted = pd.Series(design.groups).groupby(image).nunique().gt(1).to_numpy()
-    if parted.any():
-        raise EstimationError(
-            explain(
-                f"{int(parted.sum())} pictures are shared by units that the design takes for separate.",
-                where=np.unique(keys)[parted],
-                rule="units that share a picture stay in one fold",
-                fix=f"ec.Design(units, ...) with units from ec.read_units(..., image_key={name!r})",
-            )
-        )
-    return keys
-
-
-def _study(chips: ChipSource, design: Design, keys: npt.NDArray[Any], network: Network) -> tuple[Study, Rows]:
-    """Read the chips and return the units in the order of their ids, with that order."""
-    table = design.table
-    order = np.argsort(table.ids, kind="stable")
-    images, image_of = np.unique(keys, return_inverse=True)
-    read = read_chips(chips, images, network.block)
-    blank = ~usable(read)[image_of]
-    if blank.any():
-        raise EstimationError(
-            explain(
-                f"{by_arm(blank, table.treatment)} have no usable picture "
-                f"({', '.join(sorted(set(read.info['status'].to_numpy()[image_of][blank])))}).",
-                where=table.ids[blank],
-                rule="every unit has a picture with valid pixels",
-                fix="leave them out and say so: design.take(~np.isin(design.table.ids, [...]))",
-            )
-        )
-    study = Study(
-        ids=table.ids[order],
-        outcome=table.outcome[order],
-        treatment=table.treatment[order],
-        weights=table.weights[order],
-        covariates=table.covariates[order],
-        groups=design.groups[order],
-        image_of=image_of[order].astype(np.intp),
-        chips=read,
-        source=chips,
-    )
-    return study, order
-
-
-def _parts(treatment: npt.NDArray[np.float64], folds: Rows, fold: int, *, tied: Rows, seed: int) -> Parts:
-    """Divide the units outside a fold, by groups, into those that a network learns from and those that stop it.
-
-    ``tied`` (n,) are the groups that the folds keep whole.
-    """
-    others = np.flatnonzero(folds != fold)
-    codes = np.unique(tied[others], return_inverse=True)[1]
-    arms = treatment[others]
-    n_parts = min(_VALIDATION_PARTS, int(codes.max()) + 1)
-    dealt = deal(codes, arms, k=n_parts, seed=seed)[codes]
-    for part in range(n_parts):
-        stop, learn = arms[dealt == part], arms[dealt != part]
-        if all((stop == arm).any() and (learn == arm).sum() >= 2 for arm in (0, 1)):
-            rows = np.flatnonzero(folds == fold)
-            return Parts(others[dealt != part], others[dealt == part], rows)
-    counts = ", ".join(f"{int((arms == arm).sum())} {name}" for arm, name in ((1, "treated"), (0, "control")))
-    raise EstimationError(
-        explain(
-            f"Outside fold {fold} there are {counts} units in {int(codes.max()) + 1} groups, which cannot be "
-            "parted into one to learn from and one to stop training with both arms in each.",
-            rule="2 units of each arm to learn from, 1 of each to stop training, no group in both",
-            fix="fewer folds: folds=ec.Folds(k=2), or more clusters of each arm",
-        )
-    )
 
 
 def _fits(job: _Job, store: FoldStore | None, *, progress: bool) -> list[FoldFit]:
@@ -361,15 +260,3 @@ def _as_arrays(fit: FoldFit) -> Arrays:
 def _as_fit(arrays: Arrays) -> FoldFit:
     rest = {name: array for name, array in arrays.items() if name != "best"}
     return FoldFit(**rest, best=int(arrays["best"][0]))
-
-
-def _undated(chips: ChipSource, design: Design, study: Study) -> tuple[str, ...]:
-    """Return a warning when treatment has dates and pictures have none."""
-    dates = design.data.dates if isinstance(design.data, Units) else None
-    unknown = study.chips.info["last_date"].isna().to_numpy()
-    if dates is None or not unknown.any():
-        return ()
-    return (
-        f"{int(unknown.sum())} pictures do not say when they were taken, so nothing shows that they are from "
-        "before treatment",
-    )

@@ -14,6 +14,7 @@ from eocausal.errors import EstimationError
 from eocausal.evaluate.overlap import auc_with_influence
 from eocausal.training import finetune as module
 from eocausal.training._fitting import Parts, fit_fold
+from eocausal.training._study_units import parts_of
 from eocausal.training.finetuned import Finetuned
 from tests.picture_worlds import (
     TRUE_ATE,
@@ -326,7 +327,7 @@ def test_neighbours_in_one_block_do_not_stop_the_training_that_they_take_part_in
     tied = folds.groups(asked)
     dealt = folds.assign(asked, seed=0)
     for fold in range(2):
-        parts = module._parts(asked.table.treatment, dealt, fold, tied=tied, seed=0)
+        parts = parts_of(asked.table.treatment, dealt, fold, tied=tied, seed=0)
         assert not set(tied[parts.learn]) & set(tied[parts.stop])
     job = module._job(found.chips, asked, "treatment", ec.Network(epochs=1), folds, 0, "cpu")
     np.testing.assert_array_equal(job.tied, tied)
