@@ -22,7 +22,7 @@ Codes = npt.NDArray[np.intp]
 BANDS = ("effect", "std_error", "distance", "like_study", "outside")
 DEGREES = "EPSG:4326"
 # Places may be this share of a step away from the centres of cells.
-_OFF_CENTRE = 0.05
+_OFF_CENTRE = 0.02
 # A lattice has no more cells than this many times its places: two far apart make none.
 _MOST_EMPTY = 1000
 _TILE_PX = 256

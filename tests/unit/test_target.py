@@ -115,13 +115,16 @@ def test_pictures_without_features_are_left_out() -> None:
 BAD = {
     "a path": (lambda: ec.Target("region.csv"), "cannot be read from a str"),
     "features as a table": (lambda: ec.Target(_places(), features=_places()), "features is a DataFrame"),
-    "columns of embeddings": (lambda: ec.Target(images(), weights="people"), "Embeddings alone have no columns"),
+    "columns of embeddings": (
+        lambda: ec.Target(images(), weights="people"), "Embeddings alone have no columns",
+    ),
     "values as weights": (lambda: ec.Target(_places(), weights=[1, 2]), "weights is a list"),
     "another word for missing": (lambda: ec.Target(_places(), missing="skip"), "missing='skip' is not known"),
     "a number as sampled": (lambda: ec.Target(_places(), sampled=1), "sampled=1"),
     "no places": (lambda: target_design(_design(), ec.Target(_places().iloc[:0])), "holds no places"),
     "ids twice": (
-        lambda: target_design(_design(), ec.Target(pd.concat([_places(), _places()]))), "levels, gaps or duplicates",
+        lambda: target_design(_design(), ec.Target(pd.concat([_places(), _places()]))),
+        "levels, gaps or duplicates",
     ),
     "no covariate": (
         lambda: target_design(_design(), ec.Target(_places().drop(columns="age"))), "'age' is not in the target",
