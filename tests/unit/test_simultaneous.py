@@ -1,0 +1,64 @@
+"""Bands and p-values for several estimates at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from eocausal.inference.simultaneous import band_factor, equality_p, step_down_p, t_draws
+
+
+def test_the_band_of_independent_estimates_is_that_of_sidak() -> None:
+    expected = stats.norm.ppf(0.5 + 0.95 ** (1 / 5) / 2)
+    assert band_factor(np.diag([1.0, 4, 9, 1, 1]), df=1e6, level=0.95) == pytest.approx(expected, abs=0.03)
+
+
+def test_the_band_of_equal_estimates_is_the_interval_of_one() -> None:
+    matrix = np.full((6, 6), 2.5)
+    assert band_factor(matrix, df=12, level=0.9) == pytest.approx(stats.t.ppf(0.95, 12), abs=0.03)
+    assert band_factor(matrix, df=12, level=0.9) >= stats.t.ppf(0.95, 12)
+
+
+def test_an_estimate_without_error_does_not_widen_the_band() -> None:
+    matrix = np.zeros((2, 2))
+    matrix[0, 0] = 3.0
+    assert band_factor(matrix, df=40, level=0.95) == pytest.approx(stats.t.ppf(0.975, 40), abs=0.03)
+    assert (t_draws(matrix, df=40, seed=1)[:, 1] == 0).all()
+
+
+def test_step_down_p_values_of_independent_estimates_are_those_of_holm_and_sidak() -> None:
+    values = np.array([0.5, -3.2, 2.1])
+    own = 2 * stats.norm.sf(np.abs(values))
+    # largest of three, then of two, then alone
+    expected = np.array([own[0], 1 - (1 - own[1]) ** 3, 1 - (1 - own[2]) ** 2])
+    np.testing.assert_allclose(step_down_p(values, np.eye(3), df=1e6), expected, atol=0.006)
+
+
+def test_step_down_p_values_never_fall_below_those_of_one_test_and_keep_its_order() -> None:
+    rng = np.random.default_rng(3)
+    root = rng.normal(size=(8, 8))
+    matrix, values = root @ root.T, rng.normal(size=8) * 4
+    adjusted = step_down_p(values, matrix, df=20)
+    statistic = np.abs(values) / np.sqrt(np.diag(matrix))
+    assert (adjusted >= 2 * stats.t.sf(statistic, 20) - 1e-12).all()
+    assert (np.diff(adjusted[np.argsort(-statistic)]) >= 0).all()
+
+
+def test_step_down_p_values_hold_the_chance_of_any_false_rejection() -> None:
+    rng = np.random.default_rng(4)
+    matrix = 0.5 * np.eye(5) + 0.5
+    root = np.linalg.cholesky(matrix)
+    draws = [step_down_p(root @ rng.normal(size=5), matrix, df=1e6, seed=seed).min() for seed in range(400)]
+    # 99.9% binomial band of 0.05 with 400 draws
+    assert 0.015 <= np.mean(np.array(draws) < 0.05) <= 0.09
+
+
+def test_equality_of_two_means_is_the_t_test_of_their_difference() -> None:
+    matrix = np.array([[2.0, 0.5], [0.5, 1.0]])
+    statistic = (3.0 - 1.0) / np.sqrt(2 + 1 - 2 * 0.5)
+    assert equality_p(np.array([1.0, 3.0]), matrix, df=25) == pytest.approx(2 * stats.t.sf(statistic, 25))
+
+
+def test_equality_needs_more_degrees_of_freedom_than_contrasts() -> None:
+    assert np.isnan(equality_p(np.arange(5.0), np.eye(5), df=4))
