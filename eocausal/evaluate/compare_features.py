@@ -54,8 +54,8 @@ def compare_features(
     """Compare sources of columns by how well effects learned from each rank those who gain.
 
     Folds, nuisances and doubly robust scores are made once, from the columns of the design, and shared: sources
-    differ in nothing but the columns that effects are told apart by. Each source's effects are judged by RATE on folds
-    that its models did not see, all of them together, so that differences have paired standard errors.
+    differ in nothing but the columns that effects are told apart by. The effects of each are judged by RATE on
+    folds that its models did not see, all sources together, so that differences have paired standard errors.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ def compare_features(
         What outcome and treatment are adjusted for. In a trial with a known propensity these columns make the
         comparison more precise and no more.
     sources : dict of str to source
-        A source is an :class:`Embeddings`; ``None`` or ``"covariates"`` for the covariates of the design; the name of
-        another source; or a list of these, put side by side.
+        A source is an :class:`Embeddings`; ``None`` or ``"covariates"`` for the covariates of the design; the name
+        of another source; or a list of these, put side by side.
     reference : str, optional
         The source that others are compared with. Default the first.
     target : {"AUTOC", "QINI"}
@@ -87,14 +87,14 @@ def compare_features(
     Raises
     ------
     EvaluationError
-        No sources, names that cannot be used, what is no source, units without an image in a source (unless the design
-        leaves such units out), or images that tie units which the design holds to be independent.
+        No sources, names that cannot be used, what is no source, units without an image in a source (unless the
+        design leaves such units out), or images that tie units which the design holds to be independent.
 
     Notes
     -----
     RATE: Yadlowsky et al. (2025), JASA 120. Priorities come from models of earlier folds alone, as in
-    :func:`eocausal.rate`. Simultaneous intervals: the largest of all t statistics, drawn with their joint covariance.
-    The page ``docs/comparing_features.md`` has more.
+    :func:`eocausal.rate`. Simultaneous intervals: the largest of all t statistics, drawn with their joint
+    covariance. The page ``docs/comparing_features.md`` has more.
 
     Examples
     --------
@@ -191,7 +191,7 @@ def _over(rates: list[Rate], seeds: list[int], read: Sources) -> Rate:
         return rates[0]
     on_all = [_on_all_units(one.joint, read.base) for one in rates]
     middle = middle_repeats(np.array([one.values for one in on_all]))[0]
-    return replace(rates[middle], joint=median_over(on_all, seeds), draws=None)
+    return replace(rates[middle], joint=median_over(on_all, seeds))
 
 
 def _on_all_units(joint: Estimate, design: Design) -> Estimate:

@@ -59,8 +59,8 @@ class Best:
 class SourceComparison:
     """RATE of several sources on the same folds, with their joint covariance.
 
-    Made by :func:`eocausal.compare_features`. ``estimate``, ``ci()`` and the other members of every result speak of the
-    target that was declared, with one term for each source and then one for each difference of two.
+    Made by :func:`eocausal.compare_features`. ``estimate``, ``ci()`` and the other members of every result speak of
+    the target that was declared, with one term for each source and then one for each difference of two.
 
     Attributes
     ----------
@@ -122,9 +122,9 @@ class SourceComparison:
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
         """Return one row for each source.
 
-        ``autoc``, ``qini`` with ``_std_error`` and ``_ratio``; ``p_adjusted``, that the source ranks better than chance
-        by the declared target, allowing for how many sources there are; ``difference`` to the reference by the declared
-        target, with intervals and p-values that hold for all differences in the table at once.
+        ``autoc``, ``qini`` with ``_std_error`` and ``_ratio``; ``p_adjusted``, that the source ranks better than
+        chance by the declared target, allowing for how many sources there are; ``difference`` to the reference by
+        the declared target, with intervals and p-values that hold for all differences in the table at once.
         """
         rates = self.rate.to_frame().set_index(["estimand", "term"])
         frame = pd.DataFrame({"source": list(self.columns), "columns": list(self.columns.values())})
@@ -134,18 +134,7 @@ class SourceComparison:
             frame[f"{name}_ratio"] = own["statistic"].to_numpy(dtype=float)
         adjusted = self.rate.simultaneous(level, targets=[self.target]).set_index("term")["p_adjusted"]
         frame["p_adjusted"] = adjusted.loc[list(self.columns)].to_numpy()
-        compared = self.differences(level)
-        for name in (
-            "difference",
-            "difference_std_error",
-            "difference_low",
-            "difference_high",
-            "difference_p",
-        ):
-            frame[name] = [
-                float(compared.loc[one, name]) if one in compared.index else np.nan for one in self.columns
-            ]
-        return frame
+        return frame.join(self.differences(level), on="source")
 
     def differences(self, level: float = 0.95, *, against: str | None = None) -> pd.DataFrame:
         """Return differences of the declared target to one source, by source, with simultaneous intervals.
@@ -180,29 +169,26 @@ class SourceComparison:
     def best(self) -> Best:
         """The source with the largest rate, with what its having been chosen among several leaves to be said."""
         rates = self.rate.simultaneous(targets=[self.target]).set_index("term").loc[list(self.columns)]
-        name = str(rates["estimate"].idxmax())
-        own = rates.loc[name]
+        numbers = ["estimate", "statistic", "p_value", "p_adjusted"]
+        found = rates[numbers].to_numpy(dtype=float)
+        place = int(found[:, 0].argmax())
+        name, many = list(self.columns)[place], len(self.columns)
+        value, ratio, alone, adjusted = (float(one) for one in found[place])
         near = self._not_separated(name)
-        many = len(self.columns)
-        better = "ranks better than chance" if own["p_adjusted"] < 0.05 else "may rank no better than chance"
+        sure = value > 0 and adjusted < 0.05
         text = (
-            f"{name!r} has the largest {self.target} of {many} sources ({own['estimate']:.3g}, ratio "
-            f"{own['statistic']:.2f}). It {better}: p {own['p_adjusted']:.3g} with an allowance for {many} looks, "
-            f"{own['p_value']:.3g} without."
+            f"{name!r} has the largest {self.target} of {many} sources ({value:.3g}, ratio {ratio:.2f}). It "
+            f"{'ranks better' if sure else 'may rank no better'} than chance: p {adjusted:.3g} with an allowance "
+            f"for {many} looks, {alone:.3g} without."
         )
-        if many > 1:
-            text += (
-                f" It cannot be told from {', '.join(map(repr, near))}."
-                if near
-                else " Its differences to all others stay above zero when all pairs are looked at."
-            )
-        return Best(
-            name, float(own["estimate"]), float(own["statistic"]), float(own["p_value"]), float(own["p_adjusted"]),
-            near, text,
-        )  # fmt: skip
+        if near:
+            text += f" It cannot be told from {', '.join(map(repr, near))}."
+        elif many > 1:
+            text += " Its differences to all others stay above zero when all pairs are looked at."
+        return Best(name, value, ratio, alone, adjusted, near, text)
 
     def with_vcov(self, vcov: VcovChoice) -> Self:
-        """Return the same comparison with standard errors made another way, as in :meth:`eocausal.Estimate.with_vcov`."""
+        """Return the same comparison with standard errors made another way; see :meth:`eocausal.Rate.with_vcov`."""
         return replace(self, rate=self.rate.with_vcov(vcov))
 
     def summary(self) -> str:
@@ -256,7 +242,7 @@ class SourceComparison:
         )
 
     def plot(self) -> Figure:
-        """Draw rates by source, and differences to the reference with intervals for all at once; return the figure."""
+        """Draw rates by source and differences to the reference, with simultaneous intervals; return the figure."""
         from eocausal.evaluate.compare_figure import draw_comparison
 
         figure = new_figure(8.6, 1.3 + 0.42 * len(self.columns))
@@ -276,12 +262,10 @@ class SourceComparison:
             return ()
         pairs = list(dict.fromkeys(self._term(*pair)[0] for pair in permutations(self.columns, 2)))
         table = self.rate.simultaneous(terms=pairs, targets=[self.target]).set_index("term")
-        near = []
-        for other in self.columns:
-            if other != name:
-                own = table.loc[self._term(name, other)[0]]
-                near += [other] if own["conf_low"] <= 0 <= own["conf_high"] else []
-        return tuple(near)
+        others = [other for other in self.columns if other != name]
+        found = table.loc[[self._term(name, other)[0] for other in others]]
+        holds_zero = (found["conf_low"] <= 0) & (found["conf_high"] >= 0)
+        return tuple(other for other, holds in zip(others, holds_zero) if holds)
 
 
 _UNIT_FIELDS = ("ids", "folds", "effect_values", "sequential_values")

@@ -38,8 +38,7 @@ def draw_ratios(ax: Axes, found: ScaleSearch) -> None:
         grid[names.index(first), names.index(second)] = ratio
     reach = float(np.nanmax(np.abs(grid))) or 1.0
     # colours tell more from less, and are pale enough to read numbers on
-    picture = ax.imshow(grid, cmap="RdBu_r", vmin=-1.6 * reach, vmax=1.6 * reach)
-    del picture
+    ax.imshow(grid, cmap="RdBu_r", vmin=-1.6 * reach, vmax=1.6 * reach)
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
             weight = "bold" if value == np.nanmax(grid) else "normal"
@@ -54,7 +53,8 @@ def draw_ratios(ax: Axes, found: ScaleSearch) -> None:
 
 def draw_gains(ax: Axes, found: ScaleSearch) -> None:
     """Draw the gain by each reckoning: a small point for each split, a large one with its interval for all."""
-    table = found.gains().set_index(["arm", "reckoning"])
+    table = found.gains()
+    gains = dict(zip(zip(table["arm"], table["reckoning"]), table["gain"].to_numpy(dtype=float)))
     rows = [row for row in ROWS if row[2] in found.splits]
     bounds = np.atleast_2d(np.asarray(found.gain.ci()))
     ax.axvline(0, color="0.5", linewidth=0.9)
@@ -65,10 +65,10 @@ def draw_gains(ax: Axes, found: ScaleSearch) -> None:
         if reckoning == "chosen beforehand":
             low, high = bounds[0 if arm == "pairs" else 1]
             ax.hlines(height, low, high, color=colour, linewidth=2)
-        ax.plot(table.loc[(arm, reckoning), "gain"], height, "o", color=colour, markersize=6.5)
+        ax.plot(gains[arm, reckoning], height, "o", color=colour, markersize=6.5)
     labels = [f"{arm}: {reckoning}" for arm, reckoning, _, _ in rows]
     ax.set_yticks(range(len(rows))[::-1], labels=labels)
     ax.set_ylim(-0.7, len(rows) - 0.5)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.set_xlabel("gain of two scales over one, in ratios")
+    ax.set_xlabel("gain over one scale, in ratios")

@@ -32,8 +32,8 @@ NAIVE, BY_CHANCE, BEFOREHAND = "naive", "by chance alone", "chosen beforehand"
 class ScaleSearch:
     """Rates of sets of scales, and the gain of two scales over one, naive and honest.
 
-    Made by :func:`eocausal.scale_search`. ``estimate``, ``p_value`` and the other members of every result speak of the
-    gain whose scales were chosen beforehand, in ratios of RATE to its standard error.
+    Made by :func:`eocausal.scale_search`. ``estimate``, ``p_value`` and the other members of every result speak of
+    the gain whose scales were chosen beforehand, in ratios of RATE to its standard error.
 
     Attributes
     ----------
@@ -44,8 +44,9 @@ class ScaleSearch:
     sets : DataFrame
         Columns ``set kind first second features``; kinds are ``single``, ``pair`` and ``control``.
     splits : DataFrame
-        One row for each way of dealing the folds: ``seed best_single best_pair naive_gain gain_by_chance p_by_chance
-        gain std_error`` and, with a control arm, ``control_naive_gain control_gain control_std_error``.
+        One row for each way of dealing the folds: ``seed best_single best_pair naive_gain gain_by_chance
+        p_by_chance gain std_error`` and, with a control arm, ``control_naive_gain control_gain
+        control_std_error``.
     target : {"AUTOC", "QINI"}
     ratios : array of shape (splits, sets)
         Rate over its standard error.
@@ -79,8 +80,9 @@ class ScaleSearch:
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
         """Return one row for each set: rate, standard error, ratio, p-values and simultaneous intervals.
 
-        ``p_value`` is of this set alone, ``p_adjusted`` holds the chance of any false rejection among all sets (step-down
-        max-t). ``conf_low`` and ``conf_high`` cover all rates at once. Over several splits ``ratio`` is the median.
+        ``p_value`` is of this set alone, ``p_adjusted`` holds the chance of any false rejection among all sets
+        (step-down max-t). ``conf_low`` and ``conf_high`` cover all rates at once. Over several splits ``ratio`` is
+        the median.
         """
         rates = self.rates
         errors, df = np.sqrt(np.diag(rates.variance.matrix)), rates.variance.df
@@ -100,9 +102,9 @@ class ScaleSearch:
     def gains(self) -> pd.DataFrame:
         """Return the gain by each reckoning, medians over splits: ``arm reckoning gain std_error p_value``.
 
-        ``naive`` is taken where it is searched, and has no valid p-value; ``by chance alone`` is what it would be where
-        all sets rank equally well, with the share of draws that reach the naive gain; ``chosen beforehand`` is judged
-        in folds that did not choose.
+        ``naive`` is taken where it is searched, and has no valid p-value; ``by chance alone`` is what it would be
+        where all sets rank equally well, with the share of draws that reach the naive gain; ``chosen beforehand``
+        is judged in folds that did not choose.
         """
         middle = self.splits.median(numeric_only=True)
         gain, errors = np.atleast_1d(self.gain.estimate), np.atleast_1d(self.gain.std_error)
@@ -135,9 +137,9 @@ class ScaleSearch:
         shown = frame[frame["kind"] != "control"].head(6)[
             ["set", "estimate", "std_error", "ratio", "p_adjusted"]
         ]
-        gains = self.gains()
+        gains, many = self.gains(), len(self.splits)
         lines = [
-            f"{self.target} by sets of scales  (n {self.n}, {len(self.splits)} split{'s' * (len(self.splits) > 1)})",
+            f"{self.target} by sets of scales  (n {self.n}, {many} split{'s' * (many > 1)})",
             *shown.to_string(index=False, float_format=lambda value: f"{value:.3f}").splitlines(),
             f"gain of two scales over one, in ratios ({self.searched} looks):",
             *gains.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3f}").splitlines(),

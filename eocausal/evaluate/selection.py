@@ -100,8 +100,8 @@ def choices_beforehand(rates: FoldRates, singles: Places, pairs: Places) -> list
 def chosen_gain(rates: FoldRates, choices: list[Choice]) -> ChosenGain:
     """Return the gain in folds that the choices were made before.
 
-    Each fold is judged with sets that were chosen in earlier folds, by models that learned from earlier folds: under
-    the hypothesis that no set ranks better than another the gain is zero on average, however many sets there are.
+    Each fold is judged with sets that were chosen in earlier folds, by models that learned from earlier folds.
+    Where no set ranks better than another the gain is zero on average, however many sets there are.
     """
     folds = slice(1, None)
     share = rates.shares[folds] / rates.shares[folds].sum()

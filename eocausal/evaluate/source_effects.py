@@ -33,7 +33,7 @@ Sets = Mapping[str, tuple[str, ...]]
 
 
 def shared_samples(base: Design, settings: Settings) -> Callable[[Rows], EffectSample]:
-    """Return what makes the sample of some rows of a design, its nuisances predicted once however often it is asked."""
+    """Return what makes the sample of some rows of a design, once for each set of rows however often asked."""
     made: dict[bytes, EffectSample] = {}
 
     def sample(rows: Rows) -> EffectSample:
@@ -79,19 +79,16 @@ def sequential_effects(
     fold_of: Codes,
     *,
     seed: int,
-    progress: bool,
 ) -> dict[str, FloatArray]:
     """Return effects (n,) by set of columns, from models of earlier folds alone; NaN in fold 0.
 
-    ``sets`` says which designs' columns are put side by side. Where the learner makes wide blocks narrow, it is done
-    once for each design and training set, not for each set.
+    ``sets`` says which designs' columns are put side by side. Where the learner makes wide blocks narrow, it is
+    done once for each design and training set, not for each set.
     """
-    from tqdm import tqdm
-
     found = {name: np.full(fold_of.size, np.nan) for name in sets}
     jobs = [(fold, name) for fold in range(1, int(fold_of.max()) + 1) for name in sets]
     narrow = _Narrow(designs, learner, seed)
-    for fold, name in tqdm(jobs, desc="sets of columns", unit="model", disable=not progress):
+    for fold, name in jobs:
         rows, test = fold_of < fold, fold_of == fold
         design = narrow.together(sets[name], rows)
         model = narrow.learner.fit(on_columns_of(design, samples(rows), rows), seed=seed)
