@@ -97,9 +97,7 @@ def asked_cate(spec: AnalysisSpec, design: Design, folds: Folds, progress: bool)
     asked = spec.effects.cate
     if asked is None:
         return None
-    forest = Forest(
-        trees=asked.trees, min_leaf=asked.min_leaf, sample_share=asked.sample_share, pca=asked.pca
-    )
+    forest = Forest(**asked.model_dump(exclude={"learner"}))
     return cate(
         design, learner=forest, folds=folds, learners=asked_learners(spec), seed=spec.seed, progress=progress
     )

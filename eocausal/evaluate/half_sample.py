@@ -54,7 +54,6 @@ class _Evaluated:
     values: FloatArray  # (2 p,)
     influence: FloatArray  # (n, 2 p)
     covariance: FloatArray  # (2 p, 2 p)
-    draws: FloatArray | None  # (R, 2 p)
     toc: FloatArray  # (p, q)
     toc_covariance: FloatArray  # (p, q, q)
     n_groups: int
@@ -94,9 +93,6 @@ def aggregate(
     names = list(parts[0].priorities)
     share = _inverse_error_shares(np.array([part.std_errors for part in evaluated]))
     contrasts, terms = _contrasts(names, settings.targets, differences)
-    draws = (
-        None if evaluated[0].draws is None else _sum(share, [part.draws for part in evaluated]) @ contrasts.T
-    )
     joint = Estimate(
         estimand=", ".join(settings.targets),
         method="given scores",
@@ -108,24 +104,28 @@ def aggregate(
         warnings=_few_groups([part.n_groups for part in evaluated]),
         diagnostics={
             "integration": settings.integration,
-            **({"replicates": settings.replicates} if draws is not None else {}),
+            **({"replicates": settings.replicates} if settings.std_errors == "half_sample" else {}),
             "folds_evaluated": len(parts),
         },
     )
-    # one curve serves both targets: it is averaged as the first target is
-    first = share[:, : len(names)]
-    toc = toc_frame(
-        names,
-        settings.shares,
-        [np.einsum("k,kq->q", first[:, p], [part.toc[p] for part in evaluated]) for p in range(len(names))],
-        [
-            np.einsum("k,kqr->qr", first[:, p] ** 2, [part.toc_covariance[p] for part in evaluated])
-            for p in range(len(names))
-        ],
-        df=joint.variance.df,
-        seed=settings.seed,
+    return Rate(
+        joint,
+        settings.target,
+        _curves(names, evaluated, share, settings, df=joint.variance.df),
+        _fold_frame(names, parts, evaluated, settings.targets),
     )
-    return Rate(joint, settings.target, toc, _fold_frame(names, parts, evaluated, settings.targets), draws)
+
+
+def _curves(
+    names: list[str], evaluated: Sequence[_Evaluated], share: FloatArray, settings: RateSettings, *, df: float
+) -> pd.DataFrame:
+    """Return the table of curves. One serves both targets: it is averaged over parts as the first target is."""
+    curves, covariances = [], []
+    for place in range(len(names)):
+        own = share[:, place]
+        curves.append(_sum(own, [part.toc[place] for part in evaluated]))
+        covariances.append(_sum(own**2, [part.toc_covariance[place] for part in evaluated]))
+    return toc_frame(names, settings.shares, curves, covariances, df=df, seed=settings.seed)
 
 
 def _evaluate(part: Part, settings: RateSettings, *, key: int) -> _Evaluated:
@@ -167,7 +167,6 @@ def _evaluate(part: Part, settings: RateSettings, *, key: int) -> _Evaluated:
         _by_target(np.stack(values)[None], order)[0],
         made,
         covariance,
-        drawn_rates,
         np.stack(tocs),
         np.stack(toc_covariances),
         n_groups,
@@ -195,9 +194,9 @@ def _inverse_error_shares(errors: FloatArray) -> FloatArray:
     return np.where(total > 0, inverse / np.where(total > 0, total, 1.0), even)
 
 
-def _sum(share: FloatArray, values: Sequence[FloatArray | None]) -> FloatArray:
-    """Return the average over parts of arrays whose last axis is that of the shares (parts, p)."""
-    summed: FloatArray = np.sum([own * one for own, one in zip(share, values) if one is not None], axis=0)
+def _sum(share: FloatArray, values: Sequence[FloatArray]) -> FloatArray:
+    """Return the sum over parts of their values, each times its share: one of a part, or one for each column."""
+    summed: FloatArray = np.sum([own * one for own, one in zip(share, values)], axis=0)
     return summed
 
 

@@ -14,17 +14,14 @@ from eocausal._checks import one_of
 from eocausal.errors import EvaluationError, explain
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
-from eocausal.inference.max_t import critical_value, step_down, t_draws, t_of_draws
 from eocausal.inference.result_type import result_type
+from eocausal.inference.simultaneous import band_factor, step_down_p
 from eocausal.inference.vcov import VcovChoice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FloatArray = npt.NDArray[np.float64]
-
-# draws of the largest statistic where they are made from the covariance
-SIMULTANEOUS_DRAWS = 9999
 
 
 @result_type
@@ -47,15 +44,12 @@ class Rate:
         each, bands at all shares at once.
     by_fold : DataFrame
         Columns ``priority estimand fold n n_clusters estimate std_error``: the parts that were averaged.
-    draws : array of shape (replicates, k) or None
-        Estimates of half samples in the order of ``joint.terms``, where standard errors are from them.
     """
 
     joint: Estimate
     target: str
     toc: pd.DataFrame
     by_fold: pd.DataFrame
-    draws: FloatArray | None = None
 
     estimand = Delegated("rates")
     method = Delegated("joint")
@@ -122,7 +116,7 @@ class Rate:
         EstimationError
             As there.
         """
-        return replace(self, joint=self.joint.with_vcov(vcov), draws=None)
+        return replace(self, joint=self.joint.with_vcov(vcov))
 
     def simultaneous(
         self,
@@ -130,7 +124,6 @@ class Rate:
         *,
         terms: Sequence[str] | None = None,
         targets: Sequence[str] | None = None,
-        draws: int = SIMULTANEOUS_DRAWS,
         seed: int = 0,
     ) -> pd.DataFrame:
         """Return intervals that hold for all at once, and p-values that allow for how many there are.
@@ -143,10 +136,8 @@ class Rate:
             Which of :attr:`terms`. Default: every priority, and no difference.
         targets : sequence of str, optional
             Default: both.
-        draws : int
-            From the joint covariance. Half samples, where there are any, are taken in their place, as many as there
-            are.
         seed : int
+            Of the draws of all t statistics together, which vary with one another as the estimates do.
 
         Returns
         -------
@@ -178,14 +169,9 @@ class Rate:
             )
         rows = self._rows(terms, targets)
         frame = self.to_frame().iloc[rows].reset_index(drop=True)
-        df = self.joint.variance.df
-        if self.draws is None:
-            drawn = t_draws(self.joint.variance.matrix[np.ix_(rows, rows)], df=df, draws=draws, seed=seed)
-        else:
-            drawn = t_of_draws(self.draws[:, rows], df=df, seed=seed)
-        half = critical_value(drawn, level=level) * frame["std_error"]
-        adjusted = step_down(frame["statistic"].to_numpy(dtype=float), drawn)
-        frame["p_adjusted"] = np.maximum(adjusted, frame["p_value"])
+        matrix, df = self.joint.variance.matrix[np.ix_(rows, rows)], self.joint.variance.df
+        half = band_factor(matrix, df=df, level=level, seed=seed) * frame["std_error"]
+        frame["p_adjusted"] = step_down_p(frame["estimate"].to_numpy(), matrix, df=df, seed=seed)
         frame["conf_low"], frame["conf_high"] = frame["estimate"] - half, frame["estimate"] + half
         return frame[
             ["term", "estimand", "estimate", "std_error", "statistic", "p_value", "p_adjusted", "conf_low",
@@ -211,27 +197,23 @@ class Rate:
         return self.joint.to_latex()
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
-        """Return JSON-safe content; unit-level values and draws only when ``scores`` is true."""
-        drawn = {} if self.draws is None or not scores else {"draws": self.draws.tolist()}
+        """Return JSON-safe content; unit-level values only when ``scores`` is true."""
         return {
             "type": "Rate",
             "target": self.target,
             "joint": self.joint.to_dict(scores=scores),
             "toc": self.toc.to_dict(orient="list"),
             "by_fold": self.by_fold.to_dict(orient="list"),
-            **drawn,
         }
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Rate:
         """Rebuild the result that ``to_dict(scores=True)`` wrote."""
-        drawn = content.get("draws")
         return cls(
             joint=Estimate.from_dict(content["joint"]),
             target=content["target"],
             toc=pd.DataFrame(content["toc"]),
             by_fold=pd.DataFrame(content["by_fold"]),
-            draws=None if drawn is None else np.array(drawn, dtype=float),
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -259,14 +241,24 @@ class Rate:
         """Return the estimates of one target, their terms named after the priorities alone."""
         start = f"{target}: "
         rows = [row for row, term in enumerate(self.joint.terms) if term.startswith(start)]
-        variance = self.joint.variance
+        variance, repeats = self.joint.variance, self.joint.repeats
         reference = variance.reference
         if reference is not None:
             reference = replace(reference, rise=reference.rise[:, rows], square=reference.square[:, rows])
+        terms = tuple(self.joint.terms[row].removeprefix(start) for row in rows)
+        if repeats is not None:
+            repeats = replace(
+                repeats,
+                terms=terms,
+                values=repeats.values[:, rows],
+                score_values=repeats.score_values[:, :, rows],
+                std_errors=repeats.std_errors[:, rows],
+            )
         return replace(
             self.joint,
             estimand=target,
-            terms=tuple(self.joint.terms[row].removeprefix(start) for row in rows),
+            terms=terms,
+            repeats=repeats,
             values=self.joint.values[rows],
             score_values=self.joint.score_values[:, rows],
             variance=replace(variance, matrix=variance.matrix[np.ix_(rows, rows)], reference=reference),

@@ -55,9 +55,9 @@ class RateSettings:
 
     target: str = "AUTOC"
     integration: Literal["exact", "grf"] = "exact"
-    std_errors: Literal["influence", "half_sample"] = "influence"
+    std_errors: Literal["influence", "half_sample"] = "half_sample"
     grid: npt.ArrayLike | None = field(default=None)
-    replicates: int = 500
+    replicates: int = 1000
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -9,12 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal.inference.max_t import critical_value, t_draws
+from eocausal.inference.simultaneous import band_factor
 
 FloatArray = npt.NDArray[np.float64]
 
 LEVEL = 0.95
-BAND_DRAWS = 4999
 
 
 def toc_frame(
@@ -43,9 +42,7 @@ def toc_frame(
     frames = []
     for name, curve, covariance in zip(names, curves, covariances):
         error = np.sqrt(np.diag(covariance))
-        uniform = max(
-            pointwise, critical_value(t_draws(covariance, df=df, draws=BAND_DRAWS, seed=seed), level=LEVEL)
-        )
+        uniform = band_factor(covariance, df=df, level=LEVEL, seed=seed)
         frames.append(
             pd.DataFrame(
                 {

@@ -20,8 +20,8 @@ WRITTEN = {"report.html", "estimates.csv", "effects.parquet", "run.lock.json", "
 
 def _smaller(text: str) -> str:
     """Return a specification with a forest and an encoder that are quick to make."""
-    assert "trees: 500" in text
-    return text.replace("trees: 500", "trees: 40").replace("n_features: 256", "n_features: 64")
+    assert "trees: 2000" in text
+    return text.replace("trees: 2000", "trees: 40").replace("n_features: 256", "n_features: 64")
 
 
 @pytest.fixture(scope="module")

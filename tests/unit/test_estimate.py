@@ -161,7 +161,8 @@ def test_compare_refuses_what_does_not_go_together(plain: ec.Estimate, clustered
 def test_half_sample_errors_of_separate_runs_are_not_joined() -> None:
     rng = np.random.default_rng(0)
     scores, clusters = rng.normal(size=60), np.arange(60) // 3
-    one, two = (ec.rate_from_scores(scores, rng.normal(size=60), clusters=clusters).rates for _ in range(2))
+    halves = {"clusters": clusters, "std_errors": "half_sample"}
+    one, two = (ec.rate_from_scores(scores, rng.normal(size=60), **halves).rates for _ in range(2))
     with pytest.raises(EstimationError, match=r"Half-sample[\s\S]*priority=\{"):
         _ = one - two
     joined = one.with_vcov("cluster") - two.with_vcov("cluster")
