@@ -49,6 +49,10 @@ MIXTURE = (
     "function of the columns plus the type's effect"
 )
 
+CALIBRATED = (
+    "images are of each type as often as their probabilities say, so that effects of pure types can be told"
+)
+
 
 def image_types(
     design: Design,
@@ -210,8 +214,9 @@ def _effects(
     )
     if pure is None:
         return with_difference(by_type), None
+    certain = named | {"assumptions": (*named["assumptions"], CALIBRATED)}
     method = "doubly robust scores regressed on probabilities of types"
-    return with_difference(by_type), assemble(part, pure, method=method, warnings=warnings, **named)
+    return with_difference(by_type), assemble(part, pure, method=method, warnings=warnings, **certain)
 
 
 def _assumptions(design: Design, asked: TypesAsked, types: int) -> tuple[str, ...]:
