@@ -56,6 +56,41 @@ def _cttz(context: Any, word: Any) -> Any:
 lowest_bit = intrinsic(_cttz)
 
 
+def _add_pair(context: Any, sums: Any, place: Any, words: Any, other: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pair = ir.VectorType(ir.IntType(64), 2)
+        at = []
+        for kind, array, number in ((0, arguments[0], arguments[1]), (2, arguments[2], arguments[3])):
+            data = context.make_array(signature.args[kind])(context, builder, array).data
+            twice = builder.mul(number, ir.Constant(number.type, 2))
+            at.append(builder.bitcast(builder.gep(data, [twice]), ir.PointerType(pair)))
+        total = builder.add(builder.load(at[0], align=8), builder.load(at[1], align=8))
+        builder.store(total, at[0], align=8)
+        return context.get_dummy_value()
+
+    return types.void(sums, types.uint64, words, types.uint64), build
+
+
+# add a row of one array of shape (n, 2), of whole numbers of 64 bits, to a row of another
+add_pair = intrinsic(_add_pair)
+
+
+def _nonzero(context: Any, marks: Any, word: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        many = ir.VectorType(ir.IntType(8), 64)
+        place = builder.mul(arguments[1], ir.Constant(arguments[1].type, 64))
+        at = builder.bitcast(builder.gep(data, [place]), ir.PointerType(many))
+        found = builder.icmp_unsigned("!=", builder.load(at, align=1), ir.Constant(many, [0] * 64))
+        return builder.bitcast(found, ir.IntType(64))
+
+    return types.uint64(marks, types.int64), build
+
+
+# bits for the bytes that are not zero among the 64 bytes of an array from 64 times a number on
+where_set = intrinsic(_nonzero)
+
+
 @compiled
 def mix(word: np.uint64) -> np.uint64:
     """Return 64 bits that depend on all bits of a word: the finaliser of SplitMix64 (Steele et al. 2014)."""

@@ -26,6 +26,8 @@ _ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 # sums and tallies by bin, and a bit for each bin that holds someone
 Histogram = tuple[FloatArray, npt.NDArray[np.int64], npt.NDArray[np.uint64]]
+# tallies of units before it
+Exact = tuple[npt.NDArray[np.int64], FloatArray, npt.NDArray[np.int64], npt.NDArray[np.uint64]]
 
 
 @compiled
@@ -35,39 +37,101 @@ def pseudo_outcomes(
     treatment: FloatArray,
     weights: FloatArray,
     known: FloatArray,
-    tally: npt.NDArray[np.int64],
 ) -> float:
-    """Fill what cuts of a node are judged by; return the spread of its treatment.
+    """Fill what cuts of a node are judged by; return the spread of its treatment. No weights: all are one.
 
     With the node's own effect and means, each unit's pseudo-outcome is how much it would pull the effect up: the
     gradient step of Athey, Tibshirani and Wager (2019), section 2.3, up to a factor that all units share.
     """
     total, mean_t, mean_y, square = 0.0, 0.0, 0.0, 0.0
-    for row in rows:
-        total += weights[row]
-        square += weights[row] * treatment[row] * treatment[row]
-        mean_t += weights[row] * treatment[row]
-        mean_y += weights[row] * outcome[row]
+    for place, row in enumerate(rows):
+        y, t = outcome[np.uint32(row)], treatment[np.uint32(row)]
+        weight = weights[np.uint32(row)] if weights.size > 0 else 1.0
+        known[place, RHO], known[place, WEIGHT], known[place, TREATMENT] = y, weight, t
+        total += weight
+        square += weight * t * t
+        mean_t += weight * t
+        mean_y += weight * y
     if total <= 0:
         return 0.0
     mean_t /= total
     mean_y /= total
     spread, together = 0.0, 0.0
-    for row in rows:
-        away = treatment[row] - mean_t
-        spread += weights[row] * away * away
-        together += weights[row] * away * (outcome[row] - mean_y)
+    for place in range(rows.size):
+        away, weight = known[place, TREATMENT] - mean_t, known[place, WEIGHT]
+        spread += weight * away * away
+        together += weight * away * (known[place, RHO] - mean_y)
     if spread <= 1e-12 * square:
         return 0.0
     effect = together / spread
-    for place, row in enumerate(rows):
-        away, weight = treatment[row] - mean_t, weights[row]
-        known[place, RHO] = weight * away * (outcome[row] - mean_y - effect * away)
-        known[place, WEIGHT] = weight
+    for place in range(rows.size):
+        away, weight = known[place, TREATMENT] - mean_t, known[place, WEIGHT]
+        known[place, RHO] = weight * away * (known[place, RHO] - mean_y - effect * away)
         known[place, TREATMENT] = weight * away
         known[place, SQUARE] = weight * away * away
-        tally[place] = np.int64(1) + (FAR if away >= 0 else np.int64(0))
     return spread
+
+
+@compiled
+def goes_left(bin_: Any, cut: Any, side: int) -> Any:
+    """Return whether a bin lies left of a cut; bin 0 is what is missing."""
+    return bin_ <= cut and (bin_ > 0 or side == 0)
+
+
+@compiled
+def holds(
+    column: npt.NDArray[np.uint8],
+    halves: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]],
+    known: FloatArray,
+    cut: Any,
+    side: int,
+    limits: tuple[int, int, float, float],
+) -> tuple[bool, int]:
+    """Return whether children of a cut are as large as they must be, and the side of missing values.
+
+    Where nobody is missing here, later missing values go to the larger child.
+    """
+    min_leaf, min_side, least_spread, _ = limits
+    sums, all_sums = np.zeros(3), np.zeros(3)
+    count, far, all_far, others, missing = 0, 0, 0, 0, 0
+    for place in range(halves[0].size):
+        bin_ = column[np.uint32(halves[0][place])]
+        left, above = int(goes_left(bin_, cut, side)), int(known[place, TREATMENT] >= 0)
+        missing += int(bin_ == 0)
+        count += left
+        far += left & above
+        all_far += above
+        for kind in range(3):
+            sums[kind] += left * known[place, WEIGHT + kind]
+            all_sums[kind] += known[place, WEIGHT + kind]
+    for row in halves[1]:
+        bin_ = column[np.uint32(row)]
+        missing += int(bin_ == 0)
+        others += int(goes_left(bin_, cut, side))
+    rest, rest_others = halves[0].size - count, halves[1].size - others
+    if missing == 0:
+        side = int(2 * count < halves[0].size)
+    if min(min(count, rest), min(others, rest_others)) < min_leaf:
+        return False, side
+    if min(min(far, count - far), min(all_far - far, rest - all_far + far)) < min_side:
+        return False, side
+    right = all_sums - sums
+    spreads = sums[2] - sums[1] ** 2 / sums[0], right[2] - right[1] ** 2 / right[0]
+    return min(spreads[0], spreads[1]) >= least_spread, side
+
+
+@compiled
+def tally_up(
+    known: FloatArray, size: int, tally: npt.NDArray[np.int64], n_others: int
+) -> tuple[FloatArray, Any]:
+    """Fill the tally of a node's units; return their sums and the tally of the node."""
+    total, all_of_them = np.zeros(4), OTHER * np.int64(n_others)
+    for place in range(size):
+        tally[place] = np.int64(1) + (FAR if known[place, TREATMENT] >= 0 else np.int64(0))
+        all_of_them += tally[place]
+        for kind in range(4):
+            total[kind] += known[place, kind]
+    return total, all_of_them
 
 
 @compiled
@@ -197,24 +261,33 @@ def best_cut(
     sums, counts, held = histogram
     total, total_count = node
     _fill(column, halves[0], halves[1], known, tally, histogram)
-    missing = counts[0] & LOWER
+    missing = counts[0]
     gain, cut = _scan(sums, counts, held, 0, total, total_count, limits)
-    # where nobody is missing here, later missing values go to the larger child
     side = 0
     if missing > 0:
         other, other_cut = _scan(sums, counts, held, 1, total, total_count, limits)
         if other > gain:
             gain, cut, side = other, other_cut, 1
-    elif cut > 0:
-        below = np.int64(0)
-        for bin_ in range(1, cut + 1):
-            below += counts[bin_] & LOWER
-        side = 1 if 2 * below < halves[0].size else 0
     _clear(sums, counts, held)
     return gain, cut, side
 
 
 @compiled
-def goes_left(bin_: Any, cut: Any, side: int) -> Any:
-    """Return whether a bin lies left of a cut; bin 0 is what is missing."""
-    return bin_ <= cut and (bin_ > 0 or side == 0)
+def exact_best(
+    bins: npt.NDArray[np.uint8],
+    halves: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]],
+    candidates: npt.NDArray[np.int32],
+    known: FloatArray,
+    limits: tuple[int, int, float, float],
+    scratch: Exact,
+) -> tuple[int, int, int]:
+    """Return feature, cut and side of missing values of the best cut of a node; feature -1 where there is none."""
+    tally, sums, counts, held = scratch
+    node = tally_up(known, halves[0].size, tally, halves[1].size)
+    feature, cut, side, best = -1, -1, 0, 0.0
+    for candidate in candidates:
+        found = best_cut(bins[candidate], halves, known, tally, node, limits, (sums, counts, held))
+        if found[0] > best:
+            best, cut, side = found
+            feature = candidate
+    return feature, cut, side

@@ -8,15 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.forests._compiled import compiled, shuffle_first, stream
-from eocausal.forests._cuts import OTHER, best_cut, goes_left, pseudo_outcomes
+from eocausal.forests._cuts import Exact, exact_best, goes_left, holds, pseudo_outcomes
+from eocausal.forests._packed import Histogram, packed_best
 
 FloatArray = npt.NDArray[np.float64]
 RowArray = npt.NDArray[np.int32]
 # candidate features of a cut, smallest leaf, fewest units on a side of the mean treatment, least share of spread,
 # penalty
 Rules = tuple[int, int, int, float, float]
-# what is known of the units of a node, its tally; sums, counts and occupied bins of a histogram
-Scratch = tuple[FloatArray, npt.NDArray[np.int64], FloatArray, npt.NDArray[np.int64], npt.NDArray[np.uint64]]
+# what is known of the units of a node, what exact sums are written on, words and weights of the units, sums of them
+Scratch = tuple[FloatArray, Exact, npt.NDArray[np.int64], npt.NDArray[np.int64], Histogram]
 
 BAGS, TREES = np.uint64(1), np.uint64(2)
 # A node is one word: the left child in the upper bits (the right one follows it), then the feature, the side of
@@ -44,15 +45,16 @@ def drawn_clusters(
 def rows_of(clusters: RowArray, starts: npt.NDArray[np.int64], members: RowArray) -> RowArray:
     """Return the rows of some clusters, in rising order."""
     total = 0
+    chosen = np.zeros(members.size, np.uint8)
     for cluster in clusters:
         total += starts[cluster + 1] - starts[cluster]
-    rows, place = np.empty(total, np.int32), 0
-    for cluster in clusters:
         for member in range(starts[cluster], starts[cluster + 1]):
-            rows[place] = members[member]
-            place += 1
-    rows.sort()
-    return rows
+            chosen[members[member]] = 1
+    rows, place = np.empty(total + 1, np.int32), 0
+    for row in range(chosen.size):
+        rows[place] = row
+        place += chosen[row]
+    return rows[:total]
 
 
 @compiled
@@ -60,12 +62,11 @@ def _part(rows: RowArray, column: npt.NDArray[np.uint8], cut: int, side: int, bu
     """Bring the rows left of a cut to the front, both sides in the order they had; return how many they are."""
     left, right = 0, 0
     for row in rows:
-        if goes_left(column[row], cut, side):
-            rows[left] = row
-            left += 1
-        else:
-            buffer[right] = row
-            right += 1
+        goes = int(goes_left(column[np.uint32(row)], cut, side))
+        rows[left] = row
+        buffer[right] = row
+        left += goes
+        right += 1 - goes
     rows[left:] = buffer[:right]
     return left
 
@@ -77,7 +78,8 @@ def _leaf_means(
     out[:] = 0.0
     total = 0.0
     for row in rows:
-        weight, t, y = weights[row], treatment[row], outcome[row]
+        t, y = treatment[np.uint32(row)], outcome[np.uint32(row)]
+        weight = weights[np.uint32(row)] if weights.size > 0 else 1.0
         total += weight
         out[0] += weight * t
         out[1] += weight * y
@@ -87,8 +89,21 @@ def _leaf_means(
 
 
 @compiled
+def scratch_of(n_rows: int, weighs: bool) -> Scratch:
+    """Return what the search for cuts writes on, for nodes of at most so many rows."""
+    n_weights, n_sums = (n_rows, 256) if weighs else (0, 0)
+    exact = np.empty(n_rows, np.int64), np.zeros((256, 4)), np.zeros(256, np.int64), np.zeros(4, np.uint64)
+    sums = (
+        np.zeros(256, np.int64), np.zeros((256, 2), np.int64), np.zeros(n_sums, np.int64),
+        np.zeros(256, np.uint8), np.zeros(4, np.uint64),
+    )  # fmt: skip
+    return np.empty((n_rows, 4)), exact, np.empty((n_rows, 2), np.int64), np.empty(n_weights, np.int64), sums
+
+
+@compiled
 def best_of_node(
     bins: npt.NDArray[np.uint8],
+    n_bins: npt.NDArray[np.int64],
     data: tuple[FloatArray, FloatArray, FloatArray],
     halves: tuple[RowArray, RowArray],
     candidates: RowArray,
@@ -96,31 +111,32 @@ def best_of_node(
     scratch: Scratch,
 ) -> tuple[int, int, int]:
     """Return feature, cut and side of missing values of the best cut of a node; feature -1 where there is none."""
-    outcome, treatment, weights = data
-    rows, others = halves
+    rows = halves[0]
     _, min_leaf, min_side, alpha, penalty = rules
-    known, tally = scratch[0], scratch[1]
-    feature, cut, side, best = -1, -1, 0, 0.0
-    spread = pseudo_outcomes(rows, outcome, treatment, weights, known, tally)
+    known, exact, words, heavy, histogram = scratch
+    spread = pseudo_outcomes(rows, data[0], data[1], data[2], known)
     if spread <= 0:
-        return feature, cut, side
-    total, total_count = np.zeros(4), OTHER * np.int64(others.size)
-    for place in range(rows.size):
-        total_count += tally[place]
-        for kind in range(4):
-            total[kind] += known[place, kind]
+        return -1, -1, 0
     limits = (min_leaf, min_side, alpha * spread, penalty)
-    for candidate in candidates:
-        found = best_cut(bins[candidate], halves, known, tally, (total, total_count), limits, scratch[2:])
-        if found[0] > best:
-            best, cut, side = found
-            feature = candidate
+    if penalty == 0:
+        feature, cut, side = packed_best(
+            bins, n_bins, halves, candidates, known, (min_leaf, min_side, alpha), (words, heavy, histogram)
+        )
+        if feature < 0:
+            return feature, cut, side
+        fine, side = holds(bins[feature], halves, known, cut, side, limits)
+        if fine:
+            return feature, cut, side
+    feature, cut, side = exact_best(bins, halves, candidates, known, limits, exact)
+    if feature >= 0:
+        _, side = holds(bins[feature], halves, known, cut, side, limits)
     return feature, cut, side
 
 
 @compiled
 def grow_tree(
     bins: npt.NDArray[np.uint8],
+    n_bins: npt.NDArray[np.int64],
     data: tuple[FloatArray, FloatArray, FloatArray],
     halves: tuple[RowArray, RowArray],
     rules: Rules,
@@ -137,10 +153,7 @@ def grow_tree(
     n_candidates, min_leaf = rules[0], rules[1]
     most_leaves = max(1, min(cut_rows.size, leaf_rows.size) // min_leaf) + 1
     nodes, leaf_means = np.empty(2 * most_leaves, np.int64), np.empty((most_leaves, N_MEANS))
-    scratch = (
-        np.empty((cut_rows.size, 4)), np.empty(cut_rows.size, np.int64), np.zeros((256, 4)),
-        np.zeros(256, np.int64), np.zeros(4, np.uint64),
-    )  # fmt: skip
+    scratch = scratch_of(cut_rows.size, data[2].size > 0)
     buffer = np.empty(max(cut_rows.size, leaf_rows.size), np.int32)
     features, state = np.arange(bins.shape[0]).astype(np.int32), stream(seed, TREES, np.uint64(2 * tree + 1))
     stack = np.empty((most_leaves + 1, 5), np.int64)
@@ -155,7 +168,7 @@ def grow_tree(
             if n_candidates < features.size:
                 shuffle_first(features, n_candidates, state)
             feature, cut, side = best_of_node(
-                bins, data, (rows, others), features[:n_candidates], rules, scratch
+                bins, n_bins, data, (rows, others), features[:n_candidates], rules, scratch
             )
         if feature < 0:
             nodes[node] = -1 - n_leaves
@@ -175,6 +188,7 @@ def grow_tree(
 @compiled
 def grow_one(
     bins: npt.NDArray[np.uint8],
+    n_bins: npt.NDArray[np.int64],
     data: tuple[FloatArray, FloatArray, FloatArray],
     clusters: tuple[npt.NDArray[np.int64], RowArray],
     sizes: tuple[int, int, int],
@@ -187,7 +201,7 @@ def grow_one(
     half, drawn, per_bag = sizes
     _, own = drawn_clusters(starts.size - 1, (half, drawn), tree // per_bag, tree, seed)
     halves = (rows_of(own[: drawn // 2], starts, members), rows_of(own[drawn // 2 :], starts, members))
-    return grow_tree(bins, data, halves, rules, tree, seed)
+    return grow_tree(bins, n_bins, data, halves, rules, tree, seed)
 
 
 def part_of(node: Any) -> tuple[Any, Any, Any, Any]:

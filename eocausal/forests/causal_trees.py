@@ -234,7 +234,8 @@ def grow_causal_trees(
     codes = np.arange(n) if groups is None else np.asarray(groups)
     left, moved, weight = (np.ascontiguousarray(values, float) for values in (outcome, treatment, given))
     _check((left, moved, weight), n, p, MOST_FEATURES)
-    data = (left, moved, weight / weight.mean())
+    # where all weights are one there are none
+    data = (left, moved, weight / weight.mean() if np.ptp(weight) > 0 else np.empty(0))
     n_groups, half, drawn = _group_counts(codes, n, rules)
     edges = bin_edges(columns)
     by_feature = np.ascontiguousarray(edges.codes(columns).T)
@@ -246,9 +247,10 @@ def grow_causal_trees(
         (candidates, rules.min_leaf, rules.min_side, rules.alpha, rules.penalty),
     )
     key = np.uint64(seed % 2**64)
+    n_bins = np.array([len(values) + 2 for values in edges.edges], np.int64)
 
     def grow(tree: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
-        return grow_one(by_feature, data, (starts, members), sizes, limits, tree, key)
+        return grow_one(by_feature, n_bins, data, (starts, members), sizes, limits, tree, key)
 
     grown = _in_threads(grow, range(rules.trees), rules.threads)
     return CausalTrees(

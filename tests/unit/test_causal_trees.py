@@ -28,11 +28,6 @@ def _study(n: int = 400, p: int = 4, *, seed: int = 0, missing: float = 0.0) -> 
     return columns, outcome, treatment
 
 
-def _scratch(n: int) -> tuple[Any, ...]:
-    counts = np.zeros(256, np.int64)
-    return np.empty((n, 4)), np.empty(n, np.int64), np.zeros((256, 4)), counts, np.zeros(4, np.uint64)
-
-
 def _best(
     bins: np.ndarray,
     data: tuple[np.ndarray, ...],
@@ -42,7 +37,9 @@ def _best(
 ) -> tuple[int, int, int]:
     candidates = np.arange(bins.shape[0]).astype(np.int32)
     halves = rows.astype(np.int32), others.astype(np.int32)
-    return _tree.best_of_node(bins, data, halves, candidates, rules, _scratch(len(rows)))
+    n_bins = np.full(len(bins), 256)
+    scratch = _tree.scratch_of(len(rows), data[2].size > 0)
+    return _tree.best_of_node(bins, n_bins, data, halves, candidates, rules, scratch)
 
 
 def _loops(
@@ -96,28 +93,30 @@ def test_the_cut_of_eight_units_is_the_one_worked_out_by_hand() -> None:
     data = (outcome, treatment, np.ones(8))
     assert _best(bins, data, np.arange(8), np.arange(8), (2, 2, 1, 0.05, 0.0)) == (0, 2, 0)
     # node effect 2, so rho = 0.5 (0.5 * -2) = -0.5 on the left and +0.5 on the right, whatever the arm
-    known, tally = np.empty((8, 4)), np.empty(8, np.int64)
-    assert pseudo_outcomes(np.arange(8).astype(np.int32), *data, known, tally) == 2.0
+    known = np.empty((8, 4))
+    assert pseudo_outcomes(np.arange(8).astype(np.int32), *data, known) == 2.0
     assert known[:, 0].tolist() == [-0.5] * 4 + [0.5] * 4
-    assert (tally >> 21).tolist() == [0, 1] * 4
+    assert known[:, 2].tolist() == treatment.tolist()
 
 
 @pytest.mark.parametrize("rows", [40, 150, 320])
 @pytest.mark.parametrize("missing", [0.0, 0.2])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("weighted", [None, False, True])
 @pytest.mark.parametrize("rules", [(3, 5, 2, 0.05, 0.0), (3, 3, 1, 0.2, 0.0), (3, 5, 5, 0.0, 0.5)])
 def test_the_best_cut_is_that_of_plain_loops(
-    rows: int, missing: float, weighted: bool, rules: tuple[Any, ...]
+    rows: int, missing: float, weighted: bool | None, rules: tuple[Any, ...]
 ) -> None:
     columns, outcome, treatment = _study(400, 3, seed=rows, missing=missing)
     columns[:, 1] = np.round(columns[:, 1])
     rng = np.random.default_rng(1)
     weights = rng.uniform(0.5, 2, 400) if weighted else np.ones(400)
     data = (outcome, treatment + rng.normal(scale=0.1, size=400), weights)
+    # where all weights are one, none are given
+    given = (*data[:2], np.empty(0)) if weighted is None else data
     bins = np.ascontiguousarray(bin_edges(columns).codes(columns).T)
     order = rng.permutation(400)
     chosen, others = np.sort(order[:rows]), np.sort(order[-rows // 2 :])
-    feature, cut, side = _best(bins, data, chosen, others, rules)
+    feature, cut, side = _best(bins, given, chosen, others, rules)
     column = bins[feature, chosen]
     left = frozenset(np.flatnonzero(np.where(column == 0, side == 0, column <= cut)))
     gains = _loops(bins, data, chosen, others, rules)
@@ -145,7 +144,7 @@ def _one_tree(
 ) -> tuple[np.ndarray, np.ndarray]:
     bins = np.ascontiguousarray(bin_edges(columns).codes(columns).T)
     copies = tuple(half.copy() for half in halves)
-    return _tree.grow_tree(bins, data, copies, (2, 5, 2, 0.05, 0.0), 3, SEED)
+    return _tree.grow_tree(bins, np.full(len(bins), 256), data, copies, (2, 5, 2, 0.05, 0.0), 3, SEED)
 
 
 def test_leaves_hold_the_means_of_the_other_half_and_enough_units_of_both() -> None:
