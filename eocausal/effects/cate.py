@@ -317,8 +317,8 @@ def cate(
 
     Notes
     -----
-    Standard errors of single effects come from the forest's bags of little trees. They treat units of one cluster
-    as independent and are too small when features are many; make claims from averages and from RATE.
+    Standard errors of single effects come from the forest's bags of trees. They are too small when features are
+    many, and by the engine ``"econml"`` where units share clusters; make claims from averages, groups and RATE.
 
     Examples
     --------

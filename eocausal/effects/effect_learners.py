@@ -141,12 +141,15 @@ class OutOfFoldEffects:
         From models of earlier folds only; NaN in fold 0.
     models : tuple of EffectModel
         The model of all folds but the first, but the second, ...
+    warnings : tuple of str
+        What these models, and those of earlier folds, say of themselves.
     """
 
     effects: FloatArray
     errors: FloatArray
     sequential: FloatArray
     models: tuple[EffectModel, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def mean_importance(models: Sequence[EffectModel]) -> tuple[tuple[str, str, float], ...]:
@@ -160,9 +163,8 @@ def mean_importance(models: Sequence[EffectModel]) -> tuple[tuple[str, str, floa
 
 def about_errors(found: OutOfFoldEffects) -> list[str]:
     """Return what a reader must know of standard errors of single effects."""
-    told = dict.fromkeys(text for model in found.models for text in getattr(model, "warnings", ()))
-    if told:
-        return list(told)
+    if found.warnings:
+        return list(found.warnings)
     return [NO_ERRORS if np.isnan(found.errors).all() else SINGLE_EFFECTS]
 
 
@@ -196,15 +198,18 @@ def effects_out_of_fold(
     last = int(fold_of.max())
     effects, errors = np.zeros(len(design)), np.zeros(len(design))
     sequential = np.full(len(design), np.nan)
-    models = []
+    models: list[EffectModel] = []
+    told: dict[str, None] = {}
     jobs = training_rows(fold_of)
     for seen, fold, rows in tqdm(jobs, desc="effects by unit", unit="model", disable=not progress):
         test = fold_of == fold
         model = learn(rows)
+        said = getattr(model, "warnings", ())
+        told |= dict.fromkeys(said if seen == "others" else beyond_single_effects(said))
         effect, error = model.predict(design, rows=test)
         if seen == "others":
             effects[test], errors[test] = effect, error
             models.append(model)
         if seen == "earlier" or fold == last:
             sequential[test] = effect
-    return OutOfFoldEffects(effects, errors, sequential, tuple(models))
+    return OutOfFoldEffects(effects, errors, sequential, tuple(models), tuple(told))

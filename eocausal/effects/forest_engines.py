@@ -21,6 +21,8 @@ EffectAndError = tuple[FloatArray, FloatArray]
 
 # econml averages variances over bags of this many trees
 TREES_PER_BAG = 4
+# honest trees of whole groups draw at least so many: two to make cuts, two to fill leaves
+FEWEST_DRAWN = 4
 # beyond all values, so that a cut between them and the values parts what is missing from what is not
 FAR = 1e30
 
@@ -51,11 +53,14 @@ class GrownForest:
         The same of the rows that it was grown on, from their columns and groups, by trees that did not draw them.
     importance : callable
         How much the forest cuts on each column (p,), summing to one, or to zero where no tree has a cut.
+    draws_groups : bool
+        Trees draw whole groups and not units.
     """
 
     predict: Callable[[FloatArray], EffectAndError]
     out_of_bag: Callable[[FloatArray, Codes], EffectAndError]
     importance: Callable[[], FloatArray]
+    draws_groups: bool
 
 
 def _grow_econml(sample: TreeSample, forest: Forest, seed: int) -> GrownForest:
@@ -85,14 +90,7 @@ def _grow_econml(sample: TreeSample, forest: Forest, seed: int) -> GrownForest:
         return effect[:, 0], np.sqrt(np.maximum(variance[:, 0, 0], 0.0))
 
     def out_of_bag(own_columns: FloatArray, groups: Codes) -> EffectAndError:
-        if np.unique(groups).size < len(groups):
-            raise EstimationError(
-                explain(
-                    "engine='econml' draws units, so its bags hold others of a unit's cluster or image.",
-                    rule="an effect out of bag comes from trees that drew none of the unit's group",
-                    fix="Forest(engine='fast'), or the effects out of fold: cate.effects",
-                )
-            )
+        _refuse_shared(groups, fix="Forest(engine='fast'), or the effects out of fold: cate.effects")
         effect = grown.oob_predict(_on_both_sides(own_columns, parted))[:, 0]
         return _every_unit_left_out(effect), np.full(len(effect), np.nan)
 
@@ -105,7 +103,18 @@ def _grow_econml(sample: TreeSample, forest: Forest, seed: int) -> GrownForest:
         summed: FloatArray = shares[:p] + both
         return summed
 
-    return GrownForest(predict, out_of_bag, importance)
+    return GrownForest(predict, out_of_bag, importance, draws_groups=False)
+
+
+def _refuse_shared(groups: Codes, *, fix: str) -> None:
+    if np.unique(groups).size < len(groups):
+        raise EstimationError(
+            explain(
+                "Trees drew units and not groups, so bags hold others of a unit's cluster or image.",
+                rule="an effect out of bag comes from trees that drew none of the unit's group",
+                fix=fix,
+            )
+        )
 
 
 def _on_both_sides(columns: FloatArray, parted: Codes) -> FloatArray:
@@ -129,6 +138,9 @@ def _every_unit_left_out(effect: FloatArray) -> FloatArray:
 
 
 def _grow_fast(sample: TreeSample, forest: Forest, seed: int) -> GrownForest:
+    """Grow by the compiled engine, which draws groups where there are enough of them."""
+    n_groups = int(sample.groups.max()) + 1
+    whole = min(n_groups // 2, round(forest.sample_share * n_groups)) >= FEWEST_DRAWN
     rules = TreeRules(
         trees=forest.trees,
         min_leaf=forest.min_leaf,
@@ -141,11 +153,18 @@ def _grow_fast(sample: TreeSample, forest: Forest, seed: int) -> GrownForest:
         sample.outcome,
         sample.treatment,
         weights=sample.weights,
-        groups=sample.groups,
+        groups=sample.groups if whole else None,
         rules=rules,
         seed=seed,
     )
-    return GrownForest(grown.predict, grown.out_of_bag, grown.importance)
+
+    def out_of_bag(own_columns: FloatArray, groups: Codes) -> EffectAndError:
+        if whole:
+            return grown.out_of_bag(own_columns, groups)
+        _refuse_shared(groups, fix="the effects out of fold: cate.effects")
+        return grown.out_of_bag(own_columns, np.arange(len(groups)))
+
+    return GrownForest(grown.predict, out_of_bag, grown.importance, draws_groups=whole)
 
 
 # A new engine is one function above and one row here.

@@ -348,7 +348,7 @@ design:
 
 effects:
   ate: [aipw, difference, regression, ipw]
-  cate: {{learner: causal_forest, trees: 500}}
+  cate: {{learner: causal_forest, trees: 2000}}
   rate: [AUTOC, QINI]
   folds: {{kind: cluster, k: 5}}
 

@@ -105,11 +105,22 @@ class CateSpec(Block):
     """How effects by unit are learned."""
 
     learner: Literal["causal_forest"] = Field("causal_forest", description="Learner of effects by unit.")
-    trees: Count = Field(500, description="Trees of the forest; a multiple of 4.", multiple_of=4)
+    engine: Literal["fast", "econml"] = Field(
+        "fast", description="What grows the forest: compiled code that draws whole clusters, or econml."
+    )
+    trees: Count = Field(2000, description="Trees of the forest; a multiple of 4.", multiple_of=4)
     min_leaf: Count = Field(5, description="Smallest number of units in a leaf.")
-    sample_share: float = Field(0.45, gt=0, le=0.5, description="Share of the units drawn for a tree.")
+    sample_share: float = Field(
+        0.5, gt=0, le=0.5, description="Share of the units, or clusters, drawn for a tree."
+    )
     pca: Count | None = Field(
         10, description="Components each block of features is reduced to for the trees; null for none."
+    )
+    candidates: Count | None = Field(None, description="Columns that are tried at each cut; null for all.")
+    screen: Count | None = Field(
+        None,
+        description="In place of components: columns of features that are kept, those along which effects seem to "
+        "vary most among the units that are learned from.",
     )
 
 

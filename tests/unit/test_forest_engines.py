@@ -8,6 +8,7 @@ import pytest
 
 import eocausal as ec
 from eocausal.errors import EstimationError
+from tests.studies import FAST
 
 
 def _table(n: int = 1000) -> pd.DataFrame:
@@ -49,8 +50,23 @@ def test_effects_do_not_depend_on_the_order_of_rows_or_on_threads() -> None:
     np.testing.assert_allclose(turned.loc[plain.index, "effect"], plain["effect"], rtol=1e-6)
 
 
-def test_too_few_clusters_for_honest_trees_are_refused() -> None:
-    table = _table(60)
-    table["village"] = np.arange(60) // 10
-    with pytest.raises(EstimationError, match="make its cuts"):
-        _effects(table, trees=8)
+def test_forests_of_few_clusters_draw_units_and_say_so() -> None:
+    table = _table(240).assign(village=np.arange(240) // 20)
+    design = ec.Design(
+        table, outcome="income", treatment="grant", covariates=["age", "land"], cluster="village", propensity=0.5
+    )  # fmt: skip
+    # forests of two folds have eight villages, those of the first fold four
+    found = ec.cate(design, learner=ec.Forest(trees=8, n_jobs=1), learners=FAST, folds=ec.Folds(k=3))
+    told = [text for text in found.warnings if "drew units" in text]
+    assert told == [
+        "forests that learned from too few clusters or images to draw 4 whole ones a tree drew units"
+    ]
+    assert not any("independent" in text for text in found.warnings)
+    assert np.isfinite(found.sequential_values[found.folds > 0]).all()
+    few = ec.cate(
+        design.take(table["village"].to_numpy() < 7), learner=ec.Forest(trees=8, n_jobs=1), learners=FAST,
+        folds=ec.Folds(k=2),
+    )  # fmt: skip
+    assert any("treat units of one cluster or image as independent" in text for text in few.warnings)
+    with pytest.raises(EstimationError, match=r"drew units and not groups[\s\S]*effects out of fold"):
+        few.out_of_bag()

@@ -144,7 +144,7 @@ def test_a_specification_is_read_whole(study: Path) -> None:
     assert spec.design.covariates == ("age",)
     assert spec.design.propensity == 0.5
     assert spec.effects.ate == (AteSpec(method="aipw"),)
-    assert spec.effects.cate == CateSpec(learner="causal_forest", trees=500)
+    assert spec.effects.cate == CateSpec(learner="causal_forest", trees=2000)
     assert spec.effects.folds is None
     assert load_spec(str(study)).spec == spec
 
