@@ -18,7 +18,7 @@ from eocausal.effects.effect_learners import NO_ERRORS
 from eocausal.encoding.pretrained import Pretrained
 from eocausal.errors import EncoderError, EstimationError, explain
 from eocausal.training._fitting import Trained, trained
-from eocausal.training._fold_pixels import ChipTable, read_chips
+from eocausal.training._fold_pixels import ChipTable, read_chips, usable
 from eocausal.training._networks import need_transformers
 from eocausal.training._study_units import keys_of_units, parts_of, refuse_blank, study_of, undated
 from eocausal.training._targets import EFFECT
@@ -137,7 +137,7 @@ class ImageNetwork:
         )
         told = (
             *_still(made),
-            *_twins(self._read, study.image_of, study.groups),
+            *_twins(self._read),
             *undated(self._read, design),
         )
         return EffectNetwork(self, made, table.covariate_names, (NO_ERRORS, *told))
@@ -214,12 +214,12 @@ def _still(made: Trained) -> list[str]:
     ]
 
 
-def _twins(read: ChipTable, image_of: npt.NDArray[np.intp], groups: npt.NDArray[np.intp]) -> list[str]:
-    """Return a warning where groups that folds may part look at the same pixels under several keys."""
-    of_one_picture = pd.DataFrame({"hash": read.hashes[image_of], "group": groups}).drop_duplicates()
-    if not of_one_picture["hash"].duplicated().any():
+def _twins(read: ChipTable) -> list[str]:
+    """Return a warning where chips are the same pixels under several keys."""
+    hashes, counts = np.unique(read.hashes[usable(read)], return_counts=True)
+    if len(hashes) == int(counts.sum()):
         return []
     return [
-        "some pictures are the same pixels under several keys, so that folds may part units that look at one "
-        "picture: give these units one key, or a cluster"
+        f"{int(counts[counts > 1].sum())} pictures are the same pixels under several keys, so that folds may part "
+        "units that look at one picture, unless a cluster ties them: give them one key"
     ]
