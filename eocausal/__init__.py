@@ -102,6 +102,7 @@ _HOME = {
     "scale_search": "eocausal.evaluate.scale_search",
     "rate": "eocausal.evaluate.rate",
     "rate_from_scores": "eocausal.evaluate.rate",
+    "rate_over_splits": "eocausal.evaluate.rate_splits",
     "report": "eocausal.reporting.report",
     "run": "eocausal.pipeline",
     "simulate_catalog": "eocausal.simulate.catalog",
@@ -172,6 +173,7 @@ if TYPE_CHECKING:
     from eocausal.evaluate.projection import best_linear_projection as best_linear_projection
     from eocausal.evaluate.rate import rate as rate
     from eocausal.evaluate.rate import rate_from_scores as rate_from_scores
+    from eocausal.evaluate.rate_splits import rate_over_splits as rate_over_splits
     from eocausal.evaluate.scale_search import scale_search as scale_search
     from eocausal.evaluate.target import Target as Target
     from eocausal.evaluate.transport import transport as transport

@@ -12,6 +12,7 @@ import pandas as pd
 
 from eocausal._checks import one_of
 from eocausal.errors import EvaluationError, explain
+from eocausal.evaluate.splits_table import splits_figure, splits_frame
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FloatArray = npt.NDArray[np.float64]
+
+
+ONE_DEAL = explain("This result is of one deal of the units.", fix="ec.rate_over_splits(design, ...)")
 
 
 @result_type
@@ -86,6 +90,48 @@ class Rate:
         """
         found = self.rates.to_frame()["statistic"].to_numpy(dtype=float)
         return float(found[0]) if found.size == 1 else found
+
+    @property
+    def splits(self) -> pd.DataFrame:
+        """Each deal: ``seed estimand term estimate std_error ratio p_value``; empty where there was one."""
+        return splits_frame(self.joint)
+
+    def p_over_splits(self) -> float | FloatArray:
+        """Return twice the median over deals of the p-values, at most 1, of the target declared beforehand.
+
+        It is valid however the deals depend on one another. A float for one term, else an array.
+
+        Raises
+        ------
+        EvaluationError
+            There is one deal only.
+        """
+        frame = self.splits
+        if frame.empty:
+            raise EvaluationError(ONE_DEAL)
+        own = frame[frame["estimand"] == self.target].groupby("term", sort=False)["p_value"]
+        found = np.minimum(1.0, 2 * own.median().reindex(list(self.terms)).to_numpy(dtype=float))
+        return float(found[0]) if found.size == 1 else found
+
+    def plot_splits(self, term: str | None = None, *, ax: Axes | None = None) -> Axes:
+        """Draw the RATE ratio of every deal of the units, one row a target, and return the Axes.
+
+        Parameters
+        ----------
+        term : str, optional
+            Default the first.
+        ax : Axes, optional
+
+        Raises
+        ------
+        EvaluationError
+            There is one deal only, or no such term.
+        """
+        frame, chosen = self.splits, self.terms[0] if term is None else term
+        if frame.empty:
+            raise EvaluationError(ONE_DEAL)
+        one_of(chosen, self.terms, argument="term", error=EvaluationError)
+        return splits_figure(frame, chosen, ax=ax)
 
     def of(self, target: str) -> Self:
         """Return the same result with another target in front.
