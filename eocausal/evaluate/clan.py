@@ -31,6 +31,7 @@ def compare_groups(groups: EffectGroups, table: UnitTable, *, by: str | None, se
     columns = unit_columns(table, groups, by=by, argument="table", first_level=True)
     values = columns.to_numpy(dtype=float)
     means = np.zeros((values.shape[1], groups.k))
+    everyone = values[0].copy()
     differences, scores = np.zeros(values.shape[1]), np.zeros(values.shape)
     for place in range(values.shape[1]):
         column = values[:, place]
@@ -39,6 +40,7 @@ def compare_groups(groups: EffectGroups, table: UnitTable, *, by: str | None, se
             # no rounding may make a column differ that is the same for all
             means[place] = column[0]
             continue
+        everyone[place] = centre
         # centred, so that large numbers keep their digits
         found, influence = means_by_rank(
             column - centre,
@@ -54,7 +56,7 @@ def compare_groups(groups: EffectGroups, table: UnitTable, *, by: str | None, se
     frame = pd.DataFrame(
         {
             "column": names,
-            "all": np.average(values, axis=0, weights=groups.weights),
+            "all": everyone,
             "sd": np.sqrt(weighted_variance(values, groups.weights)),
             **{term: means[:, place] for place, term in enumerate(groups.terms[: groups.k])},
         }

@@ -18,10 +18,7 @@ _FEWEST = 50
 
 
 class TopMeans(NamedTuple):
-    """For each share: the total of the units above the cut, over all units (q,), and its influence values (n, q).
-
-    Influence values are centred within each fold.
-    """
+    """For each share: the total of the units above the cut, over all units (q,), and its influence values (n, q)."""
 
     values: FloatArray
     scores: FloatArray
@@ -70,9 +67,10 @@ def top_totals(
 ) -> TopMeans:
     """Rank units within each fold, and add up a column (n,) over those above each cut.
 
-    The total is ``E[value 1{among the first share}]``, averaged over folds by their weight. Its influence value is
-    ``(value - m) (1{above} - share)`` plus ``share (value - mean)``, with ``m`` the mean of the column at the cut:
-    a unit that is added above the cut pushes another below it.
+    The total is ``E[value 1{above}]``, averaged over folds by their weight. Its influence value is
+    ``value 1{above} - m (1{above} - share)`` less the total, with ``m`` the mean of the column at the cut: a unit
+    that is added above the cut pushes another below it. The total is that of all folds: that folds differ is chance,
+    to which folds of few clusters give much room.
 
     Parameters
     ----------
@@ -88,13 +86,10 @@ def top_totals(
         rows = folds == fold
         weight, value = weights[rows], values[rows]
         members = top_members(priority[rows], weight, shares)
-        share_of_fold = weight / weight.sum()
-        means = share_of_fold @ (members * value[:, None])
         at_cut = _means_at_cuts(value, ranks_from_top(priority[rows], weight), weight, shares)
-        influence = members * value[:, None] - means - at_cut * (members - shares)
-        found += means * weight.sum() / total
-        scores[rows] = influence * (n * weight / total)[:, None]
-    return TopMeans(found, scores)
+        found += weight @ (members * value[:, None]) / total
+        scores[rows] = members * value[:, None] - at_cut * (members - shares)
+    return TopMeans(found, (scores - found) * (n * weights / total)[:, None])
 
 
 def _means_at_cuts(

@@ -53,10 +53,7 @@ def test_hc3_is_the_jackknife_that_leaves_out_one_cluster_where_weights_are_even
     by_cluster: bool,
 ) -> None:
     outcome, columns, weights, clusters = _data()
-    if by_cluster:
-        weights = weights[clusters]
-    else:
-        weights = np.ones(outcome.size)
+    weights = weights[clusters] if by_cluster else np.ones(outcome.size)
     fit = least_squares(outcome, columns, weights)
     left = []
     for cluster in np.unique(clusters):
