@@ -44,7 +44,7 @@ width <- as.integer(args[2]); trees <- as.integer(args[3]); mtry <- as.integer(a
 began <- proc.time()
 forest <- causal_forest(read("columns", width), read("outcome", 1), read("treatment", 1),
   Y.hat = read("expected", 1), W.hat = read("propensity", 1), num.trees = trees, mtry = mtry,
-  num.threads = 1, seed = 1)
+  num.threads = 1, seed = 1, compute.oob.predictions = FALSE)
 spent <- sum((proc.time() - began)[1:2])
 found <- predict(forest, read("fresh", width), estimate.variance = TRUE, num.threads = 1)
 writeBin(c(spent, found$predictions, sqrt(found$variance.estimates)), file.path(args[1], "found"))

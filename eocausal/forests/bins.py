@@ -42,6 +42,12 @@ class Bins:
         EstimationError
             Another number of columns than the edges are of.
         """
+        return np.ascontiguousarray(self.codes_by_column(columns).T)
+
+    def codes_by_column(self, columns: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Return the same with a row for each column (p, n)."""
+        from eocausal.forests._cuts import fill_codes
+
         if columns.ndim != 2 or columns.shape[1] != len(self.edges):
             raise EstimationError(
                 explain(
@@ -49,11 +55,9 @@ class Bins:
                     rule="the columns that the forest was grown on, in the same order",
                 )
             )
-        codes = np.empty(columns.shape, np.uint8)
+        codes = np.empty(columns.shape[::-1], np.uint8)
         for place, edges in enumerate(self.edges):
-            column = columns[:, place]
-            found = np.searchsorted(edges, column, side="left") + 1
-            codes[:, place] = np.where(np.isnan(column), 0, found)
+            fill_codes(np.ascontiguousarray(columns[:, place], np.float64), edges, codes[place])
         return codes
 
 
@@ -70,8 +74,8 @@ def bin_edges(columns: npt.NDArray[Any]) -> Bins:
     EstimationError
         Values that are infinite.
     """
-    if np.isinf(columns).any():
-        where = np.flatnonzero(np.isinf(columns).any(axis=0))
+    where = np.flatnonzero([np.isinf(columns[:, place]).any() for place in range(columns.shape[1])])
+    if len(where):
         raise EstimationError(explain("Columns with infinite values.", where=where, rule="numbers or NaN"))
     step = -(-len(columns) // ROWS_FOR_EDGES)
     return Bins(tuple(_edges(columns[::step, place]) for place in range(columns.shape[1])))

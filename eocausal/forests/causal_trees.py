@@ -238,7 +238,7 @@ def grow_causal_trees(
     data = (left, moved, weight / weight.mean() if np.ptp(weight) > 0 else np.empty(0))
     n_groups, half, drawn = _group_counts(codes, n, rules)
     edges = bin_edges(columns)
-    by_feature = np.ascontiguousarray(edges.codes(columns).T)
+    by_feature = edges.codes_by_column(columns)
     members = np.argsort(codes, kind="stable").astype(np.int32)
     starts = np.r_[0, np.cumsum(np.bincount(codes, minlength=n_groups))].astype(np.int64)
     candidates = p if rules.candidates is None else min(rules.candidates, p)
