@@ -166,6 +166,18 @@ class Embeddings:
             self, keys=self.keys[rows], values=self.values[rows], info=self.info.iloc[np.asarray(rows)]
         )
 
+    def select(self, *names: str) -> Embeddings:
+        """Return the table with these blocks alone, in this order, such as one size of several."""
+        parts = [self.block(name) for name in names]
+        starts = np.cumsum([0, *(part.shape[1] for part in parts)]).tolist()
+        return replace(
+            self,
+            values=np.concatenate(parts, axis=1),
+            columns=tuple(column for name in names for column in self.columns[slice(*self.blocks[name])]),
+            blocks=dict(zip(names, zip(starts, starts[1:]))),
+            recipe={"selected": list(names), "of": dict(self.recipe)},
+        )
+
     def with_block(self, other: Embeddings) -> Embeddings:
         """Put the blocks of another table over the same keys beside these; row order is this table's.
 

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["components_asked"]
 
-# Where a recipe holds the recipes of what it was made from: joined tables, draws that were averaged.
-_JOINED, _AVERAGED = "joined", "averaged"
+# Where a recipe holds the recipes of what it was made from: joined tables, draws that were averaged, some blocks.
+_JOINED, _AVERAGED, _SELECTED_OF = "joined", "averaged", "of"
 
 
 def components_asked(features: Embeddings | None) -> dict[str, int]:
@@ -38,7 +38,11 @@ def _asked(recipe: Any) -> dict[str, int]:
         return {}
     found: dict[str, int] = {}
     joined = recipe.get(_JOINED)
-    for part in [*(joined if isinstance(joined, list) else []), recipe.get(_AVERAGED)]:
+    for part in [
+        *(joined if isinstance(joined, list) else []),
+        recipe.get(_AVERAGED),
+        recipe.get(_SELECTED_OF),
+    ]:
         found |= _asked(part)
     encoder, blocks = recipe.get("encoder"), recipe.get("blocks")
     if isinstance(encoder, Mapping) and encoder.get("encoder") == "multi_scale" and isinstance(blocks, list):

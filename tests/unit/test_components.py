@@ -74,6 +74,9 @@ def test_other_blocks_keep_the_default_and_none_leaves_all_as_they_are():
     assert width(pca=5) == 5 + 5
     assert width(pca=None, by_block=True) == raw + 6
     assert width(pca=2, by_block=True) == 3 + 2
+    alone = design(by_village(), covariates=[], features=made.select("image_stats_480m"))
+    reducer = ColumnReducer(pca=5, seed=0, by_block=True).fit(alone, everyone)
+    assert reducer.transform(alone, everyone).shape[1] == 3
 
 
 def test_strange_pictures_of_a_fold_move_no_other_prediction_in_it():

@@ -13,6 +13,7 @@ import pytest
 
 from eocausal._image_info import worst_info
 from eocausal.embeddings import Embeddings, read_embeddings
+from eocausal.errors import EmbeddingsError
 
 
 def table(keys, *, block="a", width=2, status=None, date=None, key_name="village", start=0.0):
@@ -44,6 +45,21 @@ def test_take_reorders_rows_with_their_info():
     assert taken.keys.tolist() == [30, 20]
     assert taken.info["status"].tolist() == ["partial", "outside"]
     np.testing.assert_array_equal(taken.values, [[4, 5], [np.nan, np.nan]])
+
+
+def test_select_keeps_the_blocks_that_are_named_and_what_made_them():
+    whole = table([1, 2, 3]).with_block(table([1, 2, 3], block="wide", width=3))
+    part = whole.select("wide")
+    assert part.blocks == {"wide": (0, 3)}
+    assert np.array_equal(part.values, whole.block("wide"))
+    assert part.columns == whole.columns[-3:]
+    assert part.info.equals(whole.info)
+    assert part.recipe_hash != whole.recipe_hash
+    turned = whole.select("wide", *(name for name in whole.blocks if name != "wide"))
+    assert np.array_equal(turned.block("wide"), whole.block("wide"))
+    assert turned.shape == whole.shape
+    with pytest.raises(EmbeddingsError, match="no block 'wid'"):
+        whole.select("wid")
 
 
 def test_with_block_aligns_by_key_and_keeps_the_worst_of_both():
