@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ["uganda_yop", "africa_aid"]
+# draw their own pictures, and write no report
+DRAWN = ["multi_scale"]
 
 
 def _run(name: str, data: Path, out: Path) -> subprocess.CompletedProcess[str]:
@@ -26,7 +28,7 @@ def _run(name: str, data: Path, out: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_replication_is_run_here_and_listed_in_its_readme() -> None:
     folders = {path.parent.name for path in (ROOT / "replications").glob("*/replicate.py")}
-    assert folders == set(SCRIPTS)
+    assert folders == {*SCRIPTS, *DRAWN}
     readme = (ROOT / "replications" / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}/`" in readme for name in folders)
 
@@ -90,3 +92,21 @@ def test_a_replication_runs_on_a_part_of_its_data(name: str, shared: Path, tmp_p
     assert reports
     assert all(text.rstrip().endswith("</html>") for text in (path.read_text("utf-8") for path in reports))
     CHECKS[name](out)
+
+
+def test_sizes_of_pictures_are_compared_beside_the_published_table(tmp_path: Path) -> None:
+    done = _run("multi_scale", tmp_path, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    network, ridge = (pd.read_csv(out / f"outcomes_by_{name}.csv") for name in ("network", "ridge"))
+    assert {"32 px (theirs)", "256 px (theirs)", "both (theirs)"} <= set(network.columns)
+    # dark edges are put on large pictures alone, and a ridge sees them where the network has not learned yet
+    edge = (network[["rotation", "blob", "contrast"]].sum(axis=1) == 0).to_numpy()
+    assert ridge.loc[edge, "256 px"].item() > 0.6 > 0.1 > ridge.loc[edge, "32 px"].item()
+    assert ridge.loc[edge, "256 px"].item() > network.loc[edge, "256 px"].item()
+    effects = pd.read_csv(out / "effects.csv").set_index("trial")
+    assert (effects["naive gain"] >= 0).all()
+    assert effects.filter(like="R2").loc["nothing: no signal"].isna().all()
+    page = (out / "results.md").read_text(encoding="utf-8")
+    assert "![The search over sizes" in page
+    assert (out / "search.png").is_file()
