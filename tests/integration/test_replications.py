@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ["uganda_yop", "africa_aid"]
+SCRIPTS = ["uganda_yop", "africa_aid", "image_types"]
 # draw their own pictures, and write no report
 DRAWN = ["multi_scale"]
 
@@ -74,7 +74,19 @@ def _check_aid(out: Path) -> None:
     assert assigned["specification"].str.contains("earlier pictures").any()
 
 
-CHECKS = {"uganda_yop": _check_uganda, "africa_aid": _check_aid}
+def _check_types(out: Path) -> None:
+    effects = pd.read_csv(out / "uganda.csv")
+    assert effects[effects["outcome"] == "published"]["effect"].tolist() == [0.741, 0.95]
+    assert effects["effect"].between(0.3, 1.2).all()
+    # where the answers to the stripe are among the features, types are found, better than by clusters
+    recovery = pd.read_csv(out / "recovery.csv").set_index(["features", "method"])["correlation"]
+    assert recovery["stripes", "mixture"] > max(0.7, recovery["stripes", "k-means"])
+    # variances by type find spreads, of which effects are not
+    gaps = pd.read_csv(out / "differences.csv").set_index(["outcome", "variances"])["difference"]
+    assert gaps["raw", "arm"] > gaps["raw", "type"]
+
+
+CHECKS = {"uganda_yop": _check_uganda, "africa_aid": _check_aid, "image_types": _check_types}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
