@@ -21,7 +21,7 @@ from eocausal.evaluate.judged import (
     require_cate,
     with_hc3,
 )
-from eocausal.inference.least_squares import hc3_matrix, least_squares
+from eocausal.inference.least_squares import hc3_matrix, least_squares, rests_on_one
 
 if TYPE_CHECKING:
     from eocausal.inference.vcov import VcovChoice
@@ -74,7 +74,7 @@ def calibration(cate: Cate, *, effects: str = "sequential", vcov: VcovChoice = H
     EvaluationError
         Not a Cate, unknown ``effects``, or predicted effects that are the same for all units of every fold.
     EstimationError
-        Unknown ``vcov``, or one cluster alone that determines a coefficient.
+        Unknown ``vcov``.
 
     Notes
     -----
@@ -110,7 +110,8 @@ def calibration(cate: Cate, *, effects: str = "sequential", vcov: VcovChoice = H
     warnings = [*judged.warnings]
     if constant:
         warnings.append(
-            f"{len(constant)} folds have one predicted effect for all units, and do not count for the differences"
+            f"{len(constant)} folds do not count for the differences: they have one predicted effect for all "
+            "units, or for all clusters but one"
         )
     fit = estimate_on(
         cate.average,
@@ -151,17 +152,22 @@ def _fit(
     mean: FloatArray,
     apart: FloatArray,
 ) -> _Fitted:
-    """Regress one part, on those of the two columns that tell something."""
+    """Regress one part, on those of the two columns that tell something, and not by one cluster alone."""
     size = np.abs(judged.effects[rows]).max()
     told = np.array([np.abs(mean[rows]).max(), np.abs(apart[rows]).max()]) > _CONSTANT * max(size, 1e-300)
     values, matrix, scores = np.zeros(2), np.zeros((2, 2)), np.zeros((int(rows.sum()), 2))
-    if told.any():
-        columns = treatment[rows, None] * np.column_stack([mean[rows], apart[rows]])
-        fit = least_squares(outcome[rows], columns[:, told], judged.weights[rows])
-        clusters = hc3_clusters(cate, judged.rows)
-        values[told] = fit.coefficients
-        matrix[np.ix_(told, told)] = hc3_matrix(fit, None if clusters is None else clusters[rows])
-        scores[:, told] = fit.scores
+    clusters = hc3_clusters(cate, judged.rows)
+    labels = None if clusters is None else clusters[rows]
+    columns = treatment[rows, None] * np.column_stack([mean[rows], apart[rows]])
+    for tried in (told, told & [True, False]):
+        if not tried.any():
+            continue
+        fit = least_squares(outcome[rows], columns[:, tried], judged.weights[rows])
+        if rests_on_one(fit, labels):
+            continue
+        values[tried], scores[:, tried] = fit.coefficients, fit.scores
+        matrix[np.ix_(tried, tried)] = hc3_matrix(fit, labels)
+        break
     return _Fitted(rows, values, matrix, scores)
 
 
@@ -177,7 +183,8 @@ def _require_differences(parts: list[_Fitted]) -> None:
     if all(part.matrix[1, 1] == 0 for part in parts):
         raise EvaluationError(
             explain(
-                "All units of each fold have one predicted effect, so there are no differences to test.",
+                "All units of each fold, or all but one cluster, have one predicted effect, so there are no "
+                "differences to test.",
                 fix="another learner of effects, or more features: ec.cate(design, learner=...)",
             )
         )

@@ -93,18 +93,32 @@ def hc3_matrix(fit: LeastSquares, clusters: Labels | None = None) -> FloatArray:
     weighted = fit.columns * (fit.weights * fit.residuals)[:, None]
     sums = sum_within(weighted, labels)
     again = sum_within(weighted * fit.weights[:, None], labels)
-    left = whole - within
-    scale = np.sqrt(np.diag(whole))
-    if np.linalg.eigvalsh(left / np.outer(scale, scale))[:, 0].min() < _SINGULAR:
+    if _least_left(fit, labels) < _SINGULAR:
         raise EstimationError(
             explain(
                 "One cluster, or one unit, alone determines a coefficient, so HC3 cannot be made.",
                 rule="every column varies in at least two clusters",
-                fix="vcov='HC1', or other columns",
+                fix="vcov='cluster' or 'hetero', or other columns",
             )
         )
     # (I - X B X' W)^-1 u = u + X (B^-1 - X' W X)^-1 X' W u, so that only k x k systems are solved
-    moved = np.linalg.solve(left, again[:, :, None])
+    moved = np.linalg.solve(whole - within, again[:, :, None])
     adjusted = sums + (plain @ moved)[:, :, 0]
     made = fit.inverse_gram @ (adjusted.T @ adjusted) @ fit.inverse_gram
     return np.asarray((made + made.T) / 2)
+
+
+def rests_on_one(fit: LeastSquares, clusters: Labels | None = None) -> bool:
+    """Tell whether one cluster, or one unit, alone determines a coefficient."""
+    labels = np.arange(fit.residuals.size) if clusters is None else clusters
+    return _least_left(fit, labels) < _SINGULAR
+
+
+def _least_left(fit: LeastSquares, labels: Labels) -> float:
+    """Return how much of the columns is left without the cluster that matters most: 0 nothing, 1 all."""
+    width = fit.columns.shape[1]
+    outer = (fit.columns[:, :, None] * fit.columns[:, None, :]).reshape(-1, width**2)
+    whole = np.linalg.inv(fit.inverse_gram)
+    scale = np.sqrt(np.diag(whole))
+    within = sum_within(outer * fit.weights[:, None], labels).reshape(-1, width, width)
+    return float(np.linalg.eigvalsh((whole - within) / np.outer(scale, scale))[:, 0].min())

@@ -92,12 +92,12 @@ def test_a_fold_of_one_predicted_effect_counts_for_the_mean_alone(cate: ec.Cate)
     shares = found.by_fold.set_index(["fold", "term"])["share"]
     assert shares[2, "differences in effects"] == 0
     assert shares[2, "mean effect"] > 0.1
-    assert any("1 folds have one predicted effect" in text for text in found.warnings)
+    assert any("1 folds do not count for the differences" in text for text in found.warnings)
 
 
 def test_effects_that_are_the_same_for_all_have_no_differences_to_test(cate: ec.Cate) -> None:
     flat = np.where(cate.folds == 0, np.nan, 1.0)
-    with pytest.raises(EvaluationError, match="no differences to test"):
+    with pytest.raises(EvaluationError, match="one predicted effect, so there are no"):
         ec.calibration(replace(cate, sequential_values=flat))
 
 
@@ -116,3 +116,14 @@ def test_the_result_has_all_members_and_comes_back_from_a_file(cate: ec.Cate) ->
 def test_the_figure_shows_the_one_that_both_should_be(cate: ec.Cate) -> None:
     ax = ec.calibration(cate).plot()
     assert [line.get_xdata()[0] for line in ax.lines if line.get_linestyle() == "--"] == [1]
+
+
+def test_a_fold_in_which_one_cluster_alone_differs_does_not_count_for_the_differences(cate: ec.Cate) -> None:
+    labels = cate.average.groups["cluster"]
+    one = labels[np.flatnonzero(cate.folds == 3)[0]]
+    alone = np.where(cate.folds == 3, np.where(labels == one, 2.0, 1.0), cate.sequential_values)
+    found = ec.calibration(replace(cate, sequential_values=alone))
+    shares = found.by_fold.set_index(["fold", "term"])["share"]
+    assert shares[3, "differences in effects"] == 0
+    assert shares[3, "mean effect"] > 0
+    assert any("all clusters but one" in text for text in found.warnings)
