@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +175,7 @@ class Embeddings:
             self,
             values=np.concatenate(parts, axis=1),
             columns=tuple(column for name in names for column in self.columns[slice(*self.blocks[name])]),
-            blocks=dict(zip(names, zip(starts, starts[1:]))),
+            blocks=dict(zip(names, pairwise(starts))),
             recipe={"selected": list(names), "of": dict(self.recipe)},
         )
 
