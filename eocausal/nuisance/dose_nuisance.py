@@ -77,7 +77,12 @@ def outcomes_at(
             names = tuple(f"column {position + 1}" for position in range(made.shape[1]))
             blank = np.zeros((len(design), 0), dtype=np.float32)
             return with_columns(
-                design, covariates=made, covariate_names=names, features=blank, feature_blocks={}
+                design,
+                covariates=made,
+                covariate_names=names,
+                missing=None,
+                features=blank,
+                feature_blocks={},
             )
 
         part = how.part(at(table.assigned), fold, train)

@@ -11,7 +11,7 @@ import pytest
 import eocausal as ec
 from eocausal.errors import DesignError, EstimationError, LeakError
 from eocausal.nuisance.columns import ColumnReducer
-from tests.studies import FAST, FOREST, THREE, design, study
+from tests.studies import FAST, FOREST, THREE, design, images, study
 
 
 def _gaps(n: int = 120, *, every: int = 7) -> pd.DataFrame:
@@ -160,3 +160,36 @@ def test_results_with_gaps_go_through_json() -> None:
     asked = design(_gaps(), missing="keep", propensity=0.5)
     found = ec.cate(asked, learner=FOREST, learners=FAST, folds=THREE)
     assert ec.Cate.from_dict(json.loads(json.dumps(found.to_dict(scores=True)))) == found
+
+
+VERBS = {
+    "balance": ec.balance,
+    "overlap": lambda asked: ec.overlap(asked, learners=FAST),
+    "assignment": lambda asked: ec.assignment(asked, learners=FAST),
+    "randomisation_test": lambda asked: ec.randomisation_test(asked, method="regression", draws=99),
+    "rate": lambda asked: ec.rate(asked, priority="wealth", replicates=50),
+    "r_learner": lambda asked: ec.cate(asked, learner="r_learner", learners=FAST, folds=THREE),
+    "linear": lambda asked: ec.cate(asked, learner="linear", learners=FAST, folds=THREE),
+    "dose_response": lambda asked: ec.dose_response(_doses(asked), learners=FAST),
+}
+
+
+def _doses(asked: ec.Design) -> ec.Design:
+    table = asked.data.assign(amount=np.random.default_rng(0).uniform(size=len(asked)))
+    return ec.Design(
+        table, outcome="income", treatment="amount", treatment_type="continuous", covariates=["age", "wealth"],
+        missing="keep",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_says_who_misses_what(verb: str) -> None:
+    asked = design(_gaps(240), missing="keep", features=images())
+    assert any("with no covariate 'age'" in text for text in VERBS[verb](asked).warnings)
+
+
+def test_a_sweep_keeps_the_units_that_its_design_keeps() -> None:
+    asked = design(_gaps(), missing="keep", features=images())
+    others = images(seed=3)
+    found = ec.sweep(asked, features={"six": images(), "others": others}, learners=FAST)
+    assert set(found.to_frame()["n"]) == {120}
