@@ -14,7 +14,7 @@ from eocausal.effects.cate import Cate
 from eocausal.embeddings import Embeddings
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.sampling import PIECE, Both, Sampling, sampling_ratios, side_by_side
-from eocausal.evaluate.support import Support, support
+from eocausal.evaluate.support import COMPONENTS, Support, support
 from eocausal.evaluate.target import Target, as_target, target_design
 from eocausal.evaluate.transport_checks import (
     balance_of_samples,
@@ -85,7 +85,9 @@ def transport(
         Standard errors of the study's part, as in :func:`eocausal.ate`. The target's part, where it is a sample, is
         by its own clusters, and is added.
     learners : Learners, optional
-        What tells the study from the target, the propensity learner. Default a logit with ridge.
+        What tells the study from the target, the propensity learner. Default a logit with ridge on covariates and
+        10 components of each block of features, as many as effects are learned from: more make odds that rest on
+        few units, and buy nothing that effects follow.
     seed : int
     progress : bool
         Show progress bars.
@@ -127,7 +129,7 @@ def transport(
     one_of(outside, ("keep", "leave_out"), argument="outside", error=EvaluationError)
     _check_level(level)
     whole_number(seed, argument="seed", error=EvaluationError)
-    learners = Learners() if learners is None else learners
+    learners = Learners(pca=COMPONENTS) if learners is None else learners
     if not isinstance(learners, Learners):
         raise EvaluationError(explain(f"learners is a {type(learners).__name__}.", fix="ec.Learners(...)"))
     asked = as_target(target)

@@ -1,4 +1,4 @@
-"""Transported averages over many draws: bias and coverage where both models are right, where one is wrong, or both."""
+"""Transported averages over many draws: bias and coverage where both models are right, one is, or none."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from eocausal.effects.effect_learners import EffectLearner
 from tests.transport_worlds import BLIND, FITTED, SHIFT, Linear, Same, effects, study, target
 
 TRUTH = 1 + SHIFT
+DRAWS = 200
+# 200 draws of intervals that cover 95% lie within three of their standard errors, and 300 units are not many
+COVERED = (0.90, 0.99)
 
 
 @dataclass(frozen=True)
 class Found:
-    """Over all draws: mean error, its own standard error, share of intervals that cover, spread, mean standard error."""
+    """Over all draws: mean error, its own standard error, share of intervals that cover, spread, mean error bar."""
 
     bias: float
     noise: float
@@ -68,15 +71,15 @@ def test_few_draws_tell_right_from_wrong() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", list(CASES))
 def test_bias_and_coverage(case: str) -> None:
-    robust, weighted = _over(400, *CASES[case])
+    robust, weighted = _over(DRAWS, *CASES[case])
     print(case, robust, weighted)
     if case == "both wrong":
         assert robust.bias < -0.5
         assert robust.covered < 0.2
         return
     assert abs(robust.bias) < 3 * robust.noise
-    assert 0.92 <= robust.covered <= 0.98
-    assert robust.std_error == pytest.approx(robust.spread, rel=0.12)
+    assert COVERED[0] <= robust.covered <= COVERED[1]
+    assert robust.std_error == pytest.approx(robust.spread, rel=0.15)
     if case == "odds wrong":
         # odds of one for all: what it finds is the study's own effect
         assert weighted.bias < -0.5
@@ -84,7 +87,7 @@ def test_bias_and_coverage(case: str) -> None:
 
 @pytest.mark.slow
 def test_coverage_with_clusters() -> None:
-    robust, _ = _over(400, Linear(), FITTED, n_villages=40)
+    robust, _ = _over(DRAWS, Linear(), FITTED, n_villages=40)
     print("clusters", robust)
     assert abs(robust.bias) < 3 * robust.noise
-    assert 0.92 <= robust.covered <= 0.98
+    assert COVERED[0] <= robust.covered <= COVERED[1]
