@@ -28,7 +28,8 @@ WITH_LINKS = [
     "docs/results.md", "docs/api.md", "docs/conventions.md", "docs/imagery.md", "docs/catalogues.md",
     "docs/embedding_products.md", "docs/encoders.md", "docs/sequences.md", "docs/running.md", "docs/training.md",
     "docs/panels.md", "docs/standard_errors.md", "docs/nuisances.md", "docs/diagnostics.md",
-    "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md", "docs/effect_regressions.md", "docs/comparing_features.md", "docs/judging_effects.md",
+    "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md",
+    "docs/effect_regressions.md", "docs/comparing_features.md", "docs/judging_effects.md",
     "docs/image_types.md",
     "notebooks/README.md", "replications/README.md", "benchmarks/README.md", "data_specs/README.md",
 ]  # fmt: skip
