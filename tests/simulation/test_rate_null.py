@@ -73,3 +73,21 @@ def test_a_priority_fixed_beforehand_keeps_the_size(target: str) -> None:
         rejected.append(result.p_value() < 0.05)
     # 99.9% binomial band of 0.05 with 300 draws
     assert 0.01 <= np.mean(rejected) <= 0.10
+
+
+@pytest.mark.slow
+def test_of_many_null_rankings_at_most_one_study_in_twenty_has_a_discovery() -> None:
+    hits, naive = 0, 0
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        found = ec.rate_from_scores(
+            rng.normal(size=150),
+            {str(k): rng.normal(size=150) for k in range(10)},
+            replicates=200,
+            grid=[1.0],
+        )
+        table = found.simultaneous()
+        hits += bool((table["p_adjusted"] < 0.05).any())
+        naive += bool((table["p_value"] < 0.05).any())
+    assert 0.01 <= hits / 300 <= 0.09  # a 99.9% binomial band around 0.05
+    assert naive / 300 > 0.3

@@ -11,10 +11,10 @@ import pytest
 
 import eocausal as ec
 from eocausal.errors import EvaluationError
+from eocausal.evaluate.half_sample_draws import drawn_halves
+from eocausal.evaluate.rate_influence import rate_influence
 from eocausal.evaluate.rate_result import Rate
-from eocausal.evaluate.half_sample_draws import drawn_halves, half_sample_draws
-from eocausal.evaluate.rate_influence import rate_influence, toc_influence
-from eocausal.evaluate.toc import DEFAULT_GRID, INTEGRATIONS, TARGETS, rank, rates_and_toc
+from eocausal.evaluate.toc import DEFAULT_GRID, TARGETS, rank, rates_and_toc
 from tests.studies import FAST, FOREST, THREE, by_village, design, images, study
 
 
