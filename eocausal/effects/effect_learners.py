@@ -20,8 +20,8 @@ FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
 
 SINGLE_EFFECTS = (
-    "standard errors of single effects are too small with many features; make claims from averages, groups of "
-    "units (ec.groups) and RATE"
+    "standard errors of single effects leave out bias and are too small with many features; make claims from "
+    "averages, groups of units (ec.groups) and RATE"
 )
 NO_ERRORS = (
     "this learner has no standard errors of single effects; make claims from averages, groups of units (ec.groups) "

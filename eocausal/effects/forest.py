@@ -199,7 +199,7 @@ class ForestModel:
         n_groups = np.unique(self.groups).size
         alone = not self.grown.draws_groups and n_groups < len(self.groups)
         shared = ", and treat units of one cluster or image as independent" if alone else ""
-        told = f"standard errors of single effects are too small with many features{shared}{CLAIMS}"
+        told = f"standard errors of single effects are too small, for they leave out bias{shared}{CLAIMS}"
         if len(self.chosen) >= WIDE:
             told = (
                 f"standard errors of single effects are far too small{shared}: trees split on {len(self.chosen)} "
