@@ -17,11 +17,11 @@ from eocausal.evaluate.sampling import PIECE, Both, Sampling, sampling_ratios, s
 from eocausal.evaluate.support import COMPONENTS, Support, support
 from eocausal.evaluate.target import Target, as_target, target_design
 from eocausal.evaluate.transport_checks import (
+    apart_by_classifier,
     balance_of_samples,
+    classifier_told,
     outside_told,
     same_units_told,
-    tested_apart,
-    tested_told,
     weights_told,
 )
 from eocausal.evaluate.transport_result import Transport
@@ -144,14 +144,14 @@ def transport(
     other = np.ones(len(there), dtype=bool) if everyone else seen.target_inside
     carrying.require_some(own, other)
     balance = balance_of_samples(both, carrying.weights * own, other, seed=seed)
-    tested = tested_apart(both, sampling, carrying.weights * own, other, learners, seed=seed)
+    tested = apart_by_classifier(both, sampling, carrying.weights * own, other, learners, seed=seed)
     warnings = [
         *told,
         *same_units_told(both),
         *sampling.warnings,
         *outside_told(there.table.weights, seen, kept=everyone),
         *weights_told(carrying.weights * own, 1 / sampling.study, study, balance),
-        *tested_told(tested),
+        *classifier_told(tested),
     ]
     average = carrying.average(own, other, everyone=everyone, warnings=warnings)
     weighted = carrying.weighted(own, everyone=everyone)

@@ -96,7 +96,7 @@ def weights_told(weights: FloatArray, odds: FloatArray, study: Design, balance: 
     return found
 
 
-def tested_told(tested: Estimate) -> list[str]:
+def classifier_told(tested: Estimate) -> list[str]:
     """Return a warning where a model still tells study and target apart after weighting."""
     after = classifier_frame(tested).set_index("term").loc[AFTER]
     if not after["p_value"] < TELLS_APART:
@@ -145,7 +145,7 @@ def balance_of_samples(both: Both, weights: FloatArray, kept: BoolArray, *, seed
     return pd.DataFrame(found)
 
 
-def tested_apart(
+def apart_by_classifier(
     both: Both, sampling: Sampling, weights: FloatArray, kept: BoolArray, learners: Learners, *, seed: int
 ) -> Estimate:
     """Return the held-out AUC of a classifier of study and target, before and after weighting."""
