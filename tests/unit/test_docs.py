@@ -22,6 +22,7 @@ WITH_CODE = [
     "docs/training.md", "docs/panels.md", "docs/standard_errors.md", "docs/nuisances.md",
     "docs/diagnostics.md", "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md",
     "docs/effect_regressions.md", "docs/comparing_features.md", "docs/judging_effects.md", "docs/image_types.md",
+    "docs/transport.md",
 ]  # fmt: skip
 WITH_LINKS = [
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/index.md", "docs/architecture.md", "docs/tutorial.md",
@@ -30,7 +31,7 @@ WITH_LINKS = [
     "docs/panels.md", "docs/standard_errors.md", "docs/nuisances.md", "docs/diagnostics.md",
     "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md",
     "docs/effect_regressions.md", "docs/comparing_features.md", "docs/judging_effects.md",
-    "docs/image_types.md",
+    "docs/image_types.md", "docs/transport.md",
     "notebooks/README.md", "replications/README.md", "benchmarks/README.md", "data_specs/README.md",
 ]  # fmt: skip
 
@@ -137,6 +138,7 @@ def test_relative_links_lead_somewhere(name: str) -> None:
 @pytest.mark.parametrize("home", [
     "eocausal.inference.estimate:Estimate", "eocausal.effects.cate:Cate", "eocausal.evaluate.rate_result:Rate",
     "eocausal.evaluate.balance:Balance", "eocausal.evaluate.overlap:Overlap",
+    "eocausal.evaluate.transport_result:Transport",
 ])  # fmt: skip
 def test_every_result_has_the_members_that_the_results_page_lists(home: str) -> None:
     section = _read("docs/results.md").split("\n## Members\n")[1].split("\n## ")[0]
