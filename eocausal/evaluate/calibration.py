@@ -41,6 +41,7 @@ class _Fitted:
     values: FloatArray
     matrix: FloatArray
     scores: FloatArray
+    df: float
 
 
 def calibration(cate: Cate, *, effects: str = "sequential", vcov: VcovChoice = HC3) -> Calibration:
@@ -79,7 +80,9 @@ def calibration(cate: Cate, *, effects: str = "sequential", vcov: VcovChoice = H
     Notes
     -----
     The regression is the best linear predictor of Chernozhukov, Demirer, Duflo and Fernández-Val (2025),
-    Econometrica 93, on residuals as in Athey and Wager (2019), Observational Studies 5. Where the mean predicted
+    Econometrica 93, on residuals as in Athey and Wager (2019), Observational Studies 5. Since each fold counts by
+    its own standard error, the statistic is an average of the folds' t statistics, and HC3 has the degrees of
+    freedom of the smallest fold: one less than its clusters, or two less than its units. Where the mean predicted
     effect of a fold is near zero, its first coefficient is uncertain and counts little.
 
     Examples
@@ -126,7 +129,10 @@ def calibration(cate: Cate, *, effects: str = "sequential", vcov: VcovChoice = H
         warnings=warnings,
         diagnostics={"effects": effects, "regressions": len(parts)},
     )
-    fit = with_hc3(fit, np.asarray(matrix)) if vcov == HC3 else fit.with_vcov(vcov)
+    if vcov == HC3:
+        fit = with_hc3(fit, np.asarray(matrix), df=min(part.df for part in parts))
+    else:
+        fit = fit.with_vcov(vcov)
     return Calibration(fit, _by_fold(parts, judged, shares))
 
 
@@ -168,7 +174,8 @@ def _fit(
         values[tried], scores[:, tried] = fit.coefficients, fit.scores
         matrix[np.ix_(tried, tried)] = hc3_matrix(fit, labels)
         break
-    return _Fitted(rows, values, matrix, scores)
+    df = int(rows.sum()) - 2 if labels is None else np.unique(labels).size - 1
+    return _Fitted(rows, values, matrix, scores, float(df))
 
 
 def _shares(parts: list[_Fitted]) -> FloatArray:

@@ -42,7 +42,8 @@ def report(
     ----------
     items : list
         Results in any order: ``Units``, ``Chips``, ``Design``, ``Balance``, ``Overlap``, ``Assignment``,
-        ``Sweep``, ``Estimate`` (several become one table), ``Cate``, ``Rate`` (several are shown side by side).
+        ``Sweep``, ``Estimate`` (several become one table), ``Cate``, ``Rate`` (several are shown side by side),
+        ``Calibration``, ``EffectGroups``.
         The summary speaks of the first ``Estimate`` of an average effect and of the first ``Rate``.
     path : str or Path
         The file to write, ending in ``.html``; missing folders are made.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from eocausal.reporting import diagnostics, figures, maps, pictures, tables, words
+from eocausal.reporting import diagnostics, figures, judging, maps, pictures, tables, words
 from eocausal.reporting.blocks import (
     Block,
     Facts,
@@ -194,6 +194,10 @@ def _heterogeneity(study: Study) -> list[Block]:
     blocks: list[Block] = []
     if study.rates:
         blocks += _rate_blocks(study)
+    if study.calibration is not None:
+        blocks += judging.calibration_blocks(study.calibration)
+    if study.effectgroups is not None:
+        blocks += judging.groups_blocks(study.effectgroups, outcome=study.outcome)
     if study.cate is not None:
         blocks += _effects_blocks(study, study.cate)
     return blocks

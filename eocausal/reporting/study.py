@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from eocausal.effects.cate import Cate
     from eocausal.evaluate.assignment_result import Assignment
     from eocausal.evaluate.balance_result import Balance
+    from eocausal.evaluate.calibration_result import Calibration
+    from eocausal.evaluate.effect_groups_result import EffectGroups
     from eocausal.evaluate.overlap_result import Overlap
     from eocausal.evaluate.rate_result import Rate
     from eocausal.evaluate.sweep_result import Sweep
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["AVERAGE", "METHOD_NAMES", "Study", "read_items"]
 
 ACCEPTED = (
-    "Units", "Chips", "Design", "Balance", "Overlap", "Assignment", "Sweep", "Estimate", "Cate", "Rate"
+    "Units", "Chips", "Design", "Balance", "Overlap", "Assignment", "Sweep", "Estimate", "Cate", "Rate",
+    "Calibration", "EffectGroups",
 )  # fmt: skip
 # Kinds of which a report can show several, side by side.
 SEVERAL = ("Estimate", "Rate")
@@ -68,6 +71,8 @@ class Study:
     assignment: Assignment | None = None
     sweep: Sweep | None = None
     cate: Cate | None = None
+    calibration: Calibration | None = None
+    effectgroups: EffectGroups | None = None
     estimates: tuple[Estimate, ...] = ()
     rates: tuple[Rate, ...] = ()
     truth: float | None = None
@@ -128,6 +133,10 @@ class Study:
             found.append(("Other pictures", self.sweep))
         if self.cate is not None:
             found.append(("Predicted effects", self.cate))
+        if self.calibration is not None:
+            found.append(("Test of calibration", self.calibration))
+        if self.effectgroups is not None:
+            found.append(("Groups by predicted effect", self.effectgroups))
         return found + [(f"RATE ({one.target})", one) for one in self.rates]
 
     @property
@@ -273,6 +282,8 @@ def _kinds() -> dict[type, str]:
     from eocausal.effects.cate import Cate
     from eocausal.evaluate.assignment_result import Assignment
     from eocausal.evaluate.balance_result import Balance
+    from eocausal.evaluate.calibration_result import Calibration
+    from eocausal.evaluate.effect_groups_result import EffectGroups
     from eocausal.evaluate.overlap_result import Overlap
     from eocausal.evaluate.rate_result import Rate
     from eocausal.evaluate.sweep_result import Sweep
@@ -280,7 +291,9 @@ def _kinds() -> dict[type, str]:
     from eocausal.inference.estimate import Estimate
     from eocausal.units import Units
 
-    types = (Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, Rate)
+    types = (
+        Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, Rate, Calibration, EffectGroups
+    )  # fmt: skip
     return dict(zip(types, ACCEPTED, strict=True))
 
 
