@@ -67,8 +67,8 @@ def scale_search(
     learner : optional
         As in :func:`eocausal.cate`. Default ``Forest(engine="fast", trees=200)``.
     folds : Folds, optional
-        Default five. The first only trains, the second only chooses. With ``Folds(repeats=10)`` units are dealt
-        anew ten times, results are medians, and :attr:`ScaleSearch.splits` shows how much dealing matters.
+        Default five. The first only trains, the second only chooses. With ``Folds(repeats=10)`` units are
+        dealt anew ten times, results are medians, and ``result.splits`` shows how much that matters.
     learners : Learners, optional
         Of the nuisances.
     seed : int
@@ -85,8 +85,8 @@ def scale_search(
     Notes
     -----
     The search: Zhu, Jerzak and Daoud (2025), PMLR 275. That each fold is judged by what was learned and chosen
-    before it makes folds a martingale: Luedtke and van der Laan (2016), Annals of Statistics 44. Averages over folds
-    weigh them by their units. The page ``docs/comparing_features.md`` has more.
+    before it makes folds a martingale: Luedtke and van der Laan (2016), Annals of Statistics 44. Averages over
+    folds weigh them by their units. The page ``docs/comparing_features.md`` has more.
 
     Examples
     --------
@@ -162,6 +162,15 @@ def _asked(
     n_pairs = sum(one.kind == PAIR for one in plain)
     views, of = second_views(scales, control, n_pairs=n_pairs, seed=seed)
     sets = sets_of(list(scales), pairs=pairs, views=of)
+    names = pd.Index([one.name for one in sets])
+    if names.has_duplicates:
+        raise EvaluationError(
+            explain(
+                "A scale has the name of two scales side by side.",
+                where=names[names.duplicated()],
+                fix="names without ' + '",
+            )
+        )
     return Search({**scales, **views}, sets, control is True)
 
 

@@ -12,6 +12,8 @@ import pandas as pd
 
 from eocausal.effects.methods import ignorability
 from eocausal.effects.weighting import doubly_robust_scores
+from eocausal.errors import EvaluationError, explain
+from eocausal.evaluate.half_sample import FEW_GROUPS
 from eocausal.evaluate.rate_influence import rate_influence
 from eocausal.evaluate.scale_sets import CONTROL, NOISE, PAIR, SINGLE, ScaleSet
 from eocausal.evaluate.selection import (
@@ -153,17 +155,35 @@ def _notes(
 ) -> dict[str, Any]:
     """Return what stands with both estimates: assumptions, warnings, diagnostics, provenance."""
     known = judged.design.table.propensity is not None
+    few = _few_groups(judged)
     copies = [MADE_UP] if asked.made_up and asked.places(CONTROL).size else []
     return {
         "method": "sequential folds",
         "assumptions": (ignorability(judged.design, known, settings.learners), SEQUENTIAL),
-        "warnings": [*read.notes, *judged.scores.warnings, *copies],
+        "warnings": [*read.notes, *judged.scores.warnings, *few, *copies],
         "diagnostics": {
             **learner.describe(), **given_columns(judged.design), "scales": int(asked.places(SINGLE).size),
             "pairs": int(asked.places(PAIR).size), "folds": settings.folds.k,
         },
         "provenance": {**provenance(judged.design, settings), "sources": read.fingerprints()},
     }  # fmt: skip
+
+
+def _few_groups(judged: Judged) -> list[str]:
+    """Return a warning where folds hold few clusters; raise where one holds a single one."""
+    groups, fold_of = judged.design.groups, judged.fold_of
+    least = min(np.unique(groups[fold_of == fold]).size for fold in range(1, int(fold_of.max()) + 1))
+    if least < 2:
+        raise EvaluationError(
+            explain(
+                "All units of a fold share a cluster or an image.",
+                rule="at least two clusters in a fold, better 20 or more",
+                fix="fewer folds",
+            )
+        )
+    if least >= FEW_GROUPS:
+        return []
+    return [f"as few as {least} clusters in a fold: standard errors are rough below {FEW_GROUPS}"]
 
 
 def _rates_estimate(judged: Judged, rates: FoldRates, influence: list[FloatArray], **named: Any) -> Estimate:

@@ -150,6 +150,7 @@ def test_shared_images_are_clusters() -> None:
     found = ec.scale_search(tied, scales, control=False, **QUICK)
     assert found.n_clusters == 40
     assert found.gain.vcov == "cluster(groups)"
+    assert "as few as 10 clusters in a fold: standard errors are rough below 20" in found.warnings
 
 
 def test_the_result_is_stored_shown_and_drawn(found: ScaleSearch) -> None:
@@ -200,6 +201,9 @@ def test_what_is_no_scale_is_refused() -> None:
             ec.scale_search(design, given, **QUICK)
     with pytest.raises(EvaluationError, match=r"features by name[\s\S]*s1"):
         ec.scale_search(design, {"s0": scales["s0"], "s1": None}, **QUICK)
+    three = {"a": scales["s0"], "b": scales["s1"], "a + b": scales["s0"]}
+    with pytest.raises(EvaluationError, match="name of two scales side by side"):
+        ec.scale_search(design, three, **QUICK)
     flat = features(np.ones((60, 2)))
     with pytest.raises(DesignError, match="Source 'flat'"):
         ec.scale_search(design, {"s0": scales["s0"], "flat": flat}, **QUICK)
