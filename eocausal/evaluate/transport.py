@@ -108,9 +108,9 @@ def transport(
     Notes
     -----
     The estimate is right where effects differ between study and target only by what the columns hold, and either
-    the odds or the predicted effects are right. Dahabreh, Robertson, Steingrimsson, Stuart and Hernan (2020),
-    Statistics in Medicine 39; weights are normalised, and predictions are out of fold as in Chernozhukov et al.
-    (2018), Econometrics Journal 21.
+    the odds or the predicted effects are right. Its interval asks for both: with wrong odds it is too short.
+    Dahabreh, Robertson, Steingrimsson, Stuart and Hernan (2020), Statistics in Medicine 39; weights are normalised,
+    and predictions are out of fold as in Chernozhukov et al. (2018), Econometrics Journal 21.
 
     Examples
     --------

@@ -78,11 +78,14 @@ def test_bias_and_coverage(case: str) -> None:
         assert robust.covered < 0.2
         return
     assert abs(robust.bias) < 3 * robust.noise
+    if case == "odds wrong":
+        # the estimate is right, but how predicted effects vary with the study is no longer of second order
+        assert 0.8 <= robust.covered <= 0.95
+        # odds of one for all: what these find is the study's own effect
+        assert weighted.bias < -0.5
+        return
     assert COVERED[0] <= robust.covered <= COVERED[1]
     assert robust.std_error == pytest.approx(robust.spread, rel=0.15)
-    if case == "odds wrong":
-        # odds of one for all: what it finds is the study's own effect
-        assert weighted.bias < -0.5
 
 
 @pytest.mark.slow
