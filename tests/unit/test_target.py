@@ -159,6 +159,16 @@ BAD = {
     "no covariates in embeddings": (
         lambda: target_design(_design(), ec.Target(images())), "'age' is not in the target",
     ),
+    "a study with gaps": (
+        lambda: target_design(
+            ec.Design(
+                study().assign(age=lambda t: t["age"].where(t["age"] < 1)),
+                outcome="income", treatment="grant", covariates=["age"], missing="keep",
+            ),
+            ec.Target(_places()),
+        ),
+        "keeps units with missing covariates",
+    ),
     "no target": (lambda: as_target(_places()), "The target is a DataFrame"),
 }  # fmt: skip
 
