@@ -183,5 +183,5 @@ def test_the_twelve_lines_of_the_readme_run(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "ate by aipw" in done.stdout
-    assert "AUTOC by sequential folds" in done.stdout
+    assert "AUTOC, QINI by sequential folds" in done.stdout
     assert (tmp_path / "out" / "region.html").stat().st_size > 10_000
