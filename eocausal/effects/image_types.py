@@ -17,6 +17,7 @@ from eocausal.effects.type_checks import (
     numbers_of,
     of_choice,
     require_types,
+    that_folds_can_hold,
     warnings_of,
     with_difference,
 )
@@ -79,8 +80,9 @@ def image_types(
     design : Design
         With ``features``. Images shared by several units have one type.
     k : int, "auto" or sequence of int
-        The number of types. ``"auto"`` chooses from 1 to 4, a sequence from those it names: the smallest number
-        under which outcomes of folds not learned from are as likely as under the best, within one standard error.
+        The number of types. ``"auto"`` chooses from 1 to 4 (fewer where folds have few images), a sequence from
+        those it names: the smallest number under which outcomes of folds not learned from are as likely as under
+        the best, within one standard error.
     pca : int or None
         Feature blocks wider than this become that many principal components, on training folds only. Blocks whose
         encoder says how many components they become become that many.
@@ -131,13 +133,14 @@ def image_types(
     >>> [round(effect) for effect in types.model["effect"]]
     [0, 2]
     """
-    numbers = numbers_of(k)
+    numbers, auto = numbers_of(k), isinstance(k, str)
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
     if pca is not None:
         pca = whole_number(pca, argument="pca", error=EstimationError, least=1)
     one_of(variances, ("arm", "type"), argument="variances", error=EstimationError)
     asked = TypesAsked(settings, pca, bool(orthogonalise), variances)
     fold_of = settings.folds.assign(design, seed=settings.seed)
+    numbers = that_folds_can_hold(design, fold_of) if auto else numbers
     require_types(design, asked, fold_of, max(numbers))
     judged = doubly_robust_scores(design, settings)
     found = types_out_of_fold(design, fold_of, asked, numbers, progress=progress)
@@ -150,7 +153,9 @@ def image_types(
         centred_treatment=table.treatment - nuisance.propensity,
     )
     (model,) = learn_types(design, asked, (chosen,))
-    return _result(design, asked, judged, found[chosen], model, choice if len(numbers) > 1 else None)
+    return _result(
+        design, asked, judged, found[chosen], model, choice if len(numbers) > 1 else None, auto=auto
+    )
 
 
 def _result(
@@ -160,6 +165,8 @@ def _result(
     found: OutOfFoldTypes,
     model: TypeModel,
     choice: pd.DataFrame | None,
+    *,
+    auto: bool,
 ) -> ImageTypes:
     """Put together what was found and how it is judged."""
     terms = tuple(f"type {number + 1}" for number in range(model.mixture.types))
@@ -174,7 +181,11 @@ def _result(
         "diagnostics": {**judged.diagnostics, **described, "average_effect": average, "alike": alike},
         "provenance": provenance(design, asked.settings),
     }
-    warnings = [*judged.warnings, *warnings_of(design, model, found.models, alike), *of_choice(choice)]
+    warnings = [
+        *judged.warnings,
+        *warnings_of(design, model, found.models, alike),
+        *of_choice(choice, auto=auto),
+    ]
     by_type, pure = _effects(design, judged, found, warnings, named)
     return ImageTypes(
         by_type=by_type,

@@ -51,6 +51,14 @@ def numbers_of(k: int | str | Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(set(numbers)))
 
 
+def that_folds_can_hold(design: Design, fold_of: Codes) -> tuple[int, ...]:
+    """Return the numbers of ``AUTO`` that the smallest fold has images for; never fewer than one and two."""
+    images = min(
+        np.unique(design.table.image_keys[fold_of == fold]).size for fold in range(int(fold_of.max()) + 1)
+    )
+    return tuple(types for types in AUTO if types <= max(2, images // IMAGES_A_TYPE))
+
+
 def require_types(design: Design, asked: TypesAsked, fold_of: Codes, most: int) -> None:
     """Raise where a design has nothing to learn types from."""
     design.require_binary("Types of images")
@@ -118,10 +126,19 @@ def warnings_of(design: Design, model: TypeModel, models: tuple[TypeModel, ...],
     return told
 
 
-def of_choice(choice: pd.DataFrame | None) -> list[str]:
+def of_choice(choice: pd.DataFrame | None, *, auto: bool) -> list[str]:
     """Return what a reader must know of the number of types that was chosen."""
     if choice is None:
         return []
+    told = []
+    if auto and len(choice) < len(AUTO):
+        told.append(
+            f"k='auto' chose from 1 to {choice['k'].max()} types: folds have too few images to tell more apart"
+        )
+    return [*told, *_of_chosen(choice)]
+
+
+def _of_chosen(choice: pd.DataFrame) -> list[str]:
     chosen, least = choice[choice["chosen"]].iloc[0], choice.iloc[int(choice["r_loss"].to_numpy().argmin())]
     if chosen["k"] == 1:
         return ["held-out outcomes are as likely under one type as under more: no types were found"]

@@ -217,6 +217,12 @@ def test_k_auto_tries_one_to_four(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tried == [(1, 2, 3, 4)]
 
 
+def test_k_auto_tries_fewer_where_folds_have_few_images() -> None:
+    found = found_of(design(table()), k="auto", folds=ec.Folds(k=5))
+    assert list(found.choice["k"]) == [1, 2]
+    assert any("k='auto' chose from 1 to 2 types" in text for text in found.warnings)
+
+
 def test_more_than_two_types_work() -> None:
     found = found_of(design(table(gap=6.0)), k=3)
     assert found.terms == ("type 1", "type 2", "type 3")
