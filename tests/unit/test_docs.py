@@ -20,7 +20,7 @@ WITH_CODE = [
     "README.md", "docs/tutorial.md", "docs/results.md", "docs/imagery.md", "docs/catalogues.md",
     "docs/embedding_products.md", "docs/encoders.md", "docs/sequences.md", "docs/running.md",
     "docs/training.md", "docs/panels.md", "docs/standard_errors.md", "docs/nuisances.md",
-    "docs/diagnostics.md", "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md",
+    "docs/diagnostics.md", "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md", "docs/rate.md",
     "docs/effect_regressions.md", "docs/comparing_features.md", "docs/judging_effects.md", "docs/image_types.md",
     "docs/transport.md",
 ]  # fmt: skip
@@ -29,7 +29,7 @@ WITH_LINKS = [
     "docs/results.md", "docs/api.md", "docs/conventions.md", "docs/imagery.md", "docs/catalogues.md",
     "docs/embedding_products.md", "docs/encoders.md", "docs/sequences.md", "docs/running.md", "docs/training.md",
     "docs/panels.md", "docs/standard_errors.md", "docs/nuisances.md", "docs/diagnostics.md",
-    "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md",
+    "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md", "docs/rate.md",
     "docs/effect_regressions.md", "docs/comparing_features.md", "docs/judging_effects.md",
     "docs/image_types.md", "docs/transport.md",
     "notebooks/README.md", "replications/README.md", "benchmarks/README.md", "data_specs/README.md",
