@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +12,10 @@ from eocausal._checks import one_of, whole_number
 from eocausal.effects.cate import Cate
 from eocausal.embeddings import Embeddings
 from eocausal.errors import EvaluationError, explain
-from eocausal.evaluate.sampling import PIECE, Both, Sampling, sampling_ratios, side_by_side
-from eocausal.evaluate.support import COMPONENTS, Support, support
+from eocausal.evaluate.sampling import PIECE, Both, sampling_ratios, side_by_side
+from eocausal.evaluate.support import COMPONENTS, support
 from eocausal.evaluate.target import Target, as_target, target_design
+from eocausal.evaluate.target_average import Kept, TargetAverage, by_support
 from eocausal.evaluate.transport_checks import (
     apart_by_classifier,
     balance_of_samples,
@@ -25,13 +25,6 @@ from eocausal.evaluate.transport_checks import (
     weights_told,
 )
 from eocausal.evaluate.transport_result import Transport
-from eocausal.inference.assemble import assemble
-from eocausal.inference.estimate import Estimate
-from eocausal.inference.scores import ScoredEstimate
-from eocausal.inference.second_sample import SecondSample
-from eocausal.inference.smd import effective_size
-from eocausal.inference.tilting import balancing_weights
-from eocausal.inference.transported import Transported, doubly_robust_transport, inverse_odds
 from eocausal.nuisance.learners import Learners
 
 if TYPE_CHECKING:
@@ -41,15 +34,6 @@ if TYPE_CHECKING:
 __all__ = ["Target", "Transport", "transport"]
 
 FloatArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
-
-# Shares of the target, its places nearest to the study, whose average effect is shown beside that of all of it.
-NEAREST = (0.9, 0.75, 0.5)
-DOUBLY_ROBUST, INVERSE_ODDS = "doubly robust", "inverse odds"
-ODDS_GIVEN = (
-    "the estimate by inverse odds takes the odds as given; with learned odds trust the interval of the doubly "
-    "robust one"
-)
 
 
 def transport(
@@ -126,38 +110,30 @@ def transport(
     (True, 500)
     """
     study = _study_of(cate)
-    one_of(outside, ("keep", "leave_out"), argument="outside", error=EvaluationError)
-    _check_level(level)
-    whole_number(seed, argument="seed", error=EvaluationError)
-    learners = Learners(pca=COMPONENTS) if learners is None else learners
-    if not isinstance(learners, Learners):
-        raise EvaluationError(explain(f"learners is a {type(learners).__name__}.", fix="ec.Learners(...)"))
+    learners = _checked(outside, level, learners, seed)
     asked = as_target(target)
     there, told = target_design(study, asked)
     both = side_by_side(study, there, cate.folds, seed=seed)
     sampling = sampling_ratios(both, learners, seed=seed, progress=progress)
     seen = support(study, there, sampling.study, sampling.target, level=float(level), seed=seed)
     effects, errors = _predict(cate, both, progress=progress)
-    carrying = _Carrying(cate, both, sampling, seen, effects, asked.sampled, vcov)
-    everyone = outside == "keep"
-    own = np.ones(len(study), dtype=bool) if everyone else seen.inside
-    other = np.ones(len(there), dtype=bool) if everyone else seen.target_inside
-    carrying.require_some(own, other)
-    balance = balance_of_samples(both, carrying.weights * own, other, seed=seed)
-    tested = apart_by_classifier(both, sampling, carrying.weights * own, other, learners, seed=seed)
+    carrying = TargetAverage(cate, both, sampling, seen, effects, asked.sampled, vcov)
+    kept = Kept.of(seen, everyone=outside == "keep")
+    carrying.require_some(kept)
+    odds = carrying.weights * kept.study
+    balance = balance_of_samples(both, odds, kept.target, seed=seed)
+    tested = apart_by_classifier(both, sampling, odds, kept.target, learners, seed=seed)
     warnings = [
         *told,
         *same_units_told(both),
         *sampling.warnings,
-        *outside_told(there.table.weights, seen, kept=everyone),
-        *weights_told(carrying.weights * own, 1 / sampling.study, study, balance),
+        *outside_told(there.table.weights, seen, kept=kept.everyone),
+        *weights_told(odds, 1 / sampling.study, study, balance),
         *classifier_told(tested),
     ]
-    average = carrying.average(own, other, everyone=everyone, warnings=warnings)
-    weighted = carrying.weighted(own, everyone=everyone)
     return Transport(
-        average=average,
-        weighted=weighted,
+        average=carrying.doubly_robust(kept, warnings=warnings),
+        weighted=carrying.inverse_odds(kept),
         study=cate.average if vcov is None else cate.average.with_vcov(vcov),
         ids=there.table.ids,
         effect_values=effects,
@@ -166,164 +142,13 @@ def transport(
         distances=seen.target_distance,
         inside=seen.target_inside,
         weights=there.table.weights,
-        odds=pd.Series(carrying.weights * own, index=pd.Index(cate.ids, name="id"), name="odds"),
+        odds=pd.Series(odds, index=pd.Index(cate.ids, name="id"), name="odds"),
         balance=balance,
-        by_support=_by_support(carrying),
+        by_support=by_support(carrying),
         classifier=tested,
         coordinates=there.table.coordinates,
         crs=getattr(asked.data, "crs", None),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Carrying:
-    """What average effects of a target, or of a part of it, are made from."""
-
-    cate: Cate
-    both: Both
-    sampling: Sampling
-    seen: Support
-    effects: FloatArray
-    sampled: bool
-    vcov: VcovChoice | None
-
-    @property
-    def weights(self) -> FloatArray:
-        """Odds of the target against the study times sampling weights (n,)."""
-        return np.asarray(self.cate.weights / self.cate.weights.mean() / self.sampling.study)
-
-    def require_some(self, own: BoolArray, other: BoolArray) -> None:
-        """Raise where nothing is left to carry, or to carry it to."""
-        counted = int(((self.weights > 0) & own).sum())
-        if counted < 2 or other.sum() < 2:
-            raise EvaluationError(
-                explain(
-                    f"{counted} study units and {int(other.sum())} target units would count.",
-                    rule="at least 2 of each",
-                    fix="outside='keep', a level nearer to 1, or a study that has seen such places",
-                )
-            )
-
-    def average(
-        self, own: BoolArray, other: BoolArray, *, everyone: bool, warnings: list[str] | None = None
-    ) -> Estimate:
-        """Return the doubly robust estimate of the average effect of some target units."""
-        weights = self.weights * own
-        target_weights = self.both.target.table.weights * other
-        made = doubly_robust_transport(
-            self.cate.dr_scores,
-            self.cate.effect_values,
-            weights,
-            target_effects=self.effects,
-            target_weights=target_weights,
-        )
-        predicted = float(target_weights @ self.effects / target_weights.sum())
-        told = {**self._told(weights, other), "predicted": predicted, "correction": made.estimate - predicted}
-        return self._estimate(
-            made, weights, other, everyone=everyone, method=DOUBLY_ROBUST, warnings=warnings, told=told
-        )
-
-    def weighted(self, own: BoolArray, *, everyone: bool) -> Estimate:
-        """Return the estimate by inverse odds alone."""
-        weights, none = self.weights * own, np.zeros(len(self.both.target), dtype=bool)
-        made = inverse_odds(self.cate.dr_scores, weights, n_target=none.size)
-        return self._estimate(
-            made, weights, none, everyone=everyone, method=INVERSE_ODDS, warnings=[ODDS_GIVEN], told={}
-        )
-
-    def _told(self, weights: FloatArray, other: BoolArray) -> dict[str, Any]:
-        table = self.both.target.table
-        inside = float(table.weights @ self.seen.target_inside / table.weights.sum())
-        return {
-            "n_target": int(other.sum()),
-            "share_outside": 1 - inside,
-            "ess_study": effective_size(weights),
-            "largest_share": float(weights.max() / weights.sum()),
-            "mean_weight": float(np.average(1 / self.sampling.study, weights=self.cate.weights)),
-            "level": self.seen.level,
-            **self.sampling.diagnostics,
-        }
-
-    def _estimate(
-        self,
-        made: Transported,
-        weights: FloatArray,
-        other: BoolArray,
-        *,
-        everyone: bool,
-        method: str,
-        warnings: list[str] | None,
-        told: dict[str, Any],
-    ) -> Estimate:
-        study, table = self.both.study, self.both.target.table
-        scores, second = made.scores, None
-        if self.sampled and other.any():
-            # a unit of both samples moves the estimate by both of its parts at once
-            shared = other & (self.both.same >= 0)
-            scores = scores.copy()
-            np.add.at(scores, self.both.same[shared], scores.size * made.parts[shared])
-            drawn = other & ~shared
-            clusters = None if table.clusters is None else table.clusters[drawn]
-            second = (
-                SecondSample(table.ids[drawn], made.parts[drawn][:, None], clusters) if drawn.any() else None
-            )
-        arms = balancing_weights(study.table.treatment, self.cate.propensity, "ate")
-        estimate = assemble(
-            study,
-            [ScoredEstimate(made.estimate, scores, 1)],
-            vcov=self.vcov,
-            estimand="ate (target)" if everyone else "ate (target, places like the study's)",
-            method=method,
-            terms=(study.treatment,),
-            weights=weights * arms,
-            assumptions=(*self.cate.assumptions[:1], *_assumptions(self.sampled)),
-            warnings=warnings or [],
-            diagnostics=told,
-            provenance={**self.cate.provenance, "target_hash": self.both.target.fingerprint},
-        )
-        return estimate if second is None else _with_second(estimate, second)
-
-
-def _with_second(estimate: Estimate, second: SecondSample) -> Estimate:
-    variance = second.added(estimate.variance)
-    new = tuple(note for note in variance.notes if note not in estimate.variance.notes)
-    return replace(estimate, second=second, variance=variance, warnings=(*estimate.warnings, *new))
-
-
-def _assumptions(sampled: bool) -> tuple[str, ...]:
-    drawn = "are a sample, drawn independently of the study" if sampled else "are all that is asked about"
-    return (
-        "places of study and target that are alike in the columns have the same average effect, and every target "
-        "place could have been in the study",
-        f"target units {drawn}",
-    )
-
-
-def _by_support(carrying: _Carrying) -> pd.DataFrame:
-    """Return the average effect of all places, of those inside, and of the nearest shares of them."""
-    seen, weights = carrying.seen, carrying.both.target.table.weights
-    own, there = np.ones(seen.distance.size, dtype=bool), np.ones(seen.target_distance.size, dtype=bool)
-    cuts = [("all", own, there), ("inside", seen.inside, seen.target_inside)]
-    order = np.argsort(seen.target_distance, kind="stable")
-    reached = np.cumsum(weights[order]) / weights.sum()
-    for share in NEAREST:
-        bound = seen.target_distance[order][int(np.searchsorted(reached, share - 1e-12))]
-        cuts.append((f"nearest {100 * share:.0f}%", seen.distance <= bound, seen.target_distance <= bound))
-    rows = []
-    for name, mine, other in cuts:
-        row: dict[str, Any] = {
-            "places": name, "share": float(weights @ other / weights.sum()), "n_target": int(other.sum()),
-        }  # fmt: skip
-        if other.sum() >= 2 and ((carrying.weights > 0) & mine).sum() >= 2:
-            made = carrying.average(mine, other, everyone=name == "all")
-            low, high = made.ci()
-            row |= {
-                "estimate": made.estimate, "std_error": made.std_error, "conf_low": low, "conf_high": high,
-                "ess_study": made.diagnostics["ess_study"],
-            }  # fmt: skip
-        rows.append(row)
-    columns = ["estimate", "std_error", "conf_low", "conf_high", "ess_study"]
-    return pd.DataFrame(rows).reindex(columns=["places", "share", "n_target", *columns])
 
 
 def _predict(cate: Cate, both: Both, *, progress: bool) -> tuple[FloatArray, FloatArray]:
@@ -364,9 +189,16 @@ def _study_of(cate: Cate) -> Design:
     return cate.design
 
 
-def _check_level(level: object) -> None:
+def _checked(outside: str, level: object, learners: Learners | None, seed: int) -> Learners:
+    """Check what was asked, and return the learners with the default filled in."""
+    one_of(outside, ("keep", "leave_out"), argument="outside", error=EvaluationError)
     number = isinstance(level, float | np.floating) and not isinstance(level, bool)
     if not number or not 0.5 <= float(str(level)) < 1:
         raise EvaluationError(
             explain(f"level={level!r}.", rule="a share of the study from 0.5 to below 1", fix="level=0.99")
         )
+    whole_number(seed, argument="seed", error=EvaluationError)
+    learners = Learners(pca=COMPONENTS) if learners is None else learners
+    if not isinstance(learners, Learners):
+        raise EvaluationError(explain(f"learners is a {type(learners).__name__}.", fix="ec.Learners(...)"))
+    return learners
