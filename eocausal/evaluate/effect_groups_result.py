@@ -200,8 +200,10 @@ class EffectGroups:
         return cls(
             Estimate.from_dict(content["gates"]),
             np.array(content["predicted"], dtype=float),
-            *(np.array(content[name]) for name in _UNIT_FIELDS[:3]),
-            image_keys=np.array(content["image_keys"]),
+            np.array(content["effects"], dtype=float),
+            np.array(content["folds"]),
+            np.array(content["weights"], dtype=float),
+            np.array(content["image_keys"]),
         )
 
     def plot(self, ax: Axes | None = None) -> Axes:
@@ -226,9 +228,10 @@ class EffectGroups:
         ax.set_xlim(0.4, self.k + 0.7)
         ax.set_xlabel("group by predicted effect, 1 the least")
         ax.set_ylabel("effect")
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high + 0.3 * (high - low))
         # averages rise from left to right, which leaves this corner
         ax.legend(frameon=False, fontsize="small", loc="upper left")
-        ax.margins(y=0.25)
         return ax
 
 

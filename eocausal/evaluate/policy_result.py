@@ -132,13 +132,25 @@ class PolicyValue:
         """One line: the share that looks best, and what treating everybody is worth."""
         best, values = int(np.argmax(self.values.values)), self.values.values
         errors = np.sqrt(np.diag(self.values.variance.matrix))
-        told = (f"{self.values.terms[best]}", values[best], errors[best]), ("everybody", values[-1], errors[-1])
+        told = (
+            (f"{self.values.terms[best]}", values[best], errors[best]),
+            ("everybody", values[-1], errors[-1]),
+        )
         shown = ", ".join(f"{name} {value:.4g} (se {error:.3g})" for name, value, error in told)
         return f"PolicyValue({self.shares.size} shares of {self.n} units, cost {self.cost:g}: {shown})"
 
     def summary(self) -> str:
         """Return a text of at most 25 lines."""
-        return self.values.summary()
+        rows = self.table()
+        shown = rows[rows["against"] != "everybody"].drop(columns=["conf_low", "conf_high"])
+        wide = shown.pivot_table(index="share", columns="against", values=["estimate", "std_error"])
+        lines = wide.to_string(float_format=lambda value: f"{value:.4f}", na_rep="").splitlines()
+        cut = [*lines[:15], "..."] if len(lines) > 16 else lines
+        head = f"value of treating the top of a ranking, by {self.method}  (n {self.n}, cost {self.cost:g})"
+        told = [f"standard errors: {self.vcov}, {self.values.variance.distribution}"]
+        told += [f"assumes: {text}" for text in self.assumptions[:2]]
+        told += [f"WARNING: {text}" for text in self.warnings[:4]]
+        return "\n".join([head, *cut, *told][:25])
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
         """Return JSON-safe content; unit-level values only when ``scores`` is true."""

@@ -139,6 +139,9 @@ def test_relative_links_lead_somewhere(name: str) -> None:
     "eocausal.inference.estimate:Estimate", "eocausal.effects.cate:Cate", "eocausal.evaluate.rate_result:Rate",
     "eocausal.evaluate.balance:Balance", "eocausal.evaluate.overlap:Overlap",
     "eocausal.evaluate.transport_result:Transport",
+    "eocausal.evaluate.calibration_result:Calibration", "eocausal.evaluate.effect_groups_result:EffectGroups",
+    "eocausal.evaluate.clan_result:Clan", "eocausal.evaluate.policy_result:PolicyValue",
+    "eocausal.evaluate.effect_losses_result:EffectLosses",
 ])  # fmt: skip
 def test_every_result_has_the_members_that_the_results_page_lists(home: str) -> None:
     section = _read("docs/results.md").split("\n## Members\n")[1].split("\n## ")[0]

@@ -80,6 +80,8 @@ def test_the_result_comes_back_from_a_file_and_is_drawn(cate: ec.Cate) -> None:
     assert "\n" not in repr(found)
     assert "everybody" in repr(found)
     assert len(found.summary().splitlines()) <= 25
+    assert f"{found.estimate[-1]:.4f}" in found.summary()
+    assert len(ec.policy_value(cate, shares=np.arange(1, 51) / 50).summary().splitlines()) <= 25
     ax = found.plot()
     assert ax.get_xlim() == (0, 100)
     assert ax.get_ylabel() == "gain less cost, per unit"
