@@ -141,7 +141,8 @@ def covariate_of(column: str, covariates: Sequence[str]) -> str:
     """
     if column in covariates:
         return column
-    return next(name for name in covariates if column == indicator_of(name) or column.startswith(f"{name}["))
+    own = (name for name in covariates if column == indicator_of(name) or column.startswith(f"{name}["))
+    return next(own, column)
 
 
 def _mean_of_some(values: FloatArray, name: str) -> float:
