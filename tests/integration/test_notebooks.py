@@ -27,7 +27,7 @@ def _check_rct(text: str, folder: Path) -> None:
     """The tables are printed, the words around them are true, and the report is a whole page."""
     assert "ate by aipw  (n 600, 100 clusters)" in text
     assert "cluster(village)" in text
-    assert "AUTOC by sequential folds" in text
+    assert "AUTOC, QINI by sequential folds" in text
     found = re.search(r"true average effect (\S+); estimate \S+, 95% interval (\S+) to (\S+)", text)
     assert found is not None
     truth, low, high = map(float, found.groups())
