@@ -134,7 +134,14 @@ def target_design(study: Design, target: Target) -> tuple[Design, list[str]]:
     require_columns(frame, named, table="target", error=DesignError)
     covariates = _covariates(study, frame, ids)
     values, warnings = _features(study, features, keys)
-    kept, left_out = _complete(target, ids, covariates, values, study.table.covariate_names)
+    reasons = {
+        **_without_pictures(study, features, keys, values),
+        **{
+            f"no covariate {name!r}": np.isnan(column)
+            for name, column in zip(study.table.covariate_names, covariates.T)
+        },
+    }
+    kept, left_out = _complete(target, ids, reasons)
     rows = np.flatnonzero(kept)
     whole = rows.size == ids.size
     # a region may be large, and is not copied where nothing is left out
@@ -276,17 +283,24 @@ def _features(
     return values, warnings
 
 
+def _without_pictures(
+    study: Design, features: Embeddings | None, keys: npt.NDArray[Any], values: npt.NDArray[np.float32]
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """Return which places have no usable image, or one with fewer valid pixels than the study asks for."""
+    # a sum is finite only where every feature is, and needs no table of truth as large as the features
+    reasons = {"no usable image": ~np.isfinite(values.sum(axis=1, dtype=np.float64))}
+    if features is not None and study.features is not None and study.min_valid > 0:
+        rows = features.rows_for(keys)
+        share = np.where(rows >= 0, features.info["valid_fraction"].to_numpy(dtype=float)[rows], np.nan)
+        bound = f"less than {100 * study.min_valid:.10g}% valid pixels, which the study asks for"
+        reasons[bound] = share < study.min_valid
+    return reasons
+
+
 def _complete(
-    target: Target,
-    ids: npt.NDArray[Any],
-    covariates: FloatArray,
-    features: npt.NDArray[np.float32],
-    names: tuple[str, ...],
+    target: Target, ids: npt.NDArray[Any], reasons: dict[str, npt.NDArray[np.bool_]]
 ) -> tuple[npt.NDArray[np.bool_], list[str]]:
     """Return which places are complete, and a line for each reason to leave places out."""
-    # a sum is finite only where every feature is, and needs no table of truth as large as the features
-    reasons = {"no usable image": ~np.isfinite(features.sum(axis=1, dtype=np.float64))}
-    reasons |= {f"no covariate {name!r}": np.isnan(values) for name, values in zip(names, covariates.T)}
     kept, told = np.ones(ids.size, dtype=bool), []
     for reason, gone in reasons.items():
         if not gone.any():

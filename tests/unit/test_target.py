@@ -112,6 +112,18 @@ def test_pictures_without_features_are_left_out() -> None:
     assert found.table.ids.tolist() == ["x"]
 
 
+def test_pictures_with_fewer_valid_pixels_than_the_study_asks_for_are_refused() -> None:
+    info = images().info.assign(valid_fraction=np.r_[0.4, np.full(23, 0.9)])
+    cloudy = replace(images(), info=info)
+    table = study().query("village > 0")
+    asked = ec.Design(table, outcome="income", treatment="grant", features=cloudy, min_valid=0.8)
+    with pytest.raises(DesignError, match="1 of 24 target units have less than 80% valid pixels"):
+        target_design(asked, ec.Target(cloudy))
+    found, notes = target_design(asked, ec.Target(cloudy, missing="drop"))
+    assert found.table.ids.tolist() == list(range(1, 24))
+    assert len(notes) == 1
+
+
 BAD = {
     "a path": (lambda: ec.Target("region.csv"), "cannot be read from a str"),
     "features as a table": (lambda: ec.Target(_places(), features=_places()), "features is a DataFrame"),
