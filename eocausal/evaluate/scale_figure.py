@@ -47,7 +47,7 @@ def draw_ratios(ax: Axes, found: ScaleSearch) -> None:
     ax.set_yticks(range(len(names)), labels=names)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
-    medians = "" if len(found.splits) == 1 else f", median of {len(found.splits)} splits"
+    medians = "" if len(found.splits) == 1 else f"\nmedian of {len(found.splits)} splits"
     ax.set_title(f"{found.target} over its standard error{medians}", fontsize=10)
 
 
@@ -71,4 +71,4 @@ def draw_gains(ax: Axes, found: ScaleSearch) -> None:
     ax.set_ylim(-0.7, len(rows) - 0.5)
     ax.tick_params(axis="y", length=0)
     ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.set_xlabel("gain over one scale, in ratios")
+    ax.set_xlabel("gain, in ratios")

@@ -6,8 +6,8 @@ follow the changes, and ask how well features of one size, or of both side by si
 black square (`BLOB`) is seen at 32 pixels, darkened edges (`EDGE`) at 256 alone, more contrast (`CONTRAST`)
 and a turn (`ROTATION`) at both. Their pictures (Landsat, Peru) and their encoder (CLIP-RSICD) are not to be
 had offline. Here pictures are drawn by the script (clouds of several grains in three bands), and the
-encoder is random convolutional features, 128 for each size, scaled to the length that rows of theirs have.
-So the pattern can be compared, and not the digits."""
+encoder is random convolutional features, 128 for each size, with a mean and a spread as long as those of
+CLIP features of Ugandan villages. So the pattern can be compared, and not the digits."""
 
 PARITY = """\
 Their learner: 128 and 32 hidden units, 100 steps of Adam at 0.001 on all rows, raw targets of the size of
