@@ -173,7 +173,7 @@ def arm_effects(
                 fix="ec.dose_response(design)",
             )
         )
-    require_columns(design)
+    require_columns(design, chosen)
     fold_of = settings.folds.assign(design, seed=settings.seed)
     table, arms = design.table, design.table.arms[1:]
     found = []

@@ -335,7 +335,7 @@ def cate(
     chosen = known_learner(learner)
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
     design.require_binary("An effect by unit")
-    require_columns(design)
+    require_columns(design, chosen)
     fold_of = settings.folds.assign(design, seed=settings.seed)
 
     def learn(rows: npt.NDArray[np.bool_] | None) -> EffectModel:

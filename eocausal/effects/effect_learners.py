@@ -51,7 +51,10 @@ class EffectModel(Protocol):
 
 
 class EffectLearner(Protocol):
-    """Settings of a learner of effects by unit, which learns from a sample."""
+    """Settings of a learner of effects by unit, which learns from a sample.
+
+    A learner that tells units apart by more than the columns of their design has ``sees_pictures``, which is true.
+    """
 
     def fit(self, sample: EffectSample, *, seed: int) -> EffectModel:
         """Learn effects from all units of the sample; whatever is made from its columns is made here."""
@@ -118,8 +121,10 @@ def effect_sample(design: Design, settings: Settings) -> EffectSample:
     return EffectSample(design, nuisance, groups)
 
 
-def require_columns(design: Design) -> None:
-    """Raise where a design has nothing to tell units apart by."""
+def require_columns(design: Design, learner: EffectLearner) -> None:
+    """Raise where a design has nothing to tell units apart by, and its learner sees no pictures."""
+    if getattr(learner, "sees_pictures", False):
+        return
     if not design.table.covariate_names and not design.table.features.shape[1]:
         raise EstimationError(
             explain(
@@ -154,9 +159,9 @@ class OutOfFoldEffects:
 
 def mean_importance(models: Sequence[EffectModel]) -> tuple[tuple[str, str, float], ...]:
     """Return name, kind and mean share of covariates and blocks of features, largest first; () without trees."""
-    if not all(hasattr(model, "importance") for model in models):
+    found = [model.importance() for model in models if hasattr(model, "importance")]
+    if not found:
         return ()
-    found = [model.importance() for model in models]  # type: ignore[attr-defined]
     mean = {source: sum(shares[source] for shares in found) / len(found) for source in found[0]}
     return tuple((*source, mean[source]) for source in sorted(mean, key=lambda one: -mean[one]))
 

@@ -107,7 +107,7 @@ def rate_over_splits(
     scheme = Folds(repeats=REPEATS) if folds is None else folds
     settings = settings_for(design, folds=scheme, learners=learners, seed=asked.seed, repeatable=True)
     design.require_binary("A ranking by effects")
-    require_columns(design)
+    require_columns(design, chosen)
     judge = _sequential if split == "sequential" else _half
     seeds = [settings.seed + repeat for repeat in range(settings.folds.repeats)]
     once, rates = replace(settings.folds, repeats=1), []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -62,9 +62,9 @@ class ImageNetwork:
     Notes
     -----
     Outcome and treatment are centred by what the design's covariates and features predict: without features, what
-    pictures tell of the outcome stays in the noise, and what they tell of treatment in the bias. Chips are read
-    once and kept in memory, or in a temporary file where they are many. There are no standard errors of single
-    effects.
+    pictures tell of the outcome stays in the noise, and what they tell of treatment in the bias. A design without
+    any is enough for a trial. Chips are read once and kept in memory, or in a temporary file where they are many.
+    There are no standard errors of single effects.
 
     Nie and Wager (2021), Biometrika 108, for the loss.
 
@@ -89,6 +89,7 @@ class ImageNetwork:
     network: str | Path | Pretrained | Network = "resnet-tiny"
     device: str = "auto"
     settings: Network = field(init=False, repr=False)
+    sees_pictures: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         chosen = self.network if isinstance(self.network, Network) else Network(self.network)

@@ -97,6 +97,15 @@ def test_a_modifier_that_only_the_course_of_pictures_shows_is_found() -> None:
     assert _r2(_cate(_design(made), still, ec.Network(epochs=12, patience=6)), made["effect"]) < 0.2
 
 
+def test_a_trial_needs_no_columns_beside_its_pictures() -> None:
+    made, shown = _table(240)
+    bare = _design(made, covariates=())
+    found = _cate(bare, _chips(shown), ec.Network(epochs=8, patience=6), learners=ec.Learners())
+    assert _r2(found, made["effect"]) > 0.3
+    with pytest.raises(EstimationError, match="no covariates and no features"):
+        ec.cate(bare, learner="linear")
+
+
 # --- what is seen
 
 
