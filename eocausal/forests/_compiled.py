@@ -75,6 +75,24 @@ def _add_pair(context: Any, sums: Any, place: Any, words: Any, other: Any) -> An
 add_pair = intrinsic(_add_pair)
 
 
+def _prefetch(context: Any, values: Any, place: Any) -> Any:
+    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        byte, word = ir.IntType(8), ir.IntType(32)
+        pointer = byte.as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+        call = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        at = builder.bitcast(builder.gep(data, [arguments[1]]), pointer)
+        builder.call(call, [at, *(ir.Constant(word, value) for value in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(values, types.uint64), build
+
+
+# ask for a value of an array that is read soon
+prefetch = intrinsic(_prefetch)
+
+
 def _nonzero(context: Any, marks: Any, word: Any) -> Any:
     def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data

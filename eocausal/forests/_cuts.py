@@ -105,7 +105,7 @@ def holds(
     Where nobody is missing here, later missing values go to the larger child.
     """
     min_leaf, min_side, least_spread, _ = limits
-    sums, all_sums = np.zeros(3), np.zeros(3)
+    weight, t, square, all_weight, all_t, all_square = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     count, far, all_far, others, missing = 0, 0, 0, 0, 0
     for place in range(halves[0].size):
         bin_ = column[np.uint32(halves[0][place])]
@@ -114,9 +114,12 @@ def holds(
         count += left
         far += left & above
         all_far += above
-        for kind in range(3):
-            sums[kind] += left * known[place, WEIGHT + kind]
-            all_sums[kind] += known[place, WEIGHT + kind]
+        weight += left * known[place, WEIGHT]
+        t += left * known[place, TREATMENT]
+        square += left * known[place, SQUARE]
+        all_weight += known[place, WEIGHT]
+        all_t += known[place, TREATMENT]
+        all_square += known[place, SQUARE]
     for row in halves[1]:
         bin_ = column[np.uint32(row)]
         missing += int(bin_ == 0)
@@ -128,9 +131,9 @@ def holds(
         return False, side
     if min(min(far, count - far), min(all_far - far, rest - all_far + far)) < min_side:
         return False, side
-    right = all_sums - sums
-    spreads = sums[2] - sums[1] ** 2 / sums[0], right[2] - right[1] ** 2 / right[0]
-    return min(spreads[0], spreads[1]) >= least_spread, side
+    left_spread = square - t * t / weight
+    right_spread = all_square - square - (all_t - t) ** 2 / (all_weight - weight)
+    return min(left_spread, right_spread) >= least_spread, side
 
 
 @compiled

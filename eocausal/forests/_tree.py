@@ -9,15 +9,15 @@ import numpy.typing as npt
 
 from eocausal.forests._compiled import compiled, shuffle_first, stream
 from eocausal.forests._cuts import Exact, exact_best, goes_left, holds, pseudo_outcomes
-from eocausal.forests._packed import Histogram, packed_best
+from eocausal.forests._packed import Histogram, Units, packed_best
 
 FloatArray = npt.NDArray[np.float64]
 RowArray = npt.NDArray[np.int32]
 # candidate features of a cut, smallest leaf, fewest units on a side of the mean treatment, least share of spread,
 # penalty
 Rules = tuple[int, int, int, float, float]
-# what is known of the units of a node, what exact sums are written on, words and weights of the units, sums of them
-Scratch = tuple[FloatArray, Exact, npt.NDArray[np.int64], npt.NDArray[np.int64], Histogram]
+# what is known of the units of a node, what exact sums are written on, words of the units, sums of them by bin
+Scratch = tuple[FloatArray, Exact, Units, Histogram]
 
 BAGS, TREES = np.uint64(1), np.uint64(2)
 # A node is one word: the left child in the upper bits (the right one follows it), then the feature, the side of
@@ -97,7 +97,8 @@ def scratch_of(n_rows: int, weighs: bool) -> Scratch:
         np.zeros(256, np.int64), np.zeros((256, 2), np.int64), np.zeros(n_sums, np.int64),
         np.zeros(256, np.uint8), np.zeros(4, np.uint64),
     )  # fmt: skip
-    return np.empty((n_rows, 4)), exact, np.empty((n_rows, 2), np.int64), np.empty(n_weights, np.int64), sums
+    units = np.empty((n_rows, 2), np.int64), np.empty(n_weights, np.int64), np.zeros(3, np.int64)
+    return np.empty((n_rows, 4)), exact, units, sums
 
 
 @compiled
@@ -113,14 +114,14 @@ def best_of_node(
     """Return feature, cut and side of missing values of the best cut of a node; feature -1 where there is none."""
     rows = halves[0]
     _, min_leaf, min_side, alpha, penalty = rules
-    known, exact, words, heavy, histogram = scratch
+    known, exact, units, histogram = scratch
     spread = pseudo_outcomes(rows, data[0], data[1], data[2], known)
     if spread <= 0:
         return -1, -1, 0
     limits = (min_leaf, min_side, alpha * spread, penalty)
     if penalty == 0:
         feature, cut, side = packed_best(
-            bins, n_bins, halves, candidates, known, (min_leaf, min_side, alpha), (words, heavy, histogram)
+            bins, n_bins, halves, candidates, known, (min_leaf, min_side, alpha), (units, histogram)
         )
         if feature < 0:
             return feature, cut, side
@@ -131,6 +132,12 @@ def best_of_node(
     if feature >= 0:
         _, side = holds(bins[feature], halves, known, cut, side, limits)
     return feature, cut, side
+
+
+@compiled
+def _put(stack: npt.NDArray[np.int64], place: int, values: tuple[int, int, int, int, int]) -> None:
+    for kind in range(5):
+        stack[place, kind] = values[kind]
 
 
 @compiled
@@ -157,7 +164,7 @@ def grow_tree(
     buffer = np.empty(max(cut_rows.size, leaf_rows.size), np.int32)
     features, state = np.arange(bins.shape[0]).astype(np.int32), stream(seed, TREES, np.uint64(2 * tree + 1))
     stack = np.empty((most_leaves + 1, 5), np.int64)
-    stack[0] = np.array([0, 0, cut_rows.size, 0, leaf_rows.size])
+    _put(stack, 0, (0, 0, cut_rows.size, 0, leaf_rows.size))
     n_nodes, n_leaves, waiting = 1, 0, 1
     while waiting > 0:
         waiting -= 1
@@ -178,8 +185,8 @@ def grow_tree(
         nodes[node] = (n_nodes << CHILD_SHIFT) | (feature << FEATURE_SHIFT) | (side << SIDE_SHIFT) | cut
         middle = start + _part(rows, bins[feature], cut, side, buffer)
         leaf_middle = leaf_start + _part(others, bins[feature], cut, side, buffer)
-        stack[waiting] = np.array([n_nodes + 1, middle, stop, leaf_middle, leaf_stop])
-        stack[waiting + 1] = np.array([n_nodes, start, middle, leaf_start, leaf_middle])
+        _put(stack, waiting, (n_nodes + 1, middle, stop, leaf_middle, leaf_stop))
+        _put(stack, waiting + 1, (n_nodes, start, middle, leaf_start, leaf_middle))
         waiting += 2
         n_nodes += 2
     return nodes[:n_nodes].copy(), leaf_means[:n_leaves].copy()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -146,7 +147,8 @@ class CausalTrees:
             per_bag = self.rules.trees_per_bag
             effects_of_rows(codes, groups[rows], self.drawn, grown, per_bag, effect[rows], variance[rows])
 
-        _in_threads(ask, range(0, len(columns), ROWS_AT_ONCE), self.rules.threads)
+        for _ in _in_threads(ask, range(0, len(columns), ROWS_AT_ONCE), self.rules.threads):
+            pass
         if np.isnan(effect).any():
             raise EstimationError(
                 explain(
@@ -252,16 +254,44 @@ def grow_causal_trees(
     def grow(tree: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
         return grow_one(by_feature, n_bins, data, (starts, members), sizes, limits, tree, key)
 
-    grown = _in_threads(grow, range(rules.trees), rules.threads)
+    nodes, means, lengths = _joined(_in_threads(grow, range(rules.trees), rules.threads), rules.trees)
     return CausalTrees(
         rules=rules,
         bins=edges,
-        nodes=np.concatenate([nodes for nodes, _ in grown]),
-        node_starts=_starts([len(nodes) for nodes, _ in grown]),
-        leaf_means=np.concatenate([means for _, means in grown]),
-        leaf_starts=_starts([len(means) for _, means in grown]),
+        nodes=nodes,
+        node_starts=_starts([length for length, _ in lengths]),
+        leaf_means=means,
+        leaf_starts=_starts([length for _, length in lengths]),
         drawn=_half_samples(n_groups, half, rules, key),
     )
+
+
+def _joined(
+    grown: Iterator[tuple[npt.NDArray[np.int64], FloatArray]], count: int
+) -> tuple[npt.NDArray[np.int64], FloatArray, list[tuple[int, int]]]:
+    """Return nodes and leaf means of all trees, one after another, and how many there are of each by tree.
+
+    Each tree is let go as soon as it is copied, so that a forest is not held twice.
+    """
+    first = next(grown)
+    # memory that is not written on is not taken
+    nodes = np.empty(int(1.2 * count * len(first[0])), np.int64)
+    means = np.empty((int(1.2 * count * len(first[1])), first[1].shape[1]))
+    lengths, ends = [], (0, 0)
+    for tree, leaves in chain([first], grown):
+        ends, starts = (ends[0] + len(tree), ends[1] + len(leaves)), ends
+        nodes, means = _with_room(nodes, ends[0]), _with_room(means, ends[1])
+        nodes[starts[0] : ends[0]], means[starts[1] : ends[1]] = tree, leaves
+        lengths.append((len(tree), len(leaves)))
+    return nodes[: ends[0]], means[: ends[1]], lengths
+
+
+def _with_room(values: npt.NDArray[Any], needed: int) -> npt.NDArray[Any]:
+    if needed <= len(values):
+        return values
+    larger = np.empty((needed * 5 // 4, *values.shape[1:]), values.dtype)
+    larger[: len(values)] = values
+    return larger
 
 
 def _check(data: Sequence[FloatArray], n: int, p: int, most: int) -> None:
@@ -319,12 +349,13 @@ def _starts(lengths: list[int]) -> npt.NDArray[np.int64]:
     return starts
 
 
-def _in_threads(work: Callable[[int], Any], items: Sequence[int], threads: int) -> list[Any]:
-    """Return what the work gives for each item, in their order."""
+def _in_threads(work: Callable[[int], Any], items: Sequence[int], threads: int) -> Iterator[Any]:
+    """Yield what the work gives for each item, in their order."""
     count = len(os.sched_getaffinity(0)) if threads < 0 else threads
-    if count == 1 or len(items) == 1:
-        return [work(item) for item in items]
+    if count == 1 or len(items) <= 1:
+        yield from map(work, items)
+        return
     # what is compiled on the first call is not compiled by every thread
-    first = work(items[0])
+    yield work(items[0])
     with ThreadPoolExecutor(count) as pool:
-        return [first, *pool.map(work, items[1:])]
+        yield from pool.map(work, items[1:])
