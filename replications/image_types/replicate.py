@@ -198,6 +198,7 @@ def _uganda(book: Book, folder: Path, *, quick: bool) -> None:
         f"Types of the raw and of the orthogonalised outcome correlate by {alike:.2f} over pictures; the paper has "
         "about 0.85."
     )
+    _dealings(book, plain, times=1 if quick else 10)
     _numbers(book, plain, quick=quick)
     book.say("## What the types look like", texts.LOOK)
     _figures(book, raw, chips)
@@ -243,6 +244,17 @@ def _difference(label: str, variances: str, found: ec.ImageTypes) -> dict[str, A
         "p_value": gap.p_value(),
         "alike": found.diagnostics["alike"],
     }
+
+
+def _dealings(book: Book, design: ec.Design, *, times: int) -> None:
+    """Show how far the difference depends on how units are dealt into folds."""
+    rows = []
+    for seed in range(times):
+        found = ec.image_types(design, k=2, seed=seed)
+        first, last = np.asarray(found.estimate)
+        rows.append({"seed": seed, "type 1": first, "type 2": last} | _difference("raw", "arm", found))
+    book.say("### Other dealings of the folds", texts.DEALINGS)
+    book.table("dealings", rows)
 
 
 def _numbers(book: Book, design: ec.Design, *, quick: bool) -> None:

@@ -36,6 +36,9 @@ effects by scores do not differ. With one variance for each arm the types differ
 the mixture has not seen as well. The published first effect, 0.741, is that of everyone (the difference in
 means is 0.7415)."""
 
+DEALINGS = """\
+One dealing of units into folds proves little. The same call (raw outcome, variances by arm) with other seeds."""
+
 NUMBERS = """\
 How likely outcomes of folds that were not learned from are under one to four types. `r_loss` says how well
 effects are predicted, and does not know the mixture: where it rises with a likelihood that rises too, types
