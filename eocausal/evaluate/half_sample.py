@@ -234,7 +234,8 @@ def _uncertainty(
     factor = 1.0 if drawn else n_groups / (n_groups - 1)
     variance = Variance(
         contrasts @ covariance @ contrasts.T,
-        float(n_groups - len(parts)),
+        # weighed by its own error, each part adds its t statistic: their sum is as spread as that of one part
+        float(min(one.n_groups for one in evaluated) - 1),
         factor,
         n_groups if clustered else None,
         how=Vcov(kind, ("groups",) if clustered else ()),
