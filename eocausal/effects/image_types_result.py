@@ -59,7 +59,23 @@ class ImageTypes:
     choice : DataFrame or None
         With several numbers of types to choose from: ``k log_likelihood below_best std_error r_loss chosen``.
     learn : callable or None
-        Fits the model to all units; what :meth:`predict` calls. Not part of ``to_dict``.
+        Returns the model of all units; what :meth:`predict` calls. Not part of ``to_dict``.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, eocausal as ec
+    >>> rng = np.random.default_rng(0)
+    >>> pictures = pd.DataFrame({"village": range(50), "green": np.linspace(-1, 1, 50)})
+    >>> table = pd.DataFrame({"village": np.arange(200) % 50, "grant": rng.integers(0, 2, 200)})
+    >>> green = pictures["green"].to_numpy()[table["village"]]
+    >>> table["income"] = 4 * (green > 0) * table["grant"] + rng.normal(size=200)
+    >>> features = ec.read_embeddings(pictures, key="village")
+    >>> design = ec.Design(table, outcome="income", treatment="grant", features=features, propensity=0.5)
+    >>> types = ec.image_types(design, folds=ec.Folds(k=2))
+    >>> types.examples(each=1)["kind"].tolist()
+    ['type 1', 'type 2', 'ambiguous']
+    >>> types.difference().terms
+    ('type 2 - type 1',)
     """
 
     by_type: Estimate
