@@ -73,7 +73,6 @@ _HOME = {
     "event_plot": "eocausal.panels.event_time",
     "prediction_response": "eocausal.panels.response",
     "undo_shrinkage": "eocausal.panels.response",
-    "ArmEffects": "eocausal.effects.arm_effects",
     "Cate": "eocausal.effects.cate",
     "DRLearner": "eocausal.effects.effect_regressions",
     "Forest": "eocausal.effects.forest",
@@ -81,7 +80,6 @@ _HOME = {
     "RLearner": "eocausal.effects.effect_regressions",
     "XLearner": "eocausal.effects.effect_regressions",
     "arm_effects": "eocausal.effects.arm_effects",
-    "MultiArmQini": "eocausal.evaluate.multi_arm_qini_result",
     "multi_arm_qini": "eocausal.evaluate.multi_arm_qini",
     "cate": "eocausal.effects.cate",
     "ImageTypes": "eocausal.effects.image_types_result",
@@ -133,7 +131,6 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from eocausal import errors as errors
     from eocausal.design import Design as Design
-    from eocausal.effects.arm_effects import ArmEffects as ArmEffects
     from eocausal.effects.arm_effects import arm_effects as arm_effects
     from eocausal.effects.ate import ate as ate
     from eocausal.effects.cate import Cate as Cate
@@ -166,7 +163,6 @@ if TYPE_CHECKING:
     from eocausal.evaluate.effect_groups import groups as groups
     from eocausal.evaluate.effect_losses import effect_losses as effect_losses
     from eocausal.evaluate.multi_arm_qini import multi_arm_qini as multi_arm_qini
-    from eocausal.evaluate.multi_arm_qini_result import MultiArmQini as MultiArmQini
     from eocausal.evaluate.neighbours import neighbours as neighbours
     from eocausal.evaluate.overlap import overlap as overlap
     from eocausal.evaluate.policy import policy_value as policy_value

@@ -7,13 +7,14 @@ import pandas as pd
 import pytest
 
 import eocausal as ec
+from eocausal.evaluate.multi_arm_qini_result import MultiArmQini
 
 pytestmark = pytest.mark.slow
 DRAWS = 200
 COST = {"cash": 1.0, "training": 2.0}
 
 
-def _found(seed: int, *, varied: float) -> ec.MultiArmQini:
+def _found(seed: int, *, varied: float) -> MultiArmQini:
     rng = np.random.default_rng(seed)
     n = 600
     table = pd.DataFrame({"aid": rng.permutation(np.tile(["none", "cash", "training"], n // 3))})

@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import linprog
 
 import eocausal as ec
+from eocausal.effects.arm_effects import ArmEffects
 from eocausal.errors import EstimationError, EvaluationError
 from eocausal.evaluate.budget_path import NO_ARM, budget_path
 from eocausal.evaluate.toc import rank, rates_and_toc
@@ -112,11 +113,11 @@ def _study(n: int = 600) -> ec.Design:
 
 
 @pytest.fixture(scope="module")
-def effects() -> ec.ArmEffects:
+def effects() -> ArmEffects:
     return ec.arm_effects(_study(), learner="linear", folds=ec.Folds(k=3))
 
 
-def test_effects_of_arms_are_those_of_the_arms_alone(effects: ec.ArmEffects) -> None:
+def test_effects_of_arms_are_those_of_the_arms_alone(effects: ArmEffects) -> None:
     design = _study()
     data = design.table.covariates
     assert np.corrcoef(effects.effect_values[:, 0], data[:, 0])[0, 1] > 0.9
@@ -128,7 +129,7 @@ def test_effects_of_arms_are_those_of_the_arms_alone(effects: ec.ArmEffects) -> 
     assert type(effects).from_dict(effects.to_dict(scores=True)) == effects
 
 
-def test_units_do_not_reach_their_own_effects(effects: ec.ArmEffects) -> None:
+def test_units_do_not_reach_their_own_effects(effects: ArmEffects) -> None:
     design = _study()
     own = effects.folds == 2
     table = design.data.copy()
@@ -148,7 +149,7 @@ def test_units_do_not_reach_their_own_effects(effects: ec.ArmEffects) -> None:
     assert np.abs(moved.sequential_values[earlier] - effects.sequential_values[earlier]).max() < 1e-10
 
 
-def test_targeting_by_true_modifiers_pays(effects: ec.ArmEffects) -> None:
+def test_targeting_by_true_modifiers_pays(effects: ArmEffects) -> None:
     found = ec.multi_arm_qini(effects, cost={"cash": 1.0, "training": 2.0}, replicates=200)
     assert found.area["estimate"] > 4 * found.area["std_error"]
     assert found.n == (effects.folds > 0).sum()
@@ -181,13 +182,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", list(BAD))
-def test_what_cannot_be_planned_is_refused(effects: ec.ArmEffects, case: str) -> None:
+def test_what_cannot_be_planned_is_refused(effects: ArmEffects, case: str) -> None:
     options, words = BAD[case]
     with pytest.raises(EvaluationError, match=words):
         ec.multi_arm_qini(effects, **options)
 
 
-def test_other_sources_and_doses_are_refused(effects: ec.ArmEffects) -> None:
+def test_other_sources_and_doses_are_refused(effects: ArmEffects) -> None:
     with pytest.raises(EvaluationError, match=r"got a DataFrame[\s\S]*ec.arm_effects"):
         ec.multi_arm_qini(effects.effects)
     table = _study().data.assign(hours=np.linspace(0, 3, 600))
