@@ -33,7 +33,7 @@ class Forest:
     Parameters
     ----------
     trees : int
-        A multiple of 4. 2,000 of the engine ``"fast"`` take half the time of econml's 500.
+        A multiple of 4. 2,000 of the engine ``"fast"`` take less time than econml's 500.
     min_leaf : int
         Smallest number of units in a leaf, in each honest half.
     sample_share : float
