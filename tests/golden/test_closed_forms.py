@@ -251,3 +251,18 @@ def test_shared_shocks_enter_the_error_once_a_cluster() -> None:
     # (0.25 + 1 / 7) / 300 is the variance of a mean of clusters
     assert np.mean(errors) == pytest.approx(0.0362, rel=0.04)
     assert np.mean(naive) == pytest.approx(0.0244, rel=0.04)
+
+
+def test_what_econml_calls_autoc_and_qini_is_less_than_the_integral() -> None:
+    utils = pytest.importorskip("econml.validate.utils", reason="econml is not installed")
+    effects = 1 + _laws()["normal"][0](_quantiles(5000)) / 2 - 1.5
+    shares = np.linspace(5, 95, 50)
+    theirs = [
+        utils.calc_uplift(effects, effects, effects, shares, metric, n_bootstrap=2)[0]
+        for metric in ("toc", "qini")
+    ]
+    ours = [
+        toc_and_rate(rank(effects), effects, np.ones(5000), target=t, integration="exact")[1] for t in TARGETS
+    ]
+    assert ours == pytest.approx([0.9032, 0.2821], abs=1e-3)
+    assert theirs == pytest.approx([0.760, 0.277], abs=5e-3)
