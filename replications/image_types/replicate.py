@@ -158,7 +158,7 @@ def _drawn(means: pd.DataFrame) -> Any:
             ax.set_ylabel(measure if column == 0 else "")
         axes[0, column].set_title(f"features: {features}")
         axes[1, column].set_xlabel("SD of the noise")
-    axes[0, 0].legend(frameon=False, fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 

@@ -20,7 +20,8 @@ absolute error of the two effects (of the mixture: the posterior means of the fi
 
 RECOVERY_READ = """\
 A difference in means in clusters that know nothing of effects is pulled to the average: an error of 0.5 is
-what two equal effects give. The TARNet of the paper is left out."""
+what two equal effects give. Where features tell nothing, the mixture reads two effects off the shape of
+treated outcomes alone, which only a normal world allows. The TARNet of the paper is left out."""
 
 UGANDA = """\
 Published: effects of 0.741 and 0.95 on skilled labour two years after the grants, read off a figure, from
