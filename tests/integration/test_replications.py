@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ["uganda_yop", "africa_aid", "image_types"]
+SCRIPTS = ["uganda_yop", "africa_aid", "image_types", "uganda_rate", "other_trials"]
 # draw their own pictures, and write no report
-DRAWN = ["multi_scale"]
+DRAWN = ["multi_scale", "sequences"]
 
 
 def _run(name: str, data: Path, out: Path) -> subprocess.CompletedProcess[str]:
@@ -86,7 +86,44 @@ def _check_types(out: Path) -> None:
     assert gaps["raw", "arm"] > gaps["raw", "type"]
 
 
-CHECKS = {"uganda_yop": _check_uganda, "africa_aid": _check_aid, "image_types": _check_types}
+def _check_rate(out: Path) -> None:
+    beside = pd.read_csv(out / "beside_grf.csv").set_index("quantity")
+    assert beside.loc["AUTOC ratio, 20 halves: mean", "grf: 512"] == 1.78
+    ours = beside["50 components of all units"]
+    assert ours.notna().all()
+    assert ours["average effect"] == pytest.approx(0.74, abs=0.25)
+    # pictures stay whole: each half has about half of the 164 that a quick run takes
+    splits = pd.read_csv(out / "splits.csv")
+    assert splits.groupby("split").size().tolist() == [4] * 5
+    assert splits["p_value"].between(0, 1).all()
+    sources = pd.read_csv(out / "sources.csv").set_index("source")
+    assert {"three covariates", "CLIP-RSICD", "8 px", "16 px", "35 px"} <= set(sources.index)
+    # whoever searches gains by it
+    gains = pd.read_csv(out / "gains.csv")
+    assert (gains["by chance"] > 0).all()
+    assert gains["gain (theirs)"].tolist() == [0.95, 0.41]
+
+
+def _check_trials(out: Path) -> None:
+    found = pd.read_csv(out / "trials.csv").set_index("trial")
+    assert found.loc["graduation: assets", "effect"] == pytest.approx(0.358, abs=0.03)
+    assert found.loc["schools: test score", "clusters"] == 107
+    known = pd.read_csv(out / "ihdp.csv").set_index("learner")
+    error = known["root mean squared error"]
+    learned = error.drop("one effect for all")
+    assert (learned < error["one effect for all"]).all()
+    assert known.loc[learned.index, "AUTOC share"].between(0.5, 1).all()
+    # what calibration says without the truth is near what it is
+    assert (known["calibration"] - known["slope"]).abs().max() < 0.4
+
+
+CHECKS = {
+    "uganda_yop": _check_uganda,
+    "africa_aid": _check_aid,
+    "image_types": _check_types,
+    "uganda_rate": _check_rate,
+    "other_trials": _check_trials,
+}
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -122,3 +159,21 @@ def test_sizes_of_pictures_are_compared_beside_the_published_table(tmp_path: Pat
     page = (out / "results.md").read_text(encoding="utf-8")
     assert "![The search over sizes" in page
     assert (out / "search.png").is_file()
+
+
+def test_ways_of_bringing_years_together_find_what_they_keep(tmp_path: Path) -> None:
+    done = _run("sequences", tmp_path, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    found = pd.read_csv(out / "by_ridge.csv").set_index(["effects follow", "encoder", "years"])["R2"]
+    linear = found.xs("pixel mean, 2", level="encoder")
+    # the mean of the years knows the level alone, changes the trend, spreads the volatility
+    assert linear["level", "mean"] > 0.9
+    assert linear["trend", "mean"] < 0.05
+    assert linear["volatility", "mean"] < 0.05
+    assert linear["trend", "mean, last - first"] > 0.6
+    assert linear["volatility", "mean, SD"] > 0.3
+    # and all years side by side hold what is linear in them
+    assert min(linear[name, "all years side by side"] for name in ("level", "trend")) > 0.4
+    assert linear["volatility", "all years side by side"] < 0.05
+    assert (out / "explained.png").is_file()
