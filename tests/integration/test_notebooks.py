@@ -96,12 +96,38 @@ def _check_confounding(text: str, folder: Path) -> None:
     assert (folder / "out" / "placement.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
+def _check_heterogeneity(text: str, folder: Path) -> None:
+    """Pictures rank, the table does not, groups part, and the interval next door holds the truth."""
+    rates = {name: (float(rate), float(error)) for name, rate, error in
+             re.findall(r"^ *(table|480 m|1.9 km|both sizes) +(-?[\d.]+) +([\d.]+)", text, re.M)}  # fmt: skip
+    assert set(rates) == {"table", "480 m", "1.9 km", "both sizes"}
+    assert abs(rates["table"][0]) < 2 * rates["table"][1]
+    assert rates["both sizes"][0] > 3 * rates["both sizes"][1]
+    gains = dict(re.findall(r"(pairs|control) chosen beforehand +(-?[\d.]+)", text))
+    assert float(gains["pairs"]) > float(gains["control"])
+    least, most = (float(re.search(rf"\({name}\) +(-?[\d.]+)", text)[1]) for name in ("least", "most"))
+    assert most - least > 0.8
+    correlation = re.search(r"correlation of predicted with true effects (\S+)", text)
+    assert correlation is not None
+    assert float(correlation[1]) > 0.5
+    types = [float(number) for number in re.findall(r"^ *type \d +[\d.]+ +(-?[\d.]+)", text, re.M)]
+    assert types == sorted(types)
+    assert len(types) == 2
+    found = re.search(r"true average effect (\S+); carried \S+ \((\S+) to (\S+)\)", text)
+    assert found is not None
+    truth, low, high = map(float, found.groups())
+    assert low < truth < high
+    assert len(pd.read_parquet(folder / "out" / "next_door.parquet")) == 800
+    assert (folder / "out" / "who_gains.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
 # What must hold after a notebook has run: a check of its printed text and of the folder it ran in.
 CHECKS = {
     "01_rct_heterogeneity": _check_rct,
     "02_chips": _check_chips,
     "03_encoders": _check_encoders,
     "04_confounding": _check_confounding,
+    "05_heterogeneity": _check_heterogeneity,
 }
 
 
