@@ -114,8 +114,16 @@ def _checked(cates: Mapping[str, Cate], nuisances_of: str | None) -> str:
         raise EvaluationError(explain("effect_losses() got no mapping of names to Cates.", fix=fix))
     for cate in cates.values():
         require_cate(cate, "effect_losses")
-    if CONSTANT in cates:
-        raise EvaluationError(explain(f"A Cate is called {CONSTANT!r}, which stands beside them anyway."))
+    strange = [name for name in cates if not isinstance(name, str) or name == CONSTANT]
+    if strange:
+        raise EvaluationError(
+            explain(
+                "Some Cates have no name of their own.",
+                where=strange,
+                rule=f"text, and not {CONSTANT!r}, which stands beside them anyway",
+                fix="{'forest': ec.cate(design)}",
+            )
+        )
     first = next(iter(cates))
     if nuisances_of is not None:
         one_of(nuisances_of, tuple(cates), argument="nuisances_of", error=EvaluationError)

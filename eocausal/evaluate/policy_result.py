@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import one_of
-from eocausal.errors import EvaluationError
+from eocausal.errors import EvaluationError, explain
 from eocausal.inference.contrast import combined
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
@@ -89,11 +89,19 @@ class PolicyValue:
         Raises
         ------
         EvaluationError
-            Another rule than these.
+            Another rule than these, or no share but all, where the rules are the same.
         """
         one_of(other, AGAINST, argument="other", error=EvaluationError)
         if other == "nobody":
             return self.values
+        if self.shares.size == 1:
+            told = "everybody" if other == "everybody" else "all at random"
+            raise EvaluationError(
+                explain(
+                    f"The only share is all, and to treat all is to treat {told}.",
+                    fix="policy_value(cate, shares=[0.5])",
+                )
+            )
         less = np.ones(self.shares.size - 1) if other == "everybody" else self.shares[:-1]
         weights = np.vstack([np.eye(self.shares.size - 1), -less])
         return combined(
@@ -109,7 +117,8 @@ class PolicyValue:
         Columns ``share against estimate std_error conf_low conf_high band_low band_high``; a band covers the whole
         curve at once.
         """
-        return pd.concat([self._rows(other, level) for other in AGAINST], ignore_index=True)
+        rules = AGAINST if self.shares.size > 1 else ("nobody",)
+        return pd.concat([self._rows(other, level) for other in rules], ignore_index=True)
 
     def _rows(self, other: str, level: float) -> pd.DataFrame:
         found = self.against(other)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.errors import EvaluationError, explain
+from eocausal.evaluate.support import weighted_quantile
 from eocausal.inference.assemble import assemble
 from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.second_sample import SecondSample
@@ -174,10 +175,8 @@ def by_support(carrying: TargetAverage) -> pd.DataFrame:
     """Return the average effect of all places, of those inside, and of the nearest shares of them."""
     seen, weights = carrying.seen, carrying.both.target.table.weights
     cuts = [("all", Kept.of(seen, everyone=True)), ("inside", Kept.of(seen, everyone=False))]
-    order = np.argsort(seen.target_distance, kind="stable")
-    reached = np.cumsum(weights[order]) / weights.sum()
     for share in NEAREST:
-        bound = seen.target_distance[order][int(np.searchsorted(reached, share - 1e-12))]
+        bound = weighted_quantile(seen.target_distance, weights, share)
         near = Kept(seen.distance <= bound, seen.target_distance <= bound, False)
         cuts.append((f"nearest {100 * share:.0f}%", near))
     rows = []

@@ -72,7 +72,9 @@ def unit_columns(
     taken = frame.loc[pd.Index(labels)].set_axis(pd.Index(units.ids, name="id"))
     columns: dict[str, FloatArray] = {}
     for name, column in taken.items():
-        columns |= _as_numbers(column, str(name), argument, first_level=first_level)
+        made = _as_numbers(column, str(name), argument, first_level=first_level)
+        _require_new(made, columns, argument)
+        columns |= made
     found = pd.DataFrame(columns, index=taken.index)
     bad = ~np.isfinite(found.to_numpy(dtype=float))
     if bad.any():
@@ -153,6 +155,20 @@ def _which(frame: pd.DataFrame, keys: dict[str, npt.NDArray[Any]], by: str | Non
             )
         )
     return by
+
+
+def _require_new(made: dict[str, FloatArray], columns: dict[str, FloatArray], argument: str) -> None:
+    """Raise where columns would be called as others are, such as a level of text as a column of numbers."""
+    twice = [name for name in made if name in columns]
+    if twice:
+        raise EvaluationError(
+            explain(
+                f"Several columns of {argument} would have one name.",
+                where=twice,
+                rule="one name for each column, and kind[a] for the level a of the text column kind",
+                fix=f"{argument} = {argument}.rename(columns={{{twice[0]!r}: 'another name'}})",
+            )
+        )
 
 
 def _as_numbers(column: pd.Series, name: str, argument: str, *, first_level: bool) -> dict[str, FloatArray]:

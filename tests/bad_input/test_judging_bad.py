@@ -17,6 +17,7 @@ from tests.judged import drawn_cate
 CATE = drawn_cate(0, n=100)
 Z = CATE.design.data[["z"]]
 GROUPS = ec.groups(CATE, k=2)
+_KINDS = Z.assign(kind=np.where(Z["z"] > 0, "a", "b")).rename(columns={"z": "kind[a]"})
 VERBS = ("calibration", "groups", "best_linear_projection", "policy_value")
 
 
@@ -67,12 +68,15 @@ def test_kinds_of_effects_are_checked(verb: str) -> None:
         (lambda: ec.best_linear_projection(CATE, on=Z, by="village"), EvaluationError, "by='village'"),
         (lambda: GROUPS.clan(Z.assign(name=[f"p{one}" for one in range(100)])), EvaluationError, "with 80 values"),
         (lambda: GROUPS.clan(Z.assign(day=pd.Timestamp("2007-06-30"))), EvaluationError, "'day' of table holds"),
+        (lambda: GROUPS.clan(_KINDS), EvaluationError, r"one name(.|\n)*kind\[a\](.|\n)*rename"),
+        (lambda: GROUPS.clan(Z.assign(**{"1": 0.5}).rename(columns={"z": 1})), EvaluationError, "one name"),
         (lambda: GROUPS.clan(Z, seed=-1), EvaluationError, "seed=-1"),
         (lambda: replace(GROUPS, design=None).clan(["z"]), EvaluationError, "keeps no table(.|\n)*set_index"),
         (lambda: ec.effect_losses({}), EvaluationError, "no mapping of names"),
         (lambda: ec.effect_losses(CATE), EvaluationError, "no mapping of names"),
         (lambda: ec.effect_losses({"one": Z}), EvaluationError, "got a DataFrame"),
         (lambda: ec.effect_losses({"one effect for all": CATE}), EvaluationError, "stands beside them anyway"),
+        (lambda: ec.effect_losses({1: CATE}), EvaluationError, "no name of their own(.|\n)*Rule: text"),
         (lambda: ec.effect_losses({"one": CATE}, nuisances_of="two"), EvaluationError, "nuisances_of='two'"),
         (lambda: ec.effect_losses({"one": CATE}).differences("loss"), EvaluationError, "loss='loss'"),
         (_losses(folds=CATE.folds[::-1]), EvaluationError, "Other folds(.|\n)*other(.|\n)*same folds= and seed="),

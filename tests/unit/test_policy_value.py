@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import eocausal as ec
+from eocausal.errors import EvaluationError
 from eocausal.evaluate.policy_result import PolicyValue
 from tests.judged import drawn_cate
 
@@ -88,3 +89,13 @@ def test_the_result_comes_back_from_a_file_and_is_drawn(cate: ec.Cate) -> None:
     clustered = found.with_vcov("hetero")
     np.testing.assert_array_equal(clustered.estimate, found.estimate)
     assert clustered.vcov == "hetero"
+
+
+def test_with_no_share_but_all_there_is_nothing_to_compare(cate: ec.Cate) -> None:
+    found = ec.policy_value(cate, shares=[1.0])
+    assert found.table()["against"].tolist() == ["nobody"]
+    assert "everybody" in repr(found)
+    assert "1.0" in found.summary()
+    for other in ("everybody", "random"):
+        with pytest.raises(EvaluationError, match=r"only share is all[\s\S]*shares=\[0.5\]"):
+            found.against(other)
