@@ -43,7 +43,8 @@ def report(
     items : list
         Results in any order: ``Units``, ``Chips``, ``Design``, ``Balance``, ``Overlap``, ``Assignment``,
         ``Sweep``, ``Estimate`` (several become one table), ``Cate``, ``Rate`` (several are shown side by side),
-        ``Calibration``, ``EffectGroups``.
+        ``SourceComparison``, ``ScaleSearch``, ``Calibration``, ``EffectGroups``, ``EffectLosses``, ``PolicyValue``,
+        ``MultiArmQini``, ``ImageTypes``, ``Transport``.
         The summary speaks of the first ``Estimate`` of an average effect and of the first ``Rate``.
     path : str or Path
         The file to write, ending in ``.html``; missing folders are made.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from eocausal.reporting import diagnostics, figures, judging, maps, pictures, tables, words
+from eocausal.reporting import deals, diagnostics, figures, maps, pictures, tables, words
 from eocausal.reporting.blocks import (
     Block,
     Facts,
@@ -19,6 +19,7 @@ from eocausal.reporting.blocks import (
     Section,
     Text,
 )
+from eocausal.reporting.effect_items import EFFECT_ITEMS
 from eocausal.reporting.origins import gather, provenance_section, warnings_section
 from eocausal.reporting.study import Study
 
@@ -50,7 +51,12 @@ def build_section(anchor: str, study: Study) -> Section | None:
 
 def _summary(study: Study) -> list[Block]:
     notes = gather(study, "warnings")
-    return [Text(words.answer(study), "lead"), Facts(words.facts(study, len(notes)))]
+    return [Text(words.answer(study) or _findings(study), "lead"), Facts(words.facts(study, len(notes)))]
+
+
+def _findings(study: Study) -> str:
+    """Return what was found of effects by unit, where neither an average effect nor a ranking leads."""
+    return " ".join(EFFECT_ITEMS[kind].sentence(result) for kind, result in study.on_effects.items())
 
 
 def _data(study: Study) -> list[Block]:
@@ -194,10 +200,8 @@ def _heterogeneity(study: Study) -> list[Block]:
     blocks: list[Block] = []
     if study.rates:
         blocks += _rate_blocks(study)
-    if study.calibration is not None:
-        blocks += judging.calibration_blocks(study.calibration)
-    if study.effectgroups is not None:
-        blocks += judging.groups_blocks(study.effectgroups, outcome=study.outcome)
+    for kind, result in study.on_effects.items():
+        blocks += EFFECT_ITEMS[kind].blocks(result)
     if study.cate is not None:
         blocks += _effects_blocks(study, study.cate)
     return blocks
@@ -223,6 +227,7 @@ def _rate_blocks(study: Study) -> list[Block]:
             f"range at each share. RATE ratios, estimate over standard error: {ratios}.",
         ),
         tables.rate_table(rows),
+        *(block for rate in study.rates for block in deals.deals_blocks(rate)),
     ]
 
 

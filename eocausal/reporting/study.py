@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from eocausal.effects.cate import Cate
     from eocausal.evaluate.assignment_result import Assignment
     from eocausal.evaluate.balance_result import Balance
-    from eocausal.evaluate.calibration_result import Calibration
-    from eocausal.evaluate.effect_groups_result import EffectGroups
     from eocausal.evaluate.overlap_result import Overlap
     from eocausal.evaluate.rate_result import Rate
     from eocausal.evaluate.sweep_result import Sweep
@@ -28,9 +26,21 @@ if TYPE_CHECKING:
 
 __all__ = ["AVERAGE", "METHOD_NAMES", "Study", "read_items"]
 
+# Results on effects by unit, in the order in which they are read, and what their warnings are filed under.
+ON_EFFECTS = {
+    "SourceComparison": "Comparison of sources",
+    "ScaleSearch": "Search of scales",
+    "Calibration": "Test of calibration",
+    "EffectGroups": "Groups by predicted effect",
+    "EffectLosses": "Losses of predicted effects",
+    "PolicyValue": "Value of a ranking",
+    "MultiArmQini": "Gain by budget",
+    "ImageTypes": "Types of images",
+    "Transport": "Effects elsewhere",
+}
 ACCEPTED = (
     "Units", "Chips", "Design", "Balance", "Overlap", "Assignment", "Sweep", "Estimate", "Cate", "Rate",
-    "Calibration", "EffectGroups",
+    *ON_EFFECTS,
 )  # fmt: skip
 # Kinds of which a report can show several, side by side.
 SEVERAL = ("Estimate", "Rate")
@@ -59,6 +69,8 @@ class Study:
     ----------
     estimates, rates : tuple
         In the order given; the first of each leads the summary.
+    on_effects : dict of str to result
+        Results on effects by unit by kind, in the order of ``ON_EFFECTS``.
     truth : float or None
         The true average effect, where it is known by construction.
     """
@@ -71,10 +83,9 @@ class Study:
     assignment: Assignment | None = None
     sweep: Sweep | None = None
     cate: Cate | None = None
-    calibration: Calibration | None = None
-    effectgroups: EffectGroups | None = None
     estimates: tuple[Estimate, ...] = ()
     rates: tuple[Rate, ...] = ()
+    on_effects: Mapping[str, Any] = field(default_factory=dict)
     truth: float | None = None
     title: str | None = None
     question: str | None = None
@@ -133,10 +144,7 @@ class Study:
             found.append(("Other pictures", self.sweep))
         if self.cate is not None:
             found.append(("Predicted effects", self.cate))
-        if self.calibration is not None:
-            found.append(("Test of calibration", self.calibration))
-        if self.effectgroups is not None:
-            found.append(("Groups by predicted effect", self.effectgroups))
+        found += [(ON_EFFECTS[kind], result) for kind, result in self.on_effects.items()]
         return found + [(f"RATE ({one.target})", one) for one in self.rates]
 
     @property
@@ -233,9 +241,10 @@ def read_items(
                 fix="write one report for each",
             )
         )
-    single = {kind.lower(): members[0] for kind, members in found.items() if kind not in SEVERAL}
+    single = {kind: members[0] for kind, members in found.items() if kind not in SEVERAL}
     return Study(
-        **single,
+        **{kind.lower(): result for kind, result in single.items() if kind not in ON_EFFECTS},
+        on_effects={kind: single[kind] for kind in ON_EFFECTS if kind in single},
         estimates=tuple(found.get("Estimate", ())),
         rates=tuple(found.get("Rate", ())),
         truth=_check_truth(truth),
@@ -280,21 +289,29 @@ def _kinds() -> dict[type, str]:
     """Return the table that says which type is what; imported here, so that importing the report is cheap."""
     from eocausal.design import Design
     from eocausal.effects.cate import Cate
+    from eocausal.effects.image_types_result import ImageTypes
     from eocausal.evaluate.assignment_result import Assignment
     from eocausal.evaluate.balance_result import Balance
     from eocausal.evaluate.calibration_result import Calibration
+    from eocausal.evaluate.compare_result import SourceComparison
     from eocausal.evaluate.effect_groups_result import EffectGroups
+    from eocausal.evaluate.effect_losses_result import EffectLosses
+    from eocausal.evaluate.multi_arm_qini_result import MultiArmQini
     from eocausal.evaluate.overlap_result import Overlap
+    from eocausal.evaluate.policy_result import PolicyValue
     from eocausal.evaluate.rate_result import Rate
+    from eocausal.evaluate.scale_result import ScaleSearch
     from eocausal.evaluate.sweep_result import Sweep
+    from eocausal.evaluate.transport_result import Transport
     from eocausal.imagery.chips import Chips
     from eocausal.inference.estimate import Estimate
     from eocausal.units import Units
 
     types = (
-        Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, Rate, Calibration, EffectGroups
+        Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, Rate, SourceComparison,
+        ScaleSearch, Calibration, EffectGroups, EffectLosses, PolicyValue, MultiArmQini, ImageTypes, Transport,
     )  # fmt: skip
-    return dict(zip(types, ACCEPTED, strict=True))
+    return {one: one.__name__ for one in types}
 
 
 def _check_texts(**texts: str | None) -> None:
