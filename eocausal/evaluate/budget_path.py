@@ -72,16 +72,6 @@ class BudgetPath:
         gained = np.r_[0.0, np.cumsum(step)[self.last]]
         return np.interp(budgets, spent, gained), np.minimum(budgets, spent[-1])
 
-    def allocation(self, n: int, weights: FloatArray, budget: float) -> Codes:
-        """Return the arm of each unit (n,) where whole groups of steps within the budget are taken."""
-        spent = np.cumsum(weights[self.unit] / weights.sum() * self.cost)[self.last]
-        within = np.searchsorted(spent, budget * (1 + 1e-12), side="right")
-        steps = self.last[within - 1] + 1 if within else 0
-        arms = np.full(n, NO_ARM)
-        # later steps of a unit stand later
-        arms[self.unit[:steps]] = self.arm[:steps]
-        return arms
-
 
 def budget_path(reward: FloatArray, cost: FloatArray) -> BudgetPath:
     """Return the steps of the best plan.

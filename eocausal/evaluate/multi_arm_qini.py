@@ -14,9 +14,11 @@ from scipy import stats
 from eocausal._checks import whole_number
 from eocausal.effects.arm_effects import ArmEffects
 from eocausal.effects.cate import Cate
+from eocausal.effects.effect_learners import beyond_single_effects
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.budget_path import BudgetPath, budget_path
 from eocausal.evaluate.half_sample import FEW_GROUPS
+from eocausal.evaluate.judged import GROWING
 from eocausal.evaluate.multi_arm_qini_result import MultiArmQini
 
 FloatArray = npt.NDArray[np.float64]
@@ -67,7 +69,8 @@ def multi_arm_qini(
     With one arm of cost 1 the gain at budget ``q`` is ``q`` times the sum of the TOC at ``q`` and the average
     effect, and the area between the two plans is QINI, as far as all units have a predicted gain. Steps of equal
     predicted gain by cost are taken together. Sverdrup, Wu, Athey and Wager (2025), Journal of Computational and
-    Graphical Statistics 34; standard errors by half-samples as there, within folds.
+    Graphical Statistics 34; standard errors by half-samples as there, within folds, with the degrees of freedom of
+    the smallest fold.
 
     Examples
     --------
@@ -90,7 +93,7 @@ def multi_arm_qini(
     parts = _parts(judged, costs)
     asked = _budgets(budgets, parts)
     values, draws = _evaluated(parts, asked, replicates, seed)
-    fewest = min(int(part.groups.max()) + 1 for part in parts)
+    fewest = min(part.n_groups for part in parts)
     few = (
         f"as few as {fewest} clusters in an evaluation fold: half-sample standard errors are rough below "
         f"{FEW_GROUPS}"
@@ -98,9 +101,11 @@ def multi_arm_qini(
     return MultiArmQini(
         arms=judged.arms,
         n=int(sum(part.weights.size for part in parts)),
-        curve=_curve(asked, values, draws),
-        area=_area(asked, values, draws),
+        curve=_curve(asked, values, draws, df=fewest - 1),
+        area=_area(asked, values, draws, df=fewest - 1),
+        assumptions=(*source.assumptions[:1], GROWING),
         warnings=(
+            *beyond_single_effects(source.warnings),
             f"the {int((source.folds == 0).sum())} units of the first fold only train; the rest is judged",
             *((few,) if fewest < FEW_GROUPS else ()),
         ),
@@ -130,6 +135,11 @@ class _Part:
     scores: FloatArray
     weights: FloatArray
     groups: npt.NDArray[np.intp]
+
+    @property
+    def n_groups(self) -> int:
+        """How many clusters its units are of."""
+        return int(self.groups.max()) + 1
 
     def gains(self, weights: FloatArray, budgets: FloatArray) -> FloatArray:
         """Return the gain of both plans at each budget (2, b)."""
@@ -162,13 +172,15 @@ def _judged(source: ArmEffects | Cate) -> _Judged:
     return _Judged(arms, source.ids, predicted, scores, source.folds, source.weights, source.group_codes)
 
 
-def _costs(cost: Mapping[str, float] | pd.DataFrame | None, judged: _Judged) -> FloatArray:
+def _costs(cost: object, judged: _Judged) -> FloatArray:
     """Return costs (n, K), checked."""
     shape = (judged.ids.size, len(judged.arms))
     if cost is None:
         return np.ones(shape)
-    given = list(cost.columns) if isinstance(cost, pd.DataFrame) else list(cost)
-    if sorted(map(str, given)) != sorted(judged.arms):
+    if not isinstance(cost, Mapping | pd.DataFrame):
+        raise EvaluationError(explain(f"cost is a {type(cost).__name__}.", fix="cost={'arm': 2.0, ...}"))
+    given = [str(arm) for arm in cost]
+    if sorted(given) != sorted(judged.arms):
         raise EvaluationError(
             explain(
                 f"Costs are of {given}.",
@@ -177,24 +189,38 @@ def _costs(cost: Mapping[str, float] | pd.DataFrame | None, judged: _Judged) -> 
             )
         )
     if isinstance(cost, pd.DataFrame):
-        missing = ~np.isin(judged.ids, cost.index.to_numpy())
-        if missing.any() or cost.index.has_duplicates:
-            raise EvaluationError(
-                explain(
-                    "The table of costs has no row, or several, for some units.",
-                    where=judged.ids[missing] if missing.any() else cost.index[cost.index.duplicated()],
-                    fix="index it by unit id, one row each",
-                )
-            )
-        values = cost.loc[judged.ids, list(judged.arms)].to_numpy(dtype=float)
+        _require_rows(cost, judged.ids)
+        columns: Mapping[str, Any] = cost.set_axis(given, axis=1).loc[judged.ids]
     else:
-        values = np.tile([float(cost[arm]) for arm in judged.arms], (shape[0], 1))
+        columns = {arm: np.repeat(np.array(cost[key]), shape[0]) for arm, key in zip(given, cost)}
+    values = np.column_stack([_numbers(f"The cost of {arm!r}", columns[arm]) for arm in judged.arms])
     bad = ~(np.isfinite(values) & (values > 0)).all(axis=1)
     if bad.any():
         raise EvaluationError(
             explain("Costs that are missing, infinite, zero or less.", where=judged.ids[bad], rule="cost > 0")
         )
     return values
+
+
+def _require_rows(cost: pd.DataFrame, ids: npt.NDArray[Any]) -> None:
+    missing = ~np.isin(ids, cost.index.to_numpy())
+    if missing.any() or cost.index.has_duplicates:
+        raise EvaluationError(
+            explain(
+                "The table of costs has no row, or several, for some units.",
+                where=ids[missing] if missing.any() else cost.index[cost.index.duplicated()],
+                fix="index it by unit id, one row each",
+            )
+        )
+
+
+def _numbers(what: str, values: Any) -> FloatArray:
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(
+            explain(f"{what} is not numeric.", fix="numbers, such as cost={'arm': 2.0} or budgets=[0.1, 0.5]")
+        ) from error
 
 
 def _parts(judged: _Judged, costs: FloatArray) -> list[_Part]:
@@ -220,7 +246,7 @@ def _parts(judged: _Judged, costs: FloatArray) -> list[_Part]:
             explain("No arm is predicted to gain anything for any unit, so that no budget would be spent.",
                     fix="an outcome of which more is better: turn its sign")
         )  # fmt: skip
-    alone = [fold for fold, part in enumerate(parts, start=1) if part.groups.max() < 1]
+    alone = [fold for fold, part in enumerate(parts, start=1) if part.n_groups < 2]
     if alone:
         raise EvaluationError(
             explain(
@@ -238,7 +264,7 @@ def _budgets(budgets: npt.ArrayLike | None, parts: list[_Part]) -> FloatArray:
             float(part.targeted.gains(part.scores, part.weights, np.array([np.inf]))[1][0]) for part in parts
         )
         return np.linspace(whole / STEPS, whole, STEPS)
-    asked = np.sort(np.atleast_1d(np.asarray(budgets, dtype=float)))
+    asked = np.sort(np.atleast_1d(_numbers("budgets", budgets)))
     if asked.ndim != 1 or not asked.size or not (np.isfinite(asked) & (asked > 0)).all():
         raise EvaluationError(
             explain(
@@ -252,21 +278,22 @@ def _evaluated(
     parts: list[_Part], budgets: FloatArray, replicates: int, seed: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return the gains of both plans (2, b), folds averaged by their weight, and half-sample draws (R, 2, b)."""
+    from eocausal.evaluate.half_sample_draws import drawn_halves
+
     share = np.array([part.weights.sum() for part in parts])
     share = share / share.sum()
     values = np.tensordot(share, [part.gains(part.weights, budgets) for part in parts], 1)
     draws = np.zeros((replicates, 2, budgets.size))
-    for weight, part, generator in zip(share, parts, np.random.default_rng(seed).spawn(len(parts))):
-        n_groups = int(part.groups.max()) + 1
-        for draw in range(replicates):
-            kept = np.zeros(n_groups)
-            kept[generator.permutation(n_groups)[: n_groups // 2]] = 1.0
+    generator = np.random.default_rng(seed)
+    for weight, part in zip(share, parts):
+        key = int(generator.integers(0, 2**63))
+        for draw, kept in enumerate(drawn_halves(part.n_groups, replicates=replicates, key=key)):
             draws[draw] += weight * part.gains(part.weights * kept[part.groups], budgets)
     return np.asarray(values), draws
 
 
-def _curve(budgets: FloatArray, values: FloatArray, draws: FloatArray) -> pd.DataFrame:
-    half = stats.norm.ppf(0.975)
+def _curve(budgets: FloatArray, values: FloatArray, draws: FloatArray, *, df: int) -> pd.DataFrame:
+    half = stats.t.ppf(0.975, df)
     columns: dict[str, FloatArray] = {"budget": budgets}
     for name, value, drawn in (
         ("gain", values[0], draws[:, 0]),
@@ -279,7 +306,7 @@ def _curve(budgets: FloatArray, values: FloatArray, draws: FloatArray) -> pd.Dat
     return pd.DataFrame(columns)
 
 
-def _area(budgets: FloatArray, values: FloatArray, draws: FloatArray) -> pd.Series:
+def _area(budgets: FloatArray, values: FloatArray, draws: FloatArray, *, df: int) -> pd.Series:
     """Return the mean difference of the plans over budgets from zero to the last, with its standard error."""
     from_zero = np.r_[0.0, budgets]
 
@@ -289,5 +316,5 @@ def _area(budgets: FloatArray, values: FloatArray, draws: FloatArray) -> pd.Seri
 
     estimate = float(mean(values[0] - values[1]))
     error = float(mean(draws[:, 0] - draws[:, 1]).std(ddof=1))
-    p_value = float(2 * stats.norm.sf(abs(estimate) / error)) if error > 0 else float("nan")
+    p_value = float(2 * stats.t.sf(abs(estimate) / error, df)) if error > 0 else float("nan")
     return pd.Series({"estimate": estimate, "std_error": error, "p_value": p_value}, name="area")

@@ -30,7 +30,7 @@ class MultiArmQini:
         (95%, for one budget at a time).
     area : Series
         ``estimate``, ``std_error`` and ``p_value`` of the mean difference over budgets from zero to the last.
-    warnings : tuple of str
+    assumptions, warnings : tuple of str
     provenance : mapping
     """
 
@@ -38,6 +38,7 @@ class MultiArmQini:
     n: int
     curve: pd.DataFrame
     area: pd.Series
+    assumptions: tuple[str, ...]
     warnings: tuple[str, ...]
     provenance: Mapping[str, Any]
 
@@ -71,6 +72,7 @@ class MultiArmQini:
             "n": self.n,
             "curve": self.curve.to_dict(orient="list"),
             "area": self.area.to_dict(),
+            "assumptions": list(self.assumptions),
             "warnings": list(self.warnings),
             "provenance": dict(self.provenance),
         }
@@ -83,6 +85,7 @@ class MultiArmQini:
             n=content["n"],
             curve=pd.DataFrame(content["curve"]),
             area=pd.Series(content["area"], name="area"),
+            assumptions=tuple(content["assumptions"]),
             warnings=tuple(content["warnings"]),
             provenance=content["provenance"],
         )

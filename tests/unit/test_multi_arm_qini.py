@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from scipy.optimize import linprog
 
 import eocausal as ec
 from eocausal.effects.arm_effects import ArmEffects
 from eocausal.errors import EstimationError, EvaluationError
-from eocausal.evaluate.budget_path import NO_ARM, budget_path
+from eocausal.evaluate.budget_path import budget_path
 from eocausal.evaluate.toc import rank, rates_and_toc
 
 BUDGETS = np.array([0.25, 0.5, 0.8, 1.0, 5.0])
@@ -93,13 +96,6 @@ def test_ties_have_no_order_and_weights_are_copies() -> None:
     assert gains == pytest.approx(copied, abs=1e-12)
 
 
-def test_the_plan_deals_arms_within_the_budget() -> None:
-    path = budget_path(np.array([[1.0, 1.5], [0.2, 0.1], [-1.0, -2.0]]), np.tile([1.0, 3.0], (3, 1)))
-    assert path.allocation(3, np.ones(3), 0.2).tolist() == [NO_ARM, NO_ARM, NO_ARM]
-    assert path.allocation(3, np.ones(3), 1 / 3).tolist() == [0, NO_ARM, NO_ARM]
-    assert path.allocation(3, np.ones(3), 9.0).tolist() == [1, 0, NO_ARM]
-
-
 def _study(n: int = 600) -> ec.Design:
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"aid": np.tile(["none", "cash", "training"], n // 3), "village": np.arange(n) // 6})
@@ -162,6 +158,32 @@ def test_targeting_by_true_modifiers_pays(effects: ArmEffects) -> None:
     assert found.plot().get_xlabel().startswith("budget")
 
 
+def test_intervals_are_of_the_t_distribution_and_warnings_of_the_effects_are_kept(
+    effects: ArmEffects,
+) -> None:
+    told = replace(effects, average=replace(effects.average, warnings=("few units got cash",)))
+    found = ec.multi_arm_qini(told, cost={"cash": 1.0, "training": 2.0}, replicates=200)
+    assert found.warnings[0] == "few units got cash"
+    assert found.assumptions[0] == effects.assumptions[0]
+    smallest = min(np.unique(effects.group_codes[effects.folds == fold]).size for fold in (1, 2))
+    curve, area = found.curve, found.area
+    half = stats.t.ppf(0.975, smallest - 1) * curve["gain_std_error"]
+    assert (curve["gain_conf_high"] - curve["gain"]).tolist() == pytest.approx(half.tolist())
+    assert area["p_value"] == pytest.approx(
+        2 * stats.t.sf(area["estimate"] / area["std_error"], smallest - 1)
+    )
+
+
+def test_arms_that_are_numbers_have_costs_by_number() -> None:
+    table = _study().data.assign(aid=np.tile([0, 1, 2], 200))
+    design = ec.Design(
+        table, outcome="income", treatment="aid", treatment_type="categorical", control=0, covariates=["age"]
+    )
+    found = ec.arm_effects(design, learner="linear", folds=ec.Folds(k=3))
+    by_number = ec.multi_arm_qini(found, cost={2: 2.0, 1: 1.0}, replicates=50)
+    assert by_number == ec.multi_arm_qini(found, cost={"1": 1.0, "2": 2.0}, replicates=50)
+
+
 def test_a_cate_is_one_arm() -> None:
     design = _study().pair("cash")
     found = ec.cate(design, learner="linear", folds=ec.Folds(k=3))
@@ -176,6 +198,10 @@ BAD = {
     "units without cost": (
         {"cost": pd.DataFrame({"cash": [1.0], "training": [1.0]}, index=[0])}, r"no row, or several",
     ),
+    "cost for all": ({"cost": 2.0}, r"cost is a float[\s\S]*cost=\{'arm': 2.0"),
+    "text as a cost": ({"cost": {"cash": "much", "training": 2.0}}, r"cost of 'cash' is not numeric"),
+    "no cost": ({"cost": {"cash": None, "training": 2.0}}, r"missing, infinite"),
+    "text as a budget": ({"budgets": "much"}, r"budgets is not numeric"),
     "budget of nothing": ({"budgets": [0.0, 1.0]}, r"not positive numbers"),
     "few replicates": ({"replicates": 5}, r"replicates"),
 }  # fmt: skip
