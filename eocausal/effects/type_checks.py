@@ -135,6 +135,11 @@ def of_choice(choice: pd.DataFrame | None, *, auto: bool) -> list[str]:
         told.append(
             f"k='auto' chose from 1 to {choice['k'].max()} types: folds have too few images to tell more apart"
         )
+    if choice.loc[choice["chosen"], "k"].iloc[0] > 1:
+        told.append(
+            "the number of types was chosen by outcomes that effects are averaged from, and tests take it as given: "
+            "name k beforehand where a test is what matters"
+        )
     return [*told, *_of_chosen(choice)]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.effects.type_gate import log_softmax
+from eocausal.effects.type_gate import log_normalised, log_softmax
 from eocausal.effects.type_mixture import (
     Priors,
     State,
@@ -151,15 +151,38 @@ def _run(sample: TypeSample, priors: Priors, memberships: FloatArray, steps: int
 
 
 def _go_on(sample: TypeSample, priors: Priors, run: _Run, steps: int) -> _Run:
+    """Take steps until the bound hardly rises, every third one a leap along the last two where that raises it."""
     state, bounds = run.state, list(run.bounds)
-    joint = joint_log(sample, state)
+    path = [joint_log(sample, state)]
     for _ in range(steps):
-        state = step(sample, priors, state, joint)
-        joint = joint_log(sample, state)
-        bounds.append(bound(sample, priors, state, joint))
+        if len(path) == 3:
+            # EM creeps where types overlap
+            far = step(sample, priors, state, _beyond(*path))
+            joint = joint_log(sample, far)
+            reached = bound(sample, priors, far, joint)
+            path = path[2:]
+            if reached > bounds[-1]:
+                state, path = far, [joint]
+                bounds.append(reached)
+                continue
+        state = step(sample, priors, state, path[-1])
+        path.append(joint_log(sample, state))
+        bounds.append(bound(sample, priors, state, path[-1]))
         if bounds[-1] - bounds[-2] < ENOUGH:
             return _Run(state, tuple(bounds), True)
     return _Run(state, tuple(bounds), False)
+
+
+def _beyond(first: FloatArray, second: FloatArray, third: FloatArray) -> FloatArray:
+    """Return log probabilities (J, K) as far along as three of them in a row point to.
+
+    Squared extrapolation (Varadhan and Roland 2008, Scandinavian Journal of Statistics 35), of log memberships.
+    """
+    start, then, last = (log_normalised(one) for one in (first, second, third))
+    moved = then - start
+    bent = last - then - moved
+    length = max(float(np.linalg.norm(moved)) / max(float(np.linalg.norm(bent)), 1e-300), 1.0)
+    return np.asarray(start + 2 * length * moved + length**2 * bent)
 
 
 def _starts(sample: TypeSample, types: int, seed: int) -> Iterator[FloatArray]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.effects.type_gate import curvature, fit_gate, gate_precision, log_softmax
+from eocausal.effects.type_gate import curvature, fit_gate, gate_precision, log_normalised, log_softmax
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
@@ -132,11 +132,12 @@ def coefficients_given(
     columns, width = sample.columns, sample.columns.shape[1]
     centre, prior = prior_of(sample, memberships.shape[1], shrinkage)
     precision = np.diag(prior)
-    precision[:width, :width] += (columns * each.sum(axis=1)[:, None]).T @ columns
+    of_unit = each @ np.ones(each.shape[1])
+    precision[:width, :width] += (columns * of_unit[:, None]).T @ columns
     precision[:width, width:] = columns.T @ treated
     precision[width:, :width] = precision[:width, width:].T
     precision[width:, width:] += np.diag(treated.sum(axis=0))
-    with_outcome = np.r_[columns.T @ (each.sum(axis=1) * sample.outcome), treated.T @ sample.outcome]
+    with_outcome = np.r_[columns.T @ (of_unit * sample.outcome), treated.T @ sample.outcome]
     covariance = np.linalg.inv(precision)
     covariance = (covariance + covariance.T) / 2
     return covariance @ (with_outcome + prior * centre), covariance
@@ -174,7 +175,7 @@ def spread_of(sample: TypeSample, covariance: FloatArray, types: int) -> FloatAr
     """Return the variance (n, K) of what is expected of each unit were it of each type."""
     columns, treatment = sample.columns, sample.treatment[:, None]
     width = columns.shape[1]
-    own = ((columns @ covariance[:width, :width]) * columns).sum(axis=1)[:, None]
+    own = np.einsum("ij,ij->i", columns @ covariance[:width, :width], columns)[:, None]
     mixed = 2 * treatment * (columns @ covariance[:width, width : width + types])
     return np.asarray(own + mixed + treatment * np.diag(covariance)[width : width + types])
 
@@ -196,9 +197,8 @@ def first_state(sample: TypeSample, priors: Priors, memberships: FloatArray) -> 
     """Return a state whose images have the given memberships (J, K)."""
     types = memberships.shape[1]
     variances = np.repeat(priors.variances[:, None], types, axis=1)
-    mean, covariance = coefficients_given(sample, memberships, variances, 1.0)
     gate = np.zeros((types, sample.gate.shape[1]))
-    return _learned(sample, priors, State(memberships, gate, mean, covariance, variances, shrinkage=1.0))
+    return _learned(sample, priors, memberships, gate=gate, variances=variances, shrinkage=1.0)
 
 
 def joint_log(sample: TypeSample, state: State) -> FloatArray:
@@ -212,19 +212,26 @@ def step(sample: TypeSample, priors: Priors, state: State, joint: FloatArray) ->
 
     ``joint`` (J, K) is :func:`joint_log` of the state, which its bound needs too.
     """
-    memberships = np.exp(joint - joint.max(axis=1, keepdims=True))
-    memberships /= memberships.sum(axis=1, keepdims=True)
-    return _learned(sample, priors, replace(state, memberships=memberships))
+    memberships = np.exp(log_normalised(joint))
+    return _learned(
+        sample, priors, memberships, gate=state.gate, variances=state.variances, shrinkage=state.shrinkage
+    )
 
 
-def _learned(sample: TypeSample, priors: Priors, state: State) -> State:
+def _learned(
+    sample: TypeSample,
+    priors: Priors,
+    memberships: FloatArray,
+    *,
+    gate: FloatArray,
+    variances: FloatArray,
+    shrinkage: float,
+) -> State:
     """Learn gate, coefficients, shrinkage and variances, each the best for the bound given the others."""
-    memberships = state.memberships
     types, width = memberships.shape[1], sample.gate.shape[1]
-    gate = state.gate
     if types > 1:
         gate = fit_gate(sample.gate, memberships, gate, gate_precision(width))
-    mean, covariance = coefficients_given(sample, memberships, state.variances, state.shrinkage)
+    mean, covariance = coefficients_given(sample, memberships, variances, shrinkage)
     squared = squared_residuals(sample, mean, covariance, types)
     each = sample.weights[:, None] * memberships[sample.image]
     variances = np.empty((2, types))

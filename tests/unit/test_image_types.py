@@ -198,6 +198,7 @@ def test_the_number_of_types_is_chosen_by_outcomes_not_learned_from(gap: float, 
     assert list(table_of["chosen"]) == [one == types for one in (1, 2, 3)]
     assert found.diagnostics["k_chosen_by"] == "held-out likelihood"
     assert any("no types were found" in text for text in found.warnings) == (types == 1)
+    assert any("tests take it as given" in text for text in found.warnings) == (types == 2)
     if types == 2:
         assert table_of["r_loss"].iloc[1] < table_of["r_loss"].iloc[0]
 

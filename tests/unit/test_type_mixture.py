@@ -257,6 +257,23 @@ def test_the_best_start_is_kept() -> None:
     assert fitted.bounds[-1] >= max(fitted.starts) - 1e-9
 
 
+@pytest.mark.parametrize("types", [2, 3])
+def test_leaps_end_where_steps_end_and_are_fewer(types: int) -> None:
+    asked, priors = standardised(replace(sample(7, noise=2.5), by_type=False))
+    start = np.random.default_rng(1).dirichlet(np.ones(types), 100)
+    state, bounds = first_state(asked, priors, start), [-np.inf]
+    while len(bounds) < 3 or bounds[-1] - bounds[-2] > type_fit.ENOUGH:
+        joint = joint_log(asked, state)
+        bounds.append(bound(asked, priors, state, joint))
+        state = step(asked, priors, state, joint)
+    run = type_fit._run(asked, priors, start, 2000)
+    assert run.converged
+    assert np.diff(run.bounds).min() > -1e-9
+    assert len(run.bounds) < len(bounds) / 2
+    assert run.bounds[-1] == pytest.approx(bounds[-1], abs=2e-3)
+    np.testing.assert_allclose(run.state.mean, state.mean, atol=0.02)
+
+
 def test_a_weight_of_two_is_two_rows() -> None:
     asked = sample(8)
     twice = np.r_[np.arange(400), np.arange(0, 400, 3)]
