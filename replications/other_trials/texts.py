@@ -9,9 +9,9 @@ TRIALS = """\
 2015); 20 answers from before, effects on indices and consumption two years later. `schools`: 17,299 pupils of 851
 Brazilian schools, drawn by school for lessons in finance (Bruhn and others 2016); 13 answers from before, some of
 them missing, which forests keep (`missing="keep"`) and part units by. Forests are judged by five sequential folds
-that keep schools whole. `AUTOC` and `QINI` are medians over several deals of the folds with the range of their
-ratios; `p over deals` is twice the median p-value. `slope` is that of the test of calibration, and `most less least`
-compares the quarters of largest and smallest predicted effects, of the first deal."""
+that keep schools whole. `AUTOC` and `QINI` are medians over several deals of the folds (10, of schools 3), with the
+range of their ratios; `p over deals` is twice the median p-value. `slope` is that of the test of calibration, and
+`most less least` compares the quarters of largest and smallest predicted effects, both of the first deal."""
 
 KNOWN = """\
 Nine worlds of 747 children and 25 covariates. `root mean squared error` is that of predicted effects out of fold

@@ -129,21 +129,24 @@ def drawn(rows: pd.DataFrame) -> Any:
         ax.axhline(0, color="0.6", linewidth=0.8)
         ax.set_title(f"effects follow the {driver}")
         ax.spines[["top", "right"]].set_visible(False)
-        ax.set_xticks(range(part["encoder"].nunique()), part["encoder"].unique(), fontsize=8)
+        names = [name.replace(", ", "\n") for name in part["encoder"].unique()]
+        ax.set_xticks(range(len(names)), names, fontsize=8)
     axes[0].set_ylabel("share of variance of effects explained")
     axes[0].legend(frameon=False, fontsize=8)
     return figure
 
 
 def concluded(rows: pd.DataFrame) -> list[str]:
-    """Return one sentence for each driver: which way found most, and what the mean found."""
+    """Return one sentence for each driver: which way found most, what wider encoders add, what the mean found."""
     told = []
     for driver, part in rows.groupby("effects follow", sort=False):
         best = part.loc[part["R2"].idxmax()]
-        mean = part[part["years"] == "mean"]["R2"]
+        same = part[(part["years"] == best["years"]) & part["encoder"].str.startswith("random")]
+        by_width = ", ".join(f"{one['R2']:.2f} of {one['encoder']}" for one in same.to_dict("records"))
+        mean = part[part["years"] == "mean"]["R2"].round(2) + 0.0
         told.append(
-            f"Effects that follow the {driver}: most is explained by {best['years']} of {best['encoder']} "
-            f"({best['R2']:.2f}); the mean of the years explains {mean.min():.2f} to {mean.max():.2f}."
+            f"Effects that follow the {driver}: most is explained by `{best['years']}` of {best['encoder']} "
+            f"({best['R2']:.2f}; {by_width}); the mean of the years explains {mean.min():.2f} to {mean.max():.2f}."
         )
     return told
 

@@ -28,17 +28,17 @@ class Pictures:
 
     @property
     def keys(self) -> np.ndarray:
-        """Places by number."""
+        """Return the places by number."""
         return np.arange(len(self.pixels))
 
     @property
     def blocks(self) -> tuple[str, ...]:
-        """One size."""
+        """Return the name of the one size."""
         return (BLOCK,)
 
     @property
     def frames(self) -> tuple[str, ...]:
-        """Years by number."""
+        """Return the years by number."""
         return tuple(str(year) for year in range(self.pixels.shape[1]))
 
     def batches(self, *, size: int = 64, keys: Any = None) -> Iterator[Any]:
@@ -55,15 +55,15 @@ class Pictures:
             )  # fmt: skip
 
     def reading_order(self) -> np.ndarray:
-        """As they lie."""
+        """Return the keys as they lie."""
         return self.keys
 
     def last_dates(self, keys: Any) -> np.ndarray:
-        """No days are known."""
+        """Return that no days are known."""
         return np.full(len(keys), None, dtype=object)
 
     def recipe(self) -> dict[str, Any]:
-        """What they are."""
+        """Return what they are."""
         return {"source": "drawn"}
 
     def __len__(self) -> int:
