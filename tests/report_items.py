@@ -11,6 +11,9 @@ import eocausal as ec
 from eocausal.evaluate.rate_result import Rate
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.variance import Variance
+from tests import transport_worlds
+from tests.judged import drawn_cate
+from tests.scale_studies import trial
 
 
 @dataclass(frozen=True)
@@ -85,3 +88,39 @@ def rate(value: float, error: float, target: str = "AUTOC", **changes) -> Rate:
     name = f"{target}: predicted effect"
     inner = estimate(value, error, estimand=target, method="sequential folds", terms=(name,))
     return Rate(replace(inner, **changes), target, toc, pd.DataFrame())
+
+
+def effect_results(*, n: int = 240) -> dict[str, object]:
+    """One result of every kind on effects by unit, by kind, and a ranking on several deals of the units."""
+    design, sources = trial(n=n, scales=2, strength=1.0)
+    four, cate = ec.Folds(k=4), drawn_cate(11, n=400)
+    places = np.random.default_rng(0).uniform(size=(2, 300))
+    target = transport_worlds.target().assign(lon=32 + places[0], lat=1 + places[1]).reset_index()
+    study = transport_worlds.effects(transport_worlds.study())
+    found = [
+        ec.compare_features(design, sources, learner="linear", folds=four),
+        ec.scale_search(design, sources, learner="linear", folds=ec.Folds(k=4, repeats=2)),
+        ec.calibration(cate), ec.groups(cate, k=3),
+        ec.effect_losses({"linear": cate}), ec.policy_value(cate, cost=0.2),
+        ec.multi_arm_qini(cate, replicates=50), image_types(),
+        ec.transport(
+            study, ec.Target(ec.read_units(target, id="id", lon="lon", lat="lat")), learners=transport_worlds.FITTED
+        ),
+    ]  # fmt: skip
+    return {type(one).__name__: one for one in found} | {
+        "Rate": ec.rate_over_splits(study.design, learner="linear", folds=ec.Folds(k=3, repeats=3))
+    }
+
+
+def image_types(*, gain: float = 2.0, draw: int = 0, **options: object) -> ec.ImageTypes:
+    """Types of 60 villages of 5 units; the greener half gains more."""
+    rng = np.random.default_rng(draw)
+    village = np.arange(300) % 60
+    green = rng.normal(size=60)
+    table = pd.DataFrame({"id": np.arange(300), "village": village, "grant": rng.integers(0, 2, 300)})
+    table["lon"], table["lat"] = (32 + rng.uniform(size=(2, 60)))[:, village]
+    table["income"] = gain * (green > 0)[village] * table["grant"] + rng.normal(size=300)
+    features = ec.read_embeddings(pd.DataFrame({"village": range(60), "green": green}), key="village")
+    units = ec.read_units(table, id="id", lon="lon", lat="lat", image_key="village")
+    design = ec.Design(units, outcome="income", treatment="grant", features=features, propensity=0.5)
+    return ec.image_types(design, folds=ec.Folds(k=3), **options)

@@ -8,6 +8,7 @@ from eocausal.reporting import figures
 from eocausal.reporting.blocks import Block, Figure
 from eocausal.reporting.frames import frame_table
 from eocausal.reporting.phrases import first_of, from_zero, with_interval
+from eocausal.reporting.study import METHOD_NAMES
 
 if TYPE_CHECKING:
     from eocausal.evaluate.transport_result import Transport
@@ -29,8 +30,8 @@ def transport_sentence(found: Transport) -> str:
     outside = 100 * float(found.diagnostics["share_outside"])
     told = (
         f"The average effect of the {found.ids.size:,} places of the target is "
-        f"{with_interval(value, error, low, high)}; {verdict}. It is {differs} that of the study "
-        f"({with_interval(*first_of(found.study))}), the difference {with_interval(*apart)}."
+        f"{with_interval(value, error, low, high)}; {verdict}. It is {differs} that of the study, "
+        f"{with_interval(*first_of(found.study))}: the difference is {with_interval(*apart)}."
     )
     if not outside:
         return f"{told} The study has seen the like of every place."
@@ -57,6 +58,7 @@ def transport_blocks(found: Transport, sentence: str) -> list[Block]:
             )
         )
     averages = found.to_frame().assign(place=["target", "target", "study"])
+    averages["method"] = [METHOD_NAMES.get(method, method) for method in averages["method"]]
     shown = ["place", "method", "estimate", "std_error", "p_value", "conf_low", "conf_high", "n"]
     return [
         *blocks,

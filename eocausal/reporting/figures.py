@@ -99,7 +99,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def as_svg(draw: Callable[[Any], None], *, height: float, width: float = WIDTH) -> str:
+def as_svg(draw: Callable[[Any], object], *, height: float, width: float = WIDTH) -> str:
     """Return a chart as the data address of an SVG."""
 
     def save(figure: Figure, stream: io.BytesIO) -> None:
@@ -108,7 +108,7 @@ def as_svg(draw: Callable[[Any], None], *, height: float, width: float = WIDTH) 
     return data_address(_drawn(draw, save, (width, height)), "image/svg+xml")
 
 
-def as_png(draw: Callable[[Any], None], *, height: float, width: float = WIDTH, dpi: int = 240) -> str:
+def as_png(draw: Callable[[Any], object], *, height: float, width: float = WIDTH, dpi: int = 240) -> str:
     """Return a picture with many points as the data address of a PNG, at twice the size it is shown at."""
 
     def save(figure: Figure, stream: io.BytesIO) -> None:
@@ -362,7 +362,7 @@ def _one(draw: Callable[[Any], None]) -> Callable[[Any], None]:
 
 
 def _drawn(
-    draw: Callable[[Any], None], save: Callable[[Any, io.BytesIO], None], size: tuple[float, float]
+    draw: Callable[[Any], object], save: Callable[[Any, io.BytesIO], None], size: tuple[float, float]
 ) -> bytes:
     """Draw on a figure that no window system and no list of open figures knows of, and return its bytes."""
     from matplotlib.figure import Figure

@@ -8,7 +8,7 @@ from eocausal.reporting import figures
 from eocausal.reporting.blocks import Block, Figure
 from eocausal.reporting.frames import frame_table
 from eocausal.reporting.phrases import first_of, from_zero, with_interval
-from eocausal.reporting.tables import number, p_value
+from eocausal.reporting.tables import decimals_for, number, p_value
 
 if TYPE_CHECKING:
     from eocausal.evaluate.compare_result import SourceComparison
@@ -23,11 +23,11 @@ WIDE = 7.2
 def sources_sentence(found: SourceComparison) -> str:
     """Say which source ranks best, allowing for how many were looked at."""
     best, many = found.best, len(found.sources)
-    rows = found.rate.simultaneous(targets=[found.target]).set_index("term").loc[best.source]
-    rate = with_interval(
-        best.estimate, float(rows["std_error"]), float(rows["conf_low"]), float(rows["conf_high"]),
-        covers="for all sources at once",
-    )  # fmt: skip
+    rows = found.rate.simultaneous(targets=[found.target]).set_index("term")
+    error, low, high = rows.loc[[best.source], ["std_error", "conf_low", "conf_high"]].to_numpy(dtype=float)[
+        0
+    ]
+    rate = with_interval(best.estimate, error, low, high, covers="for all sources at once")
     sure = best.estimate > 0 and best.p_adjusted < 0.05
     verdict = (
         f"With an allowance for {many} looks, ranking by it is better than a lottery"
@@ -89,13 +89,14 @@ def scales_sentence(found: ScaleSearch) -> str:
         below="two sizes of picture rank worse than one",
         neither="the data do not show that two sizes of picture rank better than one",
     )  # fmt: skip
+    decimals = decimals_for([error])
     naive, chance = found.gains()["gain"].to_numpy(dtype=float)[:2]
-    p = found.gains()["p_value"].to_numpy(dtype=float)[1]
+    p = p_value(float(found.gains()["p_value"].to_numpy()[1]))
     return (
         "Chosen in parts of the data and judged in others, the best two scales gain "
         f"{with_interval(value, error, low, high)} over the best one, in ratios of RATE to its standard error: "
-        f"{verdict}. Judged where they were chosen they seem to gain {number(float(naive), 2)}; with "
-        f"{found.searched} looks, {number(float(chance), 2)} is what chance alone would show (p {p_value(p)})."
+        f"{verdict}. Judged where they were chosen they seem to gain {number(float(naive), decimals)}; "
+        f"with {found.searched} looks, {number(float(chance), decimals)} is what chance alone would show (p {p})."
     )
 
 
@@ -104,7 +105,7 @@ def scales_blocks(found: ScaleSearch, sentence: str) -> list[Block]:
     from eocausal.evaluate.scale_figure import draw_search
 
     scales = int((found.sets["kind"] == "single").sum())
-    sets = found.to_frame().drop(columns=["first", "second"])
+    sets = found.to_frame().drop(columns=["first", "second", "ratio_low", "ratio_high"])
     looks = "Intervals and the last p-value hold for all sets at once."
     return [
         Figure(

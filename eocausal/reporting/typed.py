@@ -49,7 +49,7 @@ def types_blocks(found: ImageTypes, sentence: str) -> list[Block]:
             f"Effects by type of image. {sentence}",
             "Average effect by type of image",
             "Lines that hardly overlap belong to types that gain differently. Circles average over units as their "
-            "images seem to be; squares are for units whose type is certain, which the data hold less of.",
+            "images seem to be; squares are what a unit gains whose type is certain.",
         )
     ]
     if found.images[["lon", "lat"]].notna().all(axis=None):
@@ -63,11 +63,12 @@ def types_blocks(found: ImageTypes, sentence: str) -> list[Block]:
                 "between cannot be told.",
             )
         )
+    table = found.table.drop(columns=["posterior_sd", "variance_of_gain"])
     note = (
-        "The probability of a type comes from a model that saw neither the unit nor its image. Effects by the "
-        "model are those of the mixture that the types were learned by, without that care."
+        "The probability of a type comes from a model that saw neither the unit nor its image; effects by the "
+        "model are those of the model that saw all."
     )
-    blocks.append(frame_table(found.table, "Effects by type of image", note=note))
+    blocks.append(frame_table(table, "Effects by type of image", note=note))
     if found.choice is not None:
         note = "Chosen is the least number within one standard error of the best."
         blocks.append(frame_table(found.choice, "How many types", note=note))
