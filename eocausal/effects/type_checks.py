@@ -137,8 +137,8 @@ def of_choice(choice: pd.DataFrame | None, *, auto: bool) -> list[str]:
         )
     if choice.loc[choice["chosen"], "k"].iloc[0] > 1:
         told.append(
-            "the number of types was chosen by outcomes that effects are averaged from, and tests take it as given: "
-            "name k beforehand where a test is what matters"
+            "the number of types was chosen by outcomes that effects are averaged from, and tests take it as "
+            "given: name k beforehand where a test is what matters"
         )
     return [*told, *_of_chosen(choice)]
 
