@@ -98,6 +98,7 @@ _HOME = {
     "sweep": "eocausal.sweeps",
     "compare_features": "eocausal.evaluate.compare_features",
     "scale_search": "eocausal.evaluate.scale_search",
+    "Weighting": "eocausal.evaluate.rate_weighting",
     "rate": "eocausal.evaluate.rate",
     "rate_from_scores": "eocausal.evaluate.rate",
     "rate_over_splits": "eocausal.evaluate.rate_splits",
@@ -170,6 +171,7 @@ if TYPE_CHECKING:
     from eocausal.evaluate.rate import rate as rate
     from eocausal.evaluate.rate import rate_from_scores as rate_from_scores
     from eocausal.evaluate.rate_splits import rate_over_splits as rate_over_splits
+    from eocausal.evaluate.rate_weighting import Weighting as Weighting
     from eocausal.evaluate.scale_search import scale_search as scale_search
     from eocausal.evaluate.target import Target as Target
     from eocausal.evaluate.transport import transport as transport

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.evaluate.toc import SMALLEST, Ranking
+from eocausal.evaluate.rate_weighting import Weighting
+from eocausal.evaluate.toc import SMALLEST, Ranking, rates_and_toc
 from eocausal.forests._compiled import below, compiled, mix, stream
 
 FloatArray = npt.NDArray[np.float64]
@@ -41,8 +42,11 @@ def half_sample_draws(
     integration: str,
     replicates: int,
     key: int,
+    weighting: Weighting | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """Return rates (replicates, 2) and TOC (replicates, q) of halves of the clusters, ``codes`` from 0 to G - 1.
+
+    A third column holds rates of a weighting, if one is given; they are not compiled.
 
     Each draw keeps ``G // 2`` clusters with all of their units, drawn without replacement, as grf does.
     """
@@ -62,7 +66,17 @@ def half_sample_draws(
     )
     _draw(units, grid, integration == "exact", int(codes.max()) + 1, np.uint64(key), rates, toc)
     none = SMALLEST * float(np.abs(centred).max())
-    return np.where(np.abs(rates) <= none, 0.0, rates), np.where(np.abs(toc) <= none, 0.0, toc)
+    rates, toc = np.where(np.abs(rates) <= none, 0.0, rates), np.where(np.abs(toc) <= none, 0.0, toc)
+    if weighting is None:
+        return rates, toc
+    last, own = np.ones(1), np.empty(replicates)
+    for draw, kept in enumerate(drawn_halves(int(codes.max()) + 1, replicates=replicates, key=key)):
+        halved = weights * kept[codes]
+        made, _ = rates_and_toc(
+            ranking, dr_scores, halved, grid=last, integration=integration, weighting=weighting
+        )
+        own[draw] = made[-1]
+    return np.column_stack([rates, own]), toc
 
 
 def drawn_halves(n_groups: int, *, replicates: int, key: int) -> npt.NDArray[np.bool_]:

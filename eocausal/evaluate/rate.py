@@ -17,6 +17,7 @@ from eocausal.evaluate.half_sample import Part, aggregate
 from eocausal.evaluate.priorities import Priority, finite, parts_of_cate, parts_of_design
 from eocausal.evaluate.rate_result import Rate
 from eocausal.evaluate.rate_settings import RateOptions, RateSettings
+from eocausal.evaluate.rate_weighting import Weighting
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -25,7 +26,7 @@ def rate(
     source: Cate | Design,
     *,
     priority: Priority | Mapping[str, Priority] | None = None,
-    target: str = "AUTOC",
+    target: str | Weighting = "AUTOC",
     integration: Literal["exact", "grf"] = "exact",
     std_errors: Literal["influence", "half_sample"] = "half_sample",
     grid: npt.ArrayLike | None = None,
@@ -48,9 +49,10 @@ def rate(
         a Series by unit id, or an array or column name, that was fixed without looking at these outcomes; or a
         mapping of names to several of these, which are compared pairwise. In such a mapping the ``Cate`` that is
         the source stands for its own sequential predictions.
-    target : {"AUTOC", "QINI"}
-        AUTOC weighs few large gains more, QINI many small ones. Choose before looking: it is what the members of
-        the result speak of. The other is in its table beside it.
+    target : {"AUTOC", "QINI"} or Weighting
+        AUTOC weighs few large gains more, QINI many small ones; an :class:`eocausal.Weighting` averages the curve
+        by weights of one's own. Choose before looking: it is what the members of the result speak of. The others
+        are in its table beside it.
     integration : {"exact", "grf"}
         ``exact`` integrates the TOC over shares with tied units as one group: no matter in which order rows stand,
         and the same whether a unit weighs 2 or stands twice. ``grf`` sums over units as grf 2.6 does.

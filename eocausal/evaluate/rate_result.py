@@ -1,4 +1,4 @@
-"""The result of RATE: rank-weighted average effects of both targets with their curve."""
+"""The result of RATE: rank-weighted average effects of all targets with their curve."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ ONE_DEAL = explain("This result is of one deal of the units.", fix="ec.rate_over
 @result_type
 @dataclass(frozen=True, eq=False)
 class Rate:
-    """Rank-weighted average treatment effects, AUTOC and QINI, with the TOC curve of each ranking.
+    """Rank-weighted average treatment effects, AUTOC, QINI or another, with the TOC curve of each ranking.
 
     Made by :func:`eocausal.rate`. ``estimate``, ``std_error``, ``ci()`` and ``p_value()`` speak of the target that
     was declared beforehand, with one term for each priority and then one for each difference of two;
-    ``to_frame()`` has both targets.
+    ``to_frame()`` has all targets.
 
     Attributes
     ----------
     joint : Estimate
-        Both targets with their joint covariance; terms are ``AUTOC: name``.
-    target : {"AUTOC", "QINI"}
-        The target declared beforehand.
+        All targets with their joint covariance; terms are ``AUTOC: name``.
+    target : str
+        ``"AUTOC"``, ``"QINI"`` or the name of a :class:`eocausal.Weighting`: the target declared beforehand.
     toc : DataFrame
         Columns ``priority q estimate std_error conf_low conf_high band_low band_high``: intervals hold at one share
         each, bands at all shares at once.
@@ -86,7 +86,7 @@ class Rate:
     def ratio(self) -> float | FloatArray:
         """The RATE ratio, estimate over standard error: the statistic by which papers compare sources of images.
 
-        A float for one term, else an array; the column ``statistic`` of ``to_frame()`` holds it for both targets.
+        A float for one term, else an array; the column ``statistic`` of ``to_frame()`` holds it for all targets.
         """
         found = self.rates.to_frame()["statistic"].to_numpy(dtype=float)
         return float(found[0]) if found.size == 1 else found
@@ -181,7 +181,7 @@ class Rate:
         terms : sequence of str, optional
             Which of :attr:`terms`. Default: every priority, and no difference.
         targets : sequence of str, optional
-            Default: both.
+            Default: all.
         seed : int
             Of the draws of all t statistics together, which vary with one another as the estimates do.
 
@@ -265,14 +265,14 @@ class Rate:
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the TOC curves with pointwise 95% intervals and uniform bands, and return the Axes.
 
-        The legend holds the estimates of both targets and their ratios.
+        The legend holds the estimates of all targets and their ratios.
         """
         from eocausal.evaluate.toc_figure import toc_figure
 
         return toc_figure(self, ax=ax)
 
     def _rows(self, terms: Sequence[str] | None, targets: Sequence[str] | None) -> list[int]:
-        """Return the positions in ``joint`` of some terms of some targets; default priorities of both."""
+        """Return the positions in ``joint`` of some terms of some targets; default priorities of all."""
         chosen = self.targets if targets is None else tuple(targets)
         for target in chosen:
             one_of(target, self.targets, argument="targets", error=EvaluationError)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from eocausal._checks import one_of, whole_number
 from eocausal.errors import EvaluationError, explain
+from eocausal.evaluate.rate_weighting import Weighting
 from eocausal.evaluate.toc import DEFAULT_GRID, INTEGRATIONS, TARGETS
 
 FloatArray = npt.NDArray[np.float64]
@@ -20,7 +21,7 @@ STD_ERRORS = ("influence", "half_sample")
 class RateOptions(TypedDict, total=False):
     """The same as keywords of a call."""
 
-    target: str
+    target: str | Weighting
     integration: Literal["exact", "grf"]
     std_errors: Literal["influence", "half_sample"]
     grid: npt.ArrayLike | None
@@ -34,7 +35,7 @@ class RateSettings:
 
     Parameters
     ----------
-    target : {"AUTOC", "QINI"}
+    target : {"AUTOC", "QINI"} or Weighting
     integration : {"exact", "grf"}
     std_errors : {"influence", "half_sample"}
     grid : array-like, optional
@@ -53,7 +54,7 @@ class RateSettings:
     ('QINI', 'AUTOC')
     """
 
-    target: str = "AUTOC"
+    target: str | Weighting = "AUTOC"
     integration: Literal["exact", "grf"] = "exact"
     std_errors: Literal["influence", "half_sample"] = "half_sample"
     grid: npt.ArrayLike | None = field(default=None)
@@ -61,7 +62,15 @@ class RateSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        one_of(self.target, TARGETS, argument="target", error=EvaluationError)
+        if callable(self.target):
+            raise EvaluationError(
+                explain(
+                    "target is a function.",
+                    fix="target=ec.Weighting('first fifth', lambda q: (q <= 0.2) / 0.2)",
+                )
+            )
+        if not isinstance(self.target, Weighting):
+            one_of(self.target, TARGETS, argument="target", error=EvaluationError)
         one_of(self.integration, INTEGRATIONS, argument="integration", error=EvaluationError)
         one_of(self.std_errors, STD_ERRORS, argument="std_errors", error=EvaluationError)
         shares = _numbers(DEFAULT_GRID if self.grid is None else self.grid)
@@ -81,10 +90,21 @@ class RateSettings:
         return np.asarray(self.grid, dtype=float)
 
     @property
-    def targets(self) -> tuple[str, str]:
-        """The target declared beforehand, then the other."""
-        (other,) = (one for one in TARGETS if one != self.target)
-        return self.target, other
+    def weighting(self) -> Weighting | None:
+        """The weighting declared as target, if it is one of one's own."""
+        return self.target if isinstance(self.target, Weighting) else None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target declared beforehand, then AUTOC and QINI or the other of the two."""
+        first = self.target.name if isinstance(self.target, Weighting) else self.target
+        return (first, *[one for one in TARGETS if one != first])
+
+    @property
+    def columns(self) -> list[int]:
+        """Where each of the targets stands in AUTOC, QINI and the weighting."""
+        made = TARGETS if self.weighting is None else (*TARGETS, self.weighting.name)
+        return [made.index(one) for one in self.targets]
 
 
 def _numbers(grid: npt.ArrayLike) -> FloatArray:

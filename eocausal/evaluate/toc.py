@@ -7,7 +7,8 @@ definitions 1 and 2.
 
 With ``c`` the share of all weight that is ranked no lower, an average over shares is a weighted sum of scores: the
 mean score of each group of tied units times the step of ``H`` over it, ``H(c) = -c log c`` for AUTOC and
-``(c - c^2) / 2`` for QINI. That is the ``exact`` integration. That of grf 2.6 sums over units instead, in the
+``(c - c^2) / 2`` for QINI; a :class:`Weighting` of one's own tabulates its own. That is the ``exact``
+integration. That of grf 2.6 sums over units instead, in the
 order in which they are sorted; it misses the integral by terms of ``log(n) / n``, and with weights depends on the
 order of units within a tie.
 """
@@ -20,9 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from eocausal.evaluate.rate_weighting import NAMED, Weighting
+
 FloatArray = npt.NDArray[np.float64]
 
-TARGETS = ("AUTOC", "QINI")
+TARGETS = NAMED
 INTEGRATIONS = ("exact", "grf")
 DEFAULT_GRID = np.arange(1, 11) / 10
 # what rounding leaves of an exact zero, as a share of the largest score
@@ -102,8 +105,9 @@ def rates_and_toc(
     *,
     grid: FloatArray,
     integration: str = "exact",
+    weighting: Weighting | None = None,
 ) -> tuple[FloatArray, FloatArray]:
-    """Return AUTOC and QINI, and the TOC on a grid of shares.
+    """Return AUTOC and QINI, and that of another weighting where one is given, and the TOC on a grid of shares.
 
     Parameters
     ----------
@@ -115,11 +119,12 @@ def rates_and_toc(
     grid : array of shape (q,)
         Shares in (0, 1].
     integration : {"exact", "grf"}
+    weighting : Weighting, optional
 
     Returns
     -------
-    rates : array of shape (2,)
-        In the order of ``TARGETS``.
+    rates : array of shape (2,) or (3,)
+        In the order of ``TARGETS``, then that of the weighting.
     toc : array of shape (q,)
 
     Examples
@@ -134,16 +139,20 @@ def rates_and_toc(
     [0.5815310847, 0.2083333333]
     """
     groups = grouped(ranking, dr_scores, weights)
-    made = _exact(groups) if integration == "exact" else _over_units(ranking, groups, weights)
+    if integration == "exact":
+        made = np.diff(heights(groups.reached, weighting)) @ groups.mean
+    else:
+        made = _over_units(ranking, groups, weights, weighting)
     none = SMALLEST * float(np.abs(groups.mean).max())
     toc = toc_of(groups, grid)
     return np.where(np.abs(made) <= none, 0.0, made), np.where(np.abs(toc) <= none, 0.0, toc)
 
 
-def heights(reached: FloatArray) -> FloatArray:
-    """Return ``H`` of shares (m,) for AUTOC and QINI, (2, m): what a group's mean is weighed by is its step."""
+def heights(reached: FloatArray, weighting: Weighting | None = None) -> FloatArray:
+    """Return ``H`` of shares (m,) for each target, (2, m) or (3, m): a group's mean is weighed by its step."""
     logs = np.log(reached, out=np.zeros_like(reached), where=reached > 0)
-    return np.stack([-reached * logs, (reached - reached**2) / 2])
+    own = [] if weighting is None else [weighting.heights(reached)]
+    return np.stack([-reached * logs, (reached - reached**2) / 2, *own])
 
 
 def toc_of(groups: Groups, grid: FloatArray) -> FloatArray:
@@ -154,16 +163,15 @@ def toc_of(groups: Groups, grid: FloatArray) -> FloatArray:
     return toc
 
 
-def _exact(groups: Groups) -> FloatArray:
-    made: FloatArray = np.diff(heights(groups.reached)) @ groups.mean
-    return made
-
-
-def _over_units(ranking: Ranking, groups: Groups, weights: FloatArray) -> FloatArray:
+def _over_units(
+    ranking: Ranking, groups: Groups, weights: FloatArray, weighting: Weighting | None
+) -> FloatArray:
     """Return the rates as sums over sorted units, each with the TOC at the share that ends with it."""
     weight = weights[ranking.order] / weights.sum()
     reached = np.cumsum(weight)
     gathered = np.cumsum(weight * groups.mean[ranking.group])
     present = weight > 0
     toc = np.divide(gathered, reached, out=np.zeros_like(reached), where=present)
-    return np.array([weight @ toc, weight @ gathered])
+    # rounding must not carry the last share past 1
+    own = [] if weighting is None else [(weight * weighting.values(np.minimum(reached, 1.0))) @ toc]
+    return np.array([weight @ toc, weight @ gathered, *own])
