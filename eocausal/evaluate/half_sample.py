@@ -144,7 +144,7 @@ def _evaluate(part: Part, settings: RateSettings, *, key: int) -> _Evaluated:
         )
         values.append(rates)
         tocs.append(toc)
-        influence.append(rate_influence(ranking, part.dr_scores, part.weights))
+        influence.append(rate_influence(ranking, part.dr_scores, part.weights, clusters=n_groups))
         if drawn:
             from eocausal.evaluate.half_sample_draws import half_sample_draws
 

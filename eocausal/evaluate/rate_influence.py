@@ -1,9 +1,13 @@
 """Influence values of AUTOC, QINI and the TOC, with the error of estimated ranks in them. Pure arrays.
 
-Each is the derivative of the estimate in the weight of one unit. A unit moves the mean of its own group of ties,
-and the share of all weight that is ranked above every group below it; what the second does to a rate is the sum,
-over the boundaries between groups that it moves, of the step of the mean there times ``H'``, with ``H`` of
-:mod:`eocausal.evaluate.toc`. Yadlowsky et al. (2025), JASA 120, state the same for ranks that are known.
+Each is what a unit does to the estimate. A unit moves the mean of its own group of ties, and the share of all
+weight that is ranked above every group below it; what the second does to a rate is the sum, over the boundaries
+between groups that it moves, of the step of the mean there times ``H'``, with ``H`` of :mod:`eocausal.evaluate.toc`.
+Yadlowsky et al. (2025), JASA 120, state the same for ranks that are known.
+
+A unit, or a cluster that is one place in the ranking, is no small share of the few at the very top, where ``H'`` of
+AUTOC is steep: taken at the boundary alone it knows too little of them. So ``H'`` is the mean slope over what a
+boundary moves by were one place taken out.
 """
 
 from __future__ import annotations
@@ -16,8 +20,12 @@ from eocausal.evaluate.toc import Groups, Ranking, grouped, heights
 FloatArray = npt.NDArray[np.float64]
 
 
-def rate_influence(ranking: Ranking, dr_scores: FloatArray, weights: FloatArray) -> FloatArray:
+def rate_influence(
+    ranking: Ranking, dr_scores: FloatArray, weights: FloatArray, *, clusters: int | None = None
+) -> FloatArray:
     """Return influence values (n, 2) of AUTOC and QINI; each column averages to zero.
+
+    ``clusters`` is how many clusters the units come from; by default each is its own.
 
     Examples
     --------
@@ -27,7 +35,9 @@ def rate_influence(ranking: Ranking, dr_scores: FloatArray, weights: FloatArray)
     """
     groups = grouped(ranking, dr_scores, weights)
     inner = groups.reached[1:-1]
-    slopes = np.stack([-np.log(inner) - 1, 0.5 - inner])
+    # a group of ties that holds more than one cluster does not go as a whole
+    place = np.minimum(groups.share[:-1], 1 / (clusters or weights.size))
+    slopes = (heights(inner) - heights(np.maximum(inner - place, 0.0))) / place
     steps = -np.diff(groups.mean) * slopes
     beyond = np.concatenate([np.cumsum(steps[:, ::-1], axis=1)[:, ::-1], np.zeros((2, 1))], axis=1)
     of_group = beyond - (steps @ inner)[:, None]

@@ -137,11 +137,14 @@ def _fold_rates(
                 for one in rankings
             ]
         )
-        moved = np.column_stack(
-            [rate_influence(one, part.dr_scores, part.weights)[:, column] for one in rankings]
-        )
         codes = np.unique(part.groups, return_inverse=True)[1]
         n_groups = int(codes.max()) + 1
+        moved = np.column_stack(
+            [
+                rate_influence(one, part.dr_scores, part.weights, clusters=n_groups)[:, column]
+                for one in rankings
+            ]
+        )
         sums = sum_within(moved, codes)
         covariances.append(sums.T @ sums * n_groups / max(n_groups - 1, 1) / part.ids.size**2)
         weights.append(part.weights.sum())

@@ -13,7 +13,7 @@ from eocausal.errors import EvaluationError
 from eocausal.evaluate.half_sample_draws import drawn_halves, half_sample_draws
 from eocausal.evaluate.rate_influence import rate_influence, toc_influence
 from eocausal.evaluate.rate_result import Rate
-from eocausal.evaluate.toc import DEFAULT_GRID, INTEGRATIONS, TARGETS, rank, rates_and_toc
+from eocausal.evaluate.toc import DEFAULT_GRID, INTEGRATIONS, TARGETS, heights, rank, rates_and_toc
 from tests.studies import FAST, by_village, design, images
 
 
@@ -99,21 +99,58 @@ def test_parts_have_the_factor_of_their_own_clusters() -> None:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("levels", [0, 7])
-def test_influence_values_are_derivatives_in_the_weight_of_a_unit(levels: int, weighted: bool) -> None:
+def test_influence_values_are_what_taking_a_unit_out_does(levels: int, weighted: bool) -> None:
     rng = np.random.default_rng(5)
-    n = 60
+    n = 200
     scores = rng.normal(size=n) + 4
     priority = rng.integers(0, levels, n).astype(float) if levels else rng.normal(size=n)
     weights = rng.uniform(0.5, 2, n) if weighted else np.ones(n)
-    ranking, step = rank(priority), 1e-6
+    ranking = rank(priority)
     found = rate_influence(ranking, scores, weights)
     np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-12)
+    whole = rates_and_toc(ranking, scores, weights, grid=DEFAULT_GRID)[0]
+    without = np.empty((n, 2))
     for unit in range(n):
+        others = np.where(np.arange(n) == unit, 0, weights)
+        left = rates_and_toc(ranking, scores, others, grid=DEFAULT_GRID)[0]
+        without[unit] = (whole - left) * n * (1 - weights[unit] / weights.sum())
+    assert ((found - without).std(axis=0) < (0.07 if weighted else 0.02) * without.std(axis=0)).all()
+
+
+@pytest.mark.parametrize("n", [1000, 4000])
+def test_influence_values_are_derivatives_in_the_weight_of_a_unit_where_units_are_many(n: int) -> None:
+    rng = np.random.default_rng(5)
+    scores, weights = rng.normal(size=n) + 4, rng.uniform(0.5, 2, n)
+    ranking, step = rank(rng.integers(0, 7, n).astype(float)), 1e-6
+    found = rate_influence(ranking, scores, weights)
+    for unit in range(0, n, n // 20):
         up, down = weights.copy(), weights.copy()
         up[unit] *= 1 + step
         down[unit] *= 1 - step
         by = [rates_and_toc(ranking, scores, one, grid=DEFAULT_GRID)[0] for one in (up, down)]
-        np.testing.assert_allclose(found[unit], n * (by[0] - by[1]) / (2 * step), atol=2e-6)
+        np.testing.assert_allclose(found[unit], n * (by[0] - by[1]) / (2 * step), atol=3 / n)
+
+
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize("places", [20, 80, 200])
+def test_errors_of_a_ranking_by_noise_are_no_smaller_than_the_truth_nor_much_larger(
+    places: int, size: int
+) -> None:
+    """Units of a place share place and score: with scores of variance 1 both variances are sums over places."""
+    n = places * size
+    place = np.repeat(np.arange(places), size)
+    ranking, mean_of = rank(-place.astype(float)), np.diff(heights(np.linspace(0, 1, places + 1)))
+    truth = (mean_of**2).sum(axis=1) - mean_of.sum(axis=1) ** 2 / places
+    # influence values are linear in scores, so their expected squares are those of unit vectors
+    said = np.zeros(2)
+    for one in range(places):
+        scores = (place == one).astype(float)
+        sums = np.add.reduceat(
+            rate_influence(ranking, scores, np.ones(n), clusters=places), np.arange(0, n, size)
+        )
+        said += places / (places - 1) * (sums**2).sum(axis=0) / n**2
+    assert (said >= 0.99 * truth).all()
+    assert (said <= [1.2 * truth[0] if places < 80 else 1.07 * truth[0], 1.01 * truth[1]]).all()
 
 
 def test_toc_influence_is_the_derivative_in_large_groups_of_ties() -> None:
