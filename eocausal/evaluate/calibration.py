@@ -109,12 +109,18 @@ def calibration(cate: Cate, *, effects: str = "sequential", vcov: VcovChoice = H
     for share, part in zip(shares, parts):
         scores[part.rows] = share * part.scores * (outcome.size / int(part.rows.sum()))
     matrix = sum(np.outer(share, share) * part.matrix for share, part in zip(shares, parts))
+    no_mean = [part for part in parts if part.matrix[0, 0] == 0]
     constant = [part for part in parts if part.matrix[1, 1] == 0]
     warnings = [*judged.warnings]
     if constant:
         warnings.append(
             f"{len(constant)} folds do not count for the differences: they have one predicted effect for all "
             "units, or for all clusters but one"
+        )
+    if no_mean:
+        warnings.append(
+            f"{len(no_mean)} of {len(parts)} regressions do not count for the mean effect: their mean predicted "
+            "effect is zero, or one cluster alone tells it"
         )
     fit = estimate_on(
         cate.average,

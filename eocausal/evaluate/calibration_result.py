@@ -67,17 +67,20 @@ class Calibration:
         """Return the two hypotheses: ``term null alternative statistic p_value``.
 
         That the mean effect is 1, against being anything else, and that the differences are 0 or less, against
-        being above: effects that are predicted the wrong way round are no evidence of heterogeneity.
+        being above: effects that are predicted the wrong way round are no evidence of heterogeneity. What could
+        not be estimated in any fold has no statistic.
         """
-        mean, differences = self.fit.values
-        errors = np.sqrt(np.diag(self.fit.variance.matrix))
+        errors, nulls = np.sqrt(np.diag(self.fit.variance.matrix)), np.array([1.0, 0.0])
+        counts = errors > 0
+        above = self.fit.values - nulls
+        p_values = np.array([float(np.ravel(self.fit.p_value(1.0))[0]), p_above(self.fit, 1)])
         return pd.DataFrame(
             {
                 "term": self.fit.terms,
-                "null": [1.0, 0.0],
+                "null": nulls,
                 "alternative": ["two-sided", "greater"],
-                "statistic": [(mean - 1) / errors[0], differences / errors[1]],
-                "p_value": [float(np.ravel(self.fit.p_value(1.0))[0]), p_above(self.fit, 1)],
+                "statistic": np.divide(above, errors, out=np.full(2, np.nan), where=counts),
+                "p_value": np.where(counts, p_values, np.nan),
             }
         )
 

@@ -10,9 +10,10 @@ import pandas as pd
 from eocausal._checks import whole_number
 from eocausal.errors import EvaluationError
 from eocausal.evaluate.clan_result import Clan
-from eocausal.evaluate.effect_groups import means_by_rank
+from eocausal.evaluate.effect_groups import means_by_rank, most_least
 from eocausal.evaluate.judged import estimate_on
 from eocausal.evaluate.unit_tables import unit_columns
+from eocausal.inference.contrast import combinations
 from eocausal.inference.smd import weighted_variance
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ def compare_groups(groups: EffectGroups, table: UnitTable, *, by: str | None, se
             count=groups.k,
         )
         means[place] = found + centre
-        differences[place] = found[-1] - found[0]
-        scores[:, place] = influence[:, -1] - influence[:, 0]
+        gap, moved = combinations(found, influence, most_least(groups.k))
+        differences[place], scores[:, place] = gap[0], moved[:, 0]
     names = [str(name) for name in columns]
     frame = pd.DataFrame(
         {

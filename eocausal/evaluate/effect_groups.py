@@ -13,6 +13,7 @@ from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.effect_groups_result import MOST_LEAST, EffectGroups, group_terms
 from eocausal.evaluate.judged import JudgedEffects, estimate_on, judged_effects, require_cate
 from eocausal.evaluate.top_shares import top_totals
+from eocausal.inference.contrast import combinations
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -78,10 +79,11 @@ def groups(cate: Cate, *, k: int = 5, effects: str = "sequential") -> EffectGrou
         means_by_rank, priority=judged.effects, weights=judged.weights, folds=judged.folds, count=count
     )
     (values, scores), (predicted, _) = sort(cate.dr_scores[judged.rows]), sort(judged.effects)
+    gap, gap_scores = combinations(values, scores, most_least(count))
     gates = estimate_on(
         cate.average,
-        np.append(values, values[-1] - values[0]),
-        np.column_stack([scores, scores[:, -1] - scores[:, 0]]),
+        np.append(values, gap),
+        np.column_stack([scores, gap_scores]),
         rows=judged.rows,
         estimand="average effects of groups",
         method="sequential folds" if effects == "sequential" else "out-of-fold effects",
@@ -99,6 +101,13 @@ def groups(cate: Cate, *, k: int = 5, effects: str = "sequential") -> EffectGrou
         cate.image_keys[judged.rows],
         cate.design,
     )
+
+
+def most_least(count: int) -> FloatArray:
+    """Return the weights (count, 1) of the last of ``count`` groups less the first."""
+    weights = np.zeros((count, 1))
+    weights[0], weights[-1] = -1.0, 1.0
+    return weights
 
 
 def means_by_rank(

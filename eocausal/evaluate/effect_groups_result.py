@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 MOST_LEAST = "most - least"
+# Group averages nearer to one another than this share of them are one number.
+_ROUNDING = 1e-12
 
 
 def group_terms(count: int) -> tuple[str, ...]:
@@ -129,12 +131,14 @@ class EffectGroups:
 
         One less the mean distance of group averages to the mean predicted effect, over that to the average effect:
         1 where predictions are right, 0 where they are no better than one effect for all, below 0 where they are
-        worse. Noise in the group averages pulls it towards 0. Dwivedi and others (2020), International Statistical
+        worse, and not a number where the groups do not differ at all. Noise in the group averages pulls it towards 0. Dwivedi and others (2020), International Statistical
         Review 88.
         """
         values = self.gates.values[: self.k]
         apart = float(np.abs(values - values.mean()).sum())
-        return 1 - float(np.abs(values - self.predicted).sum()) / apart if apart > 0 else float("nan")
+        if apart <= _ROUNDING * float(np.abs(values).sum()):
+            return float("nan")
+        return 1 - float(np.abs(values - self.predicted).sum()) / apart
 
     def with_vcov(self, vcov: VcovChoice) -> Self:
         """Return the same groups with standard errors made another way, as in :meth:`Estimate.with_vcov`."""

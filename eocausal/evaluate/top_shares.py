@@ -11,14 +11,15 @@ from eocausal.evaluate.toc import rank
 
 FloatArray = npt.NDArray[np.float64]
 
-# A cut moves units of about its rank; their mean is taken over this share of ranks to either side, ...
+# A cut moves units of about its rank; their mean is taken over this share of ranks to either side (wider than for the
+# TOC, since folds are small), ...
 _NEAR = 0.1
 # ... and over no fewer than about so many units.
 _FEWEST = 50
 
 
 class TopMeans(NamedTuple):
-    """For each share: the total of the units above the cut, over all units (q,), and its influence values (n, q)."""
+    """For each share: the total of units above the cut, over all units (q,), and its influence values (n, q)."""
 
     values: FloatArray
     scores: FloatArray
@@ -69,8 +70,8 @@ def top_totals(
 
     The total is ``E[value 1{above}]``, averaged over folds by their weight. Its influence value is
     ``value 1{above} - m (1{above} - share)`` less the total, with ``m`` the mean of the column at the cut: a unit
-    that is added above the cut pushes another below it. The total is that of all folds: that folds differ is chance,
-    to which folds of few clusters give much room.
+    that is added above the cut pushes another below it. The total is that of all folds: that folds differ is
+    chance, to which folds of few clusters give much room.
 
     Parameters
     ----------

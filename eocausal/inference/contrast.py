@@ -17,6 +17,9 @@ from eocausal.inference.vcov import variance_of
 
 FloatArray = npt.NDArray[np.float64]
 
+# What is left of numbers that cancel, over these: no digits are in it.
+_ROUNDING = 1e-13
+
 OTHER_UNITS = (
     "the two averages are of different units, those of either arm: their difference is not the effect of one arm "
     "against the other on anyone"
@@ -78,6 +81,29 @@ def contrast(estimate: Estimate, term: str, *, against: str | None = None) -> Es
     return made
 
 
+def combinations(
+    values: FloatArray, scores: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return linear combinations, ``weights`` (k, m), of estimates (..., k) and their influence values (..., n, k).
+
+    What cancels is exactly zero: what rounding leaves of the difference of two equal estimates, over what it leaves
+    of its standard error, would else be a large t statistic.
+
+    Examples
+    --------
+    >>> scores = np.array([[0.1, 0.1 + 1e-17], [-0.1, -0.1]])
+    >>> combinations(np.array([0.3, 0.1 + 0.2]), scores, np.array([[1.0], [-1.0]]))[0].tolist()
+    [0.0]
+    """
+    found, moved = values @ weights, scores @ weights
+    none = _ROUNDING * (np.abs(scores) @ np.abs(weights)).max(axis=-2)
+    least = np.maximum(none, _ROUNDING * (np.abs(values) @ np.abs(weights)))
+    return (
+        np.where(np.abs(found) <= least, 0.0, found),
+        np.where(np.abs(moved) <= none[..., None, :], 0.0, moved),
+    )
+
+
 def combined(
     estimate: Estimate, weights: FloatArray, terms: tuple[str, ...], *, estimand: str | None = None
 ) -> Estimate:
@@ -89,12 +115,16 @@ def combined(
         variance_of, how=estimate.variance.how, groups=estimate.groups, coordinates=estimate.coordinates,
         n_params=estimate.n_params, panel=estimate.panel, arms=estimate.arms, weights=estimate.weights,
     )  # fmt: skip
-    values, scores, repeats = estimate.values @ weights, estimate.score_values @ weights, estimate.repeats
+    values, scores = combinations(estimate.values, estimate.score_values, weights)
+    repeats = estimate.repeats
     if repeats is None:
         variance = make(scores)
     else:
         each = Repeats(
-            terms, repeats.seeds, repeats.values @ weights, repeats.score_values @ weights, repeats.std_errors
+            terms,
+            repeats.seeds,
+            *combinations(repeats.values, repeats.score_values, weights),
+            repeats.std_errors,
         )
         variance, repeats = each.variance(make)
         values = np.median(repeats.values, axis=0)

@@ -12,6 +12,8 @@ FloatArray = npt.NDArray[np.float64]
 DRAWS = 20_000
 # Directions with less than this share of the largest variance are rounding.
 _SMALLEST_EIGENVALUE = 1e-9
+# ... and so are differences whose variance is less than this share of that of the estimates.
+_ROUNDING = 1e-14
 
 
 def t_draws(matrix: FloatArray, *, df: float, seed: int, draws: int = DRAWS) -> FloatArray:
@@ -82,7 +84,7 @@ def equality_p(values: FloatArray, matrix: FloatArray, *, df: float) -> float:
     contrasts = np.eye(values.size)[1:] - np.eye(values.size)[:1]
     gaps, between = contrasts @ values, contrasts @ matrix @ contrasts.T
     size, direction = np.linalg.eigh(between)
-    kept = size > _SMALLEST_EIGENVALUE * size.max(initial=0.0)
+    kept = size > max(_SMALLEST_EIGENVALUE * size.max(initial=0.0), _ROUNDING * np.diag(matrix).max())
     rank = int(kept.sum())
     if rank == 0 or df <= rank:
         return float("nan")

@@ -131,3 +131,16 @@ def test_a_fold_in_which_one_cluster_alone_differs_does_not_count_for_the_differ
     assert shares[3, "differences in effects"] == 0
     assert shares[3, "mean effect"] > 0
     assert any("all clusters but one" in text for text in found.warnings)
+
+
+def test_predictions_whose_mean_is_zero_have_no_test_of_it(cate: ec.Cate) -> None:
+    turned = np.tile([1.0, -1.0], 200)
+    even = replace(cate, effect_values=turned, weights=np.ones(400), folds=np.arange(400) // 2 % 5)
+    found = ec.calibration(even, effects="out_of_fold")
+    tests = found.tests()
+    assert tests[["statistic", "p_value"]].isna().all(axis=1).tolist() == [True, False]
+    assert any("1 of 1 regressions do not count for the mean effect" in text for text in found.warnings)
+    assert "nan" in found.summary().lower()
+    # the other coefficient is that of one column alone
+    outcome, column = even.centred_outcome, even.centred_treatment * turned
+    assert found.estimate[1] == pytest.approx(column @ outcome / (column @ column))

@@ -157,3 +157,20 @@ def test_figures_show_groups_and_columns(found: EffectGroups) -> None:
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "2", "3", "4"]
     below = found.clan(["z", "weight"]).plot()
     assert [tick.get_text() for tick in below.get_yticklabels()] == ["z", "weight"]
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.3])
+def test_one_predicted_effect_for_all_leaves_no_difference_of_rounding(cate: ec.Cate, effect: float) -> None:
+    same = np.full(500, effect)
+    constant = replace(cate, effect_values=same, sequential_values=np.where(cate.folds > 0, same, np.nan))
+    found = ec.groups(constant, k=3)
+    assert found.estimate[-1] == 0
+    assert found.std_error[-1] == 0
+    assert found.p_value()[-1] == 1
+    assert np.isnan(found.equality_p)
+    assert np.isnan(found.calibration_r2)
+    clan = found.clan(["z", "weight"])
+    assert (clan.estimate.tolist(), clan.p_value().tolist()) == ([0.0, 0.0], [1.0, 1.0])
+    against = ec.policy_value(constant).against("random")
+    assert not against.values.any()
+    assert not against.variance.matrix.any()

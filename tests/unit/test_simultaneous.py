@@ -62,3 +62,8 @@ def test_equality_of_two_means_is_the_t_test_of_their_difference() -> None:
 
 def test_equality_needs_more_degrees_of_freedom_than_contrasts() -> None:
     assert np.isnan(equality_p(np.arange(5.0), np.eye(5), df=4))
+
+
+def test_estimates_that_differ_by_rounding_alone_have_no_test_of_equality() -> None:
+    matrix = np.full((3, 3), 0.1) + np.diag([0.0, 1e-18, 2e-18])
+    assert np.isnan(equality_p(np.array([0.3, 0.1 + 0.2, 0.3]), matrix, df=100))
