@@ -22,12 +22,15 @@ from eocausal.evaluate.asked import (
     asked_cate,
     asked_design,
     asked_folds,
+    asked_judgements,
     asked_learners,
     asked_rates,
     check_estimates,
 )
 from eocausal.evaluate.balance import Balance, balance
 from eocausal.evaluate.balance_result import MOST_ROWS
+from eocausal.evaluate.calibration_result import Calibration
+from eocausal.evaluate.effect_groups_result import EffectGroups
 from eocausal.evaluate.overlap import Overlap, overlap
 from eocausal.evaluate.rate_result import Rate
 from eocausal.imagery.asked import asked_units
@@ -71,6 +74,8 @@ class Run:
         For simulated data: estimates against the truth.
     displacement : DrawAverage or None
         Of displaced units: features averaged over draws, and how far draws disagree.
+    judgements : dict of str to result
+        What else was asked of effects by unit: ``calibration`` and ``groups``.
     """
 
     folder: Path
@@ -86,6 +91,7 @@ class Run:
     truth: pd.DataFrame | None
     seconds: dict[str, float] = field(default_factory=dict)
     displacement: DrawAverage | None = None
+    judgements: Mapping[str, Calibration | EffectGroups] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line: what was estimated and where the report is."""
@@ -110,7 +116,8 @@ class Run:
         return "\n".join(lines)
 
     def _results(self) -> list[Any]:
-        found = [self.balance, self.overlap, *self.estimates.values(), *self.rates.values()]
+        found: list[Any] = [self.balance, self.overlap, *self.estimates.values(), *self.rates.values()]
+        found += self.judgements.values()
         return found if self.cate is None else [*found, self.cate]
 
 
@@ -171,6 +178,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     with clock.step("effects by unit"):
         found = asked_cate(asked, design, folds, progress)
         rates = {} if found is None else asked_rates(asked, found)
+        judgements = {} if found is None else asked_judgements(asked, found)
     made = Run(
         folder=folder,
         report=folder / "report.html",
@@ -185,6 +193,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
         truth=_against_truth(asked, units, estimates, found),
         seconds=clock.seconds,
         displacement=seen.displacement,
+        judgements=judgements,
     )
     with clock.step("report"):
         _write(made, loaded)
@@ -277,7 +286,7 @@ def _write(made: Run, loaded: LoadedSpec) -> None:
     items += [] if made.chips is None or made.displacement is not None else [made.chips]
     items += [] if made.cate is None else [made.cate]
     # one result holds both targets, that declared beforehand in front
-    items += list(made.rates.values())[:1]
+    items += [*list(made.rates.values())[:1], *made.judgements.values()]
     spec = loaded.spec
     report(
         items,
@@ -296,6 +305,7 @@ def _write_figures(made: Run) -> None:
         results["toc"] = next(iter(made.rates.values()))
     if made.cate is not None:
         results["effects"] = made.cate
+    results |= made.judgements
     for name, result in results.items():
         height = 1.3 + 0.24 * min(len(result.table), MOST_ROWS) if name == "balance" else 3.6
         _write_figure(made, name, height, result.plot)

@@ -12,7 +12,7 @@ from eocausal.effects.linear_effects import LinearEffects
 from eocausal.errors import EstimationError
 
 # A new learner is settings with `fit` and `describe`, and one row here by its name.
-LEARNERS: dict[str, Callable[[], EffectLearner]] = {
+LEARNERS: dict[str, Callable[..., EffectLearner]] = {
     "causal_forest": Forest,
     "r_learner": RLearner,
     "dr_learner": DRLearner,

@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING
 from eocausal.design import Design
 from eocausal.effects.ate import METHODS, ate
 from eocausal.effects.cate import Cate, cate
-from eocausal.effects.forest import Forest
+from eocausal.effects.known_learners import LEARNERS
 from eocausal.effects.methods import Asked, no_predictions, require_answerable
 from eocausal.errors import EstimationError
+from eocausal.evaluate.calibration import calibration
+from eocausal.evaluate.calibration_result import Calibration
+from eocausal.evaluate.effect_groups import groups
+from eocausal.evaluate.effect_groups_result import EffectGroups
 from eocausal.evaluate.rate import rate
 from eocausal.evaluate.rate_result import Rate
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.trim import Trim
 from eocausal.nuisance.folds import Folds
 from eocausal.nuisance.learners import Learners
+from eocausal.specs._rules import CATE_OPTIONS
 from eocausal.specs.load import LoadedSpec, spec_error
 
 if TYPE_CHECKING:
+    from eocausal.effects.effect_learners import EffectLearner
     from eocausal.embeddings import Embeddings
-    from eocausal.specs.effects import AteSpec
+    from eocausal.specs.effects import AteSpec, CateSpec
     from eocausal.specs.models import AnalysisSpec
     from eocausal.units import Units
 
@@ -92,15 +98,31 @@ def asked_folds(spec: AnalysisSpec) -> Folds:
     return Folds() if asked is None else Folds(kind=asked.kind, k=asked.k, block_m=asked.block_m)
 
 
+def asked_learner(asked: CateSpec) -> EffectLearner:
+    """Return the settings of what shall learn effects."""
+    return LEARNERS[asked.learner](**asked.model_dump(include=set(CATE_OPTIONS[asked.learner])))
+
+
 def asked_cate(spec: AnalysisSpec, design: Design, folds: Folds, progress: bool) -> Cate | None:
     """Return effects by unit, where they are asked for."""
     asked = spec.effects.cate
     if asked is None:
         return None
-    forest = Forest(**asked.model_dump(exclude={"learner"}))
+    learner = asked_learner(asked)
     return cate(
-        design, learner=forest, folds=folds, learners=asked_learners(spec), seed=spec.seed, progress=progress
+        design, learner=learner, folds=folds, learners=asked_learners(spec), seed=spec.seed, progress=progress
     )
+
+
+def asked_judgements(spec: AnalysisSpec, found: Cate) -> dict[str, Calibration | EffectGroups]:
+    """Return what else is asked of effects by unit, by the name it has in the specification."""
+    asked = spec.effects
+    judged: dict[str, Calibration | EffectGroups] = {}
+    if asked.calibration:
+        judged["calibration"] = calibration(found)
+    if asked.groups is not None:
+        judged["groups"] = groups(found, k=asked.groups.k)
+    return judged
 
 
 def asked_rates(spec: AnalysisSpec, found: Cate) -> dict[str, Rate]:

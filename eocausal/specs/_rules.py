@@ -13,7 +13,7 @@ from typing import Any
 from eocausal.specs._fields import POLYGON
 from eocausal.specs._imagery_rules import IMAGERY_RULES, Place, Rule, given, inner, listed
 
-__all__ = ["RULES", "Place", "Rule", "metres"]
+__all__ = ["CATE_OPTIONS", "RULES", "Place", "Rule", "metres"]
 
 
 def _units_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -65,11 +65,39 @@ def _scale_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
 
 
 def _effects_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
-    if block.get("rate") and not given(block, "cate"):
-        yield (
-            ("rate",),
-            "rate ranks units by effect and needs cate. Add cate: {learner: causal_forest}",
-        )
+    judged = {"rate": "ranks", "calibration": "tests", "groups": "sorts"}
+    for name, verb in judged.items():
+        if block.get(name) not in (None, False, [], ()) and not given(block, "cate"):
+            yield (
+                (name,),
+                f"{name} {verb} units by effect and needs cate. Add cate: {{learner: causal_forest}}",
+            )
+
+
+# Options of `effects.cate` by learner: those that its settings have.
+_REGRESSIONS = ("model", "pca", "columns")
+CATE_OPTIONS = {
+    "causal_forest": ("engine", "trees", "min_leaf", "sample_share", "pca", "candidates", "screen"),
+    "r_learner": _REGRESSIONS,
+    "dr_learner": _REGRESSIONS,
+    "x_learner": _REGRESSIONS,
+    "linear": ("components", "columns"),
+}
+
+
+def _cate_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    learner = block.get("learner", "causal_forest")
+    if not isinstance(learner, str) or learner not in CATE_OPTIONS:
+        return
+    known = dict.fromkeys(name for options in CATE_OPTIONS.values() for name in options)
+    for name in block:
+        if name in known and name not in CATE_OPTIONS[learner]:
+            owners = " and ".join(one for one, options in CATE_OPTIONS.items() if name in options)
+            yield (
+                (name,),
+                f"{name} goes with {owners}, not with learner: {learner}, which takes "
+                f"{', '.join(CATE_OPTIONS[learner])}. Leave it out",
+            )
 
 
 def _folds_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
@@ -116,10 +144,13 @@ def _analysis_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("imagery", "frames", "before"), text
     if given(units, "displacement"):
         yield from _displacement_rules(block, imagery)
-    seen = inner(inner(block, "effects"), "learners").get("columns")
-    if seen == "covariates" and not given(inner(block, "design"), "covariates"):
-        text = "the design has no covariates to predict from. Add design: {covariates: [...]}, or write both"
-        yield ("effects", "learners", "columns"), text
+    for predicts in ("learners", "cate"):
+        seen = inner(inner(block, "effects"), predicts).get("columns")
+        if seen == "covariates" and not given(inner(block, "design"), "covariates"):
+            text = (
+                "the design has no covariates to predict from. Add design: {covariates: [...]}, or write both"
+            )
+            yield ("effects", predicts, "columns"), text
     yield from _size_rules(inner(block, "encoder"), imagery)
     yield from _frame_rules(inner(block, "encoder"), imagery)
 
@@ -192,6 +223,7 @@ RULES: dict[str, Rule] = {
     "PretrainedSpec": _named_rules,
     "MultiScaleSpec": _scale_rules,
     "EffectsSpec": _effects_rules,
+    "CateSpec": _cate_rules,
     "FoldsSpec": _folds_rules,
     "TrimSpec": _trim_rules,
     "VcovSpec": _vcov_rules,

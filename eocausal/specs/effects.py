@@ -102,26 +102,48 @@ def _names_differ(asked: tuple[AteSpec, ...]) -> tuple[AteSpec, ...]:
 
 
 class CateSpec(Block):
-    """How effects by unit are learned."""
+    """How effects by unit are learned; which options go with which learner is told where they do not."""
 
-    learner: Literal["causal_forest"] = Field("causal_forest", description="Learner of effects by unit.")
+    learner: Literal["causal_forest", "r_learner", "dr_learner", "x_learner", "linear"] = Field(
+        "causal_forest",
+        description="Learner of effects by unit: a causal forest, the R-, DR- or X-learner, or effects that are "
+        "linear in covariates and components.",
+    )
     engine: Literal["fast", "econml"] = Field(
         "fast", description="What grows the forest: compiled code that draws whole clusters, or econml."
     )
     trees: Count = Field(2000, description="Trees of the forest; a multiple of 4.", multiple_of=4)
-    min_leaf: Count = Field(5, description="Smallest number of units in a leaf.")
+    min_leaf: Count = Field(5, description="Smallest number of units in a leaf of the forest.")
     sample_share: float = Field(
         0.5, gt=0, le=0.5, description="Share of the units, or clusters, drawn for a tree."
     )
     pca: Count | None = Field(
-        10, description="Components each block of features is reduced to for the trees; null for none."
+        10,
+        description="Components each block of features is reduced to; null for none. Of all learners but linear.",
     )
-    candidates: Count | None = Field(None, description="Columns that are tried at each cut; null for all.")
+    candidates: Count | None = Field(
+        None, description="Columns that the forest tries at each cut; null for all."
+    )
     screen: Count | None = Field(
         None,
-        description="In place of components: columns of features that are kept, those along which effects seem to "
-        "vary most among the units that are learned from.",
+        description="In place of components of the forest: columns of features that are kept, those along which "
+        "effects seem to vary most among the units that are learned from.",
     )
+    model: Literal["ridge", "boosting"] = Field(
+        "ridge", description="What r_learner, dr_learner and x_learner predict effects with."
+    )
+    components: Count | None = Field(
+        10, description="Components each block of features is reduced to by linear; null for none."
+    )
+    columns: Literal["both", "covariates", "features"] = Field(
+        "both", description="What effects are predicted from; the forest sees both."
+    )
+
+
+class GroupsSpec(Block):
+    """Groups of units by predicted effect, each with its average effect."""
+
+    k: Annotated[Count, Field(ge=2)] = Field(5, description="Number of groups, of equal size.")
 
 
 class FoldsSpec(Block):
@@ -207,6 +229,10 @@ class EffectsSpec(Block):
     )
     cate: CateSpec | None = Field(None, description="Effects by unit; null for none.")
     rate: Targets = Field((), description="Whether the ranking by effect finds those who gain.")
+    calibration: bool = Field(False, description="Whether predicted effects are tested for their size.")
+    groups: GroupsSpec | None = Field(
+        None, description="Average effects of groups of units by predicted effect, such as {k: 5}."
+    )
     folds: FoldsSpec | None = Field(
         None, description="Folds of cross-fitting. Default: clusters or pictures."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import get_args
 
@@ -11,8 +12,16 @@ import pytest
 
 import eocausal as ec
 from eocausal.effects.ate import METHODS
+from eocausal.effects.known_learners import LEARNERS
 from eocausal.errors import SpecError
-from eocausal.evaluate.asked import asked_folds, asked_learners, check_estimates
+from eocausal.evaluate.asked import (
+    asked_cate,
+    asked_folds,
+    asked_judgements,
+    asked_learner,
+    asked_learners,
+    check_estimates,
+)
 from eocausal.inference.tilting import ESTIMANDS
 from eocausal.nuisance.folds import Folds
 from eocausal.nuisance.learners import (
@@ -22,7 +31,8 @@ from eocausal.nuisance.learners import (
     PROPENSITY_LEARNERS,
     Learners,
 )
-from eocausal.specs.effects import AteSpec, LearnersSpec, Method
+from eocausal.specs._rules import CATE_OPTIONS
+from eocausal.specs.effects import AteSpec, CateSpec, LearnersSpec, Method
 from eocausal.specs.load import LoadedSpec, load_spec
 
 STUDY = """\
@@ -63,6 +73,58 @@ def test_names_are_those_of_the_package() -> None:
 
 def test_defaults_are_those_of_the_package() -> None:
     assert Learners(**LearnersSpec().model_dump()) == Learners()
+
+
+def test_learners_of_effects_take_the_options_that_their_settings_have() -> None:
+    assert choices(CateSpec, "learner") == set(LEARNERS) == set(CATE_OPTIONS)
+    assert choices(CateSpec, "model") == {"ridge", "boosting"}
+    for name, options in CATE_OPTIONS.items():
+        # how many threads a forest may use is of the machine, not of the study
+        known = {one.name for one in fields(LEARNERS[name]())} - {"n_jobs"}
+        assert set(options) == known
+        assert LEARNERS[name](**CateSpec(learner=name).model_dump(include=set(options))) == LEARNERS[name]()
+
+
+@pytest.mark.parametrize(
+    ("written", "learner"),
+    [
+        ("{}", ec.Forest()),
+        ("{engine: econml, trees: 400}", ec.Forest(engine="econml", trees=400)),
+        ("{learner: r_learner, pca: 3, columns: features}", ec.RLearner(pca=3, columns="features")),
+        ("{learner: dr_learner, model: boosting}", ec.DRLearner(model="boosting")),
+        ("{learner: x_learner, pca: null}", ec.XLearner(pca=None)),
+        ("{learner: linear, components: 2}", ec.LinearEffects(components=2)),
+    ],
+)
+def test_a_learner_of_effects_is_that_of_python(tmp_path: Path, written: str, learner: object) -> None:
+    found = loaded(tmp_path, f"  ate: aipw\n  cate: {written}\n").spec.effects.cate
+    assert found is not None
+    assert asked_learner(found) == learner
+
+
+def test_effects_are_learned_and_judged_as_asked(tmp_path: Path) -> None:
+    found = loaded(
+        tmp_path,
+        "  ate: difference\n  cate: {learner: linear}\n  calibration: true\n  groups: {k: 3}\n  folds: {k: 3}\n",
+    ).spec
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"aid": np.tile([0, 1], 120), "urban": rng.normal(size=240)})
+    table["wealth"] = table["aid"] * table["urban"] + rng.normal(size=240)
+    design = ec.Design(table, outcome="wealth", treatment="aid", covariates=["urban"], propensity=0.5)
+    effects = asked_cate(found, design, asked_folds(found), progress=False)
+    assert effects is not None
+    judged = asked_judgements(found, effects)
+    assert list(judged) == ["calibration", "groups"]
+    assert judged["groups"].k == 3
+    assert judged["calibration"].to_frame().equals(ec.calibration(effects).to_frame())
+
+
+def test_cate_cannot_see_covariates_that_the_design_has_not(tmp_path: Path) -> None:
+    text = STUDY.replace(", covariates: [urban]", "")
+    text += "  ate: aipw\n  cate: {learner: linear, columns: covariates}\n"
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(SpecError, match=r"effects\.cate\.columns: the design has no covariates"):
+        load_spec(tmp_path / "study.yaml")
 
 
 def test_methods_and_blocks_stand_side_by_side(tmp_path: Path) -> None:
@@ -141,6 +203,27 @@ def test_standard_errors_are_asked_for_as_in_python(tmp_path: Path, written: str
             r"vcov\.block: block goes with bootstrap: block",
         ),
         ("  ate: aipw\n  learners: {outcome: forest}\n", r"learners\.outcome: 'forest' is not known"),
+        (
+            "  ate: aipw\n  cate: {learner: r_learnr}\n",
+            r"cate\.learner: 'r_learnr'.*Did you mean 'r_learner'",
+        ),
+        (
+            "  ate: aipw\n  cate: {learner: linear, trees: 400}\n",
+            r":8:\d+ effects\.cate\.trees: trees goes with causal_forest, not with learner: linear, which takes "
+            r"components, columns\. Leave it out",
+        ),
+        (
+            "  ate: aipw\n  cate: {learner: dr_learner, engine: econml}\n",
+            r"cate\.engine: engine goes with causal_forest, not with learner: dr_learner",
+        ),
+        (
+            "  ate: aipw\n  cate: {learner: linear, pca: null}\n",
+            r"cate\.pca: pca goes with causal_forest and r_",
+        ),
+        ("  ate: aipw\n  cate: {columns: features}\n", r"cate\.columns: columns goes with r_learner"),
+        ("  ate: aipw\n  calibration: true\n", r"effects\.calibration: calibration tests units by effect"),
+        ("  ate: aipw\n  groups: {k: 3}\n", r"effects\.groups: groups sorts units by effect and needs cate"),
+        ("  ate: aipw\n  cate: {}\n  groups: {k: 1}\n", r"effects\.groups\.k: "),
     ],
 )
 def test_mistakes_are_told_at_their_place(tmp_path: Path, effects: str, words: str) -> None:
