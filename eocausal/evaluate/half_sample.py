@@ -1,4 +1,4 @@
-"""RATE on parts of the data, and the average over parts: any number of priorities, both targets, one covariance."""
+"""RATE on parts of the data, and the average over parts: any number of priorities, all targets, one covariance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.rate_influence import rate_influence, toc_influence
 from eocausal.evaluate.rate_result import Rate
 from eocausal.evaluate.rate_settings import RateSettings
-from eocausal.evaluate.toc import TARGETS, rank, rates_and_toc
+from eocausal.evaluate.toc import rank, rates_and_toc
 from eocausal.evaluate.toc_table import toc_frame
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.variance import Variance, Vcov, sum_within
@@ -49,11 +49,11 @@ class Part:
 
 @dataclass(frozen=True)
 class _Evaluated:
-    """What one part yields for p priorities; columns of both targets stand side by side, the first target first."""
+    """What one part yields for p priorities; columns of t targets stand side by side, the first target first."""
 
-    values: FloatArray  # (2 p,)
-    influence: FloatArray  # (n, 2 p)
-    covariance: FloatArray  # (2 p, 2 p)
+    values: FloatArray  # (t p,)
+    influence: FloatArray  # (n, t p)
+    covariance: FloatArray  # (t p, t p)
     toc: FloatArray  # (p, q)
     toc_covariance: FloatArray  # (p, q, q)
     n_groups: int
@@ -69,7 +69,7 @@ def aggregate(
     """Evaluate priorities on each part and average the parts with weights inverse to their standard errors.
 
     This is what :func:`eocausal.rate` and other comparisons of rankings are made with: all priorities are judged on
-    the same units, and the covariance of all of them and of both targets is kept.
+    the same units, and the covariance of all of them and of all targets is kept.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def aggregate(
     )
     return Rate(
         joint,
-        settings.target,
+        settings.targets[0],
         _curves(names, evaluated, share, settings, df=joint.variance.df),
         _fold_frame(names, parts, evaluated, settings.targets),
     )
@@ -119,7 +119,7 @@ def aggregate(
 def _curves(
     names: list[str], evaluated: Sequence[_Evaluated], share: FloatArray, settings: RateSettings, *, df: float
 ) -> pd.DataFrame:
-    """Return the table of curves. One serves both targets: it is averaged over parts as the first target is."""
+    """Return the table of curves. One serves all targets: it is averaged over parts as the first target is."""
     curves, covariances = [], []
     for place in range(len(names)):
         own = share[:, place]
@@ -135,29 +135,29 @@ def _evaluate(part: Part, settings: RateSettings, *, key: int) -> _Evaluated:
         raise EvaluationError(
             explain("All evaluation units are in one cluster.", rule="at least two, better 20 or more")
         )
-    grid, drawn = settings.shares, settings.std_errors == "half_sample"
+    grid, drawn, own = settings.shares, settings.std_errors == "half_sample", settings.weighting
     values, influence, tocs, toc_covariances, draws = [], [], [], [], []
     for priority in part.priorities.values():
         ranking = rank(priority, ids=part.ids)
         rates, toc = rates_and_toc(
-            ranking, part.dr_scores, part.weights, grid=grid, integration=settings.integration
+            ranking, part.dr_scores, part.weights, grid=grid, integration=settings.integration, weighting=own
         )
         values.append(rates)
         tocs.append(toc)
-        influence.append(rate_influence(ranking, part.dr_scores, part.weights, clusters=n_groups))
+        influence.append(rate_influence(ranking, part.dr_scores, part.weights, own, clusters=n_groups))
         if drawn:
             from eocausal.evaluate.half_sample_draws import half_sample_draws
 
             rate_draws, toc_draws = half_sample_draws(
                 ranking, part.dr_scores, part.weights, codes,
-                grid=grid, integration=settings.integration, replicates=settings.replicates, key=key,
+                grid=grid, integration=settings.integration, replicates=settings.replicates, key=key, weighting=own,
             )  # fmt: skip
             draws.append(rate_draws)
             toc_covariances.append(np.cov(toc_draws, rowvar=False, ddof=1).reshape(grid.size, -1))
         else:
             of_toc = toc_influence(ranking, part.dr_scores, part.weights, grid=grid)
             toc_covariances.append(_covariance(of_toc, codes, n_groups))
-    order = [TARGETS.index(target) for target in settings.targets]
+    order = settings.columns
     made = _by_target(np.stack(influence, axis=1), order)
     drawn_rates = _by_target(np.stack(draws, axis=1), order) if drawn else None
     covariance = (
@@ -174,7 +174,7 @@ def _evaluate(part: Part, settings: RateSettings, *, key: int) -> _Evaluated:
 
 
 def _by_target(values: FloatArray, order: list[int]) -> FloatArray:
-    """Return values (m, p, 2) as columns (m, 2 p): all priorities of the first target, then of the other."""
+    """Return values (m, p, t) as columns (m, t p): all priorities of the first target, then of the next."""
     turned: FloatArray = values[:, :, order].transpose(0, 2, 1).reshape(len(values), -1)
     return turned
 
@@ -201,7 +201,7 @@ def _sum(share: FloatArray, values: Sequence[FloatArray]) -> FloatArray:
 
 
 def _influence(parts: Sequence[Part], evaluated: Sequence[_Evaluated], share: FloatArray) -> FloatArray:
-    """Return influence values (n, 2 p) of the averages.
+    """Return influence values (n, t p) of the averages.
 
     Those of a part are scaled so that one variance of all clusters, with its factor for all of them, has the factor
     that the part's own number of clusters asks for.

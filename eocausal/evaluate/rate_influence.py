@@ -1,9 +1,9 @@
-"""Influence values of AUTOC, QINI and the TOC, with the error of estimated ranks in them. Pure arrays.
+"""Influence values of rates and of the TOC, with the error of estimated ranks in them. Pure arrays.
 
 Each is what a unit does to the estimate. A unit moves the mean of its own group of ties, and the share of all
 weight that is ranked above every group below it; what the second does to a rate is the sum, over the boundaries
-between groups that it moves, of the step of the mean there times ``H'``, with ``H`` of :mod:`eocausal.evaluate.toc`.
-Yadlowsky et al. (2025), JASA 120, state the same for ranks that are known.
+between groups that it moves, of the step of the mean there times ``H'``, with ``H`` of
+:mod:`eocausal.evaluate.toc`. Yadlowsky et al. (2025), JASA 120, state the same for ranks that are known.
 
 A unit, or a cluster that is one place in the ranking, is no small share of the few at the very top, where ``H'`` of
 AUTOC is steep: taken at the boundary alone it knows too little of them. So ``H'`` is the mean slope over what a
@@ -15,15 +15,21 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from eocausal.evaluate.rate_weighting import Weighting
 from eocausal.evaluate.toc import Groups, Ranking, grouped, heights
 
 FloatArray = npt.NDArray[np.float64]
 
 
 def rate_influence(
-    ranking: Ranking, dr_scores: FloatArray, weights: FloatArray, *, clusters: int | None = None
+    ranking: Ranking,
+    dr_scores: FloatArray,
+    weights: FloatArray,
+    weighting: Weighting | None = None,
+    *,
+    clusters: int | None = None,
 ) -> FloatArray:
-    """Return influence values (n, 2) of AUTOC and QINI; each column averages to zero.
+    """Return influence values (n, 2) of AUTOC and QINI, or (n, 3) with a weighting; each averages to zero.
 
     ``clusters`` is how many clusters the units come from; by default each is its own.
 
@@ -37,11 +43,11 @@ def rate_influence(
     inner = groups.reached[1:-1]
     # a group of ties that holds more than one cluster does not go as a whole
     place = np.minimum(groups.share[:-1], 1 / (clusters or weights.size))
-    slopes = (heights(inner) - heights(np.maximum(inner - place, 0.0))) / place
+    slopes = (heights(inner, weighting) - heights(np.maximum(inner - place, 0.0), weighting)) / place
     steps = -np.diff(groups.mean) * slopes
-    beyond = np.concatenate([np.cumsum(steps[:, ::-1], axis=1)[:, ::-1], np.zeros((2, 1))], axis=1)
+    beyond = np.concatenate([np.cumsum(steps[:, ::-1], axis=1)[:, ::-1], np.zeros((len(steps), 1))], axis=1)
     of_group = beyond - (steps @ inner)[:, None]
-    own_mean = np.diff(heights(groups.reached)) / groups.share
+    own_mean = np.diff(heights(groups.reached, weighting)) / groups.share
     order, group = ranking.order, ranking.group
     centred = dr_scores - weights @ dr_scores / weights.sum()
     from_mean = centred[order] - groups.mean[group]

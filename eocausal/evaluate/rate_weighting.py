@@ -125,11 +125,6 @@ class Weighting:
         found: FloatArray = self._curve(np.clip(reached, 0.0, 1.0))
         return found
 
-    def slopes(self, reached: FloatArray) -> FloatArray:
-        """Return the weight (m,) of scores at shares, ``H'``."""
-        found: FloatArray = self._curve(np.clip(reached, 0.0, 1.0), 1)
-        return found
-
     @cached_property
     def _curve(self) -> CubicHermiteSpline:
         """``H(c)``, ``c`` times the integral of ``alpha(q) / q`` from ``c`` to 1, plus that of ``alpha`` to ``c``.
