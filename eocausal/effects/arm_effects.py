@@ -18,6 +18,7 @@ from eocausal.effects.effect_learners import (
     effect_sample,
     effects_out_of_fold,
     require_columns,
+    training_rows,
 )
 from eocausal.effects.known_learners import known_learner
 from eocausal.effects.methods import ignorability
@@ -138,7 +139,7 @@ def arm_effects(
     Parameters
     ----------
     design : Design
-        With ``treatment_type="categorical"``, or two arms.
+        With ``treatment_type="categorical"``.
     learner, folds, learners, seed, progress
         As in :func:`eocausal.cate`.
 
@@ -149,8 +150,8 @@ def arm_effects(
     Raises
     ------
     EstimationError
-        The treatment is a dose, unknown learner, nothing to tell units apart by, or an arm with too few units
-        outside a fold.
+        The treatment is binary or a dose, unknown learner, nothing to tell units apart by, or an arm with too few
+        units in what some model learns from.
 
     Examples
     --------
@@ -166,15 +167,18 @@ def arm_effects(
     """
     chosen = known_learner(learner)
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
-    if design.treatment_type == "continuous":
+    if design.treatment_type != "categorical":
+        dose = design.treatment_type == "continuous"
         raise EstimationError(
             explain(
-                "An effect of each arm was asked for, and this treatment is a dose.",
-                fix="ec.dose_response(design)",
+                f"An effect of each arm was asked for, and this treatment is {'a dose' if dose else 'binary'}.",
+                rule="treatment_type='categorical'",
+                fix="ec.dose_response(design)" if dose else "ec.cate(design)",
             )
         )
     require_columns(design, chosen)
     fold_of = settings.folds.assign(design, seed=settings.seed)
+    _require_arms_to_learn_from(design, fold_of)
     table, arms = design.table, design.table.arms[1:]
     found = []
     for arm in arms:
@@ -205,6 +209,22 @@ def arm_effects(
         weights=table.weights,
         group_codes=design.groups,
     )
+
+
+def _require_arms_to_learn_from(design: Design, fold_of: npt.NDArray[np.intp]) -> None:
+    """Raise where some model would see fewer than two units of an arm."""
+    codes, arms = design.table.assigned.astype(np.intp), design.table.arms
+    counts = [np.bincount(codes[rows], minlength=len(arms)) for _, _, rows in training_rows(fold_of)]
+    least = np.min(counts, axis=0)
+    if least.min() < 2:
+        raise EstimationError(
+            explain(
+                f"With {int(fold_of.max()) + 1} folds some model would learn from fewer than 2 units of an arm.",
+                where=[f"{arm}: {count}" for arm, count in zip(arms, least) if count < 2],
+                rule="at least 2 in a fold, since the first model of a ranking learns from one fold alone",
+                fix="fewer folds: Folds(k=2), or put small arms together with others",
+            )
+        )
 
 
 def _scores(design: Design, settings: Settings) -> tuple[FloatArray, dict[str, Any], list[str]]:

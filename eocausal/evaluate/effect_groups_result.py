@@ -131,8 +131,8 @@ class EffectGroups:
 
         One less the mean distance of group averages to the mean predicted effect, over that to the average effect:
         1 where predictions are right, 0 where they are no better than one effect for all, below 0 where they are
-        worse, and not a number where the groups do not differ at all. Noise in the group averages pulls it towards 0. Dwivedi and others (2020), International Statistical
-        Review 88.
+        worse, and not a number where groups do not differ at all. Noise in the group averages pulls it towards 0.
+        Dwivedi and others (2020), International Statistical Review 88.
         """
         values = self.gates.values[: self.k]
         apart = float(np.abs(values - values.mean()).sum())

@@ -190,7 +190,7 @@ def _costs(cost: object, judged: _Judged) -> FloatArray:
         )
     if isinstance(cost, pd.DataFrame):
         _require_rows(cost, judged.ids)
-        columns: Mapping[str, Any] = cost.set_axis(given, axis=1).loc[judged.ids]
+        columns: Any = cost.set_axis(given, axis=1).loc[judged.ids]
     else:
         columns = {arm: np.repeat(np.array(cost[key]), shape[0]) for arm, key in zip(given, cost)}
     values = np.column_stack([_numbers(f"The cost of {arm!r}", columns[arm]) for arm in judged.arms])

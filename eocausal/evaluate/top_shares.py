@@ -11,8 +11,8 @@ from eocausal.evaluate.toc import rank
 
 FloatArray = npt.NDArray[np.float64]
 
-# A cut moves units of about its rank; their mean is taken over this share of ranks to either side (wider than for the
-# TOC, since folds are small), ...
+# A cut moves units of about its rank; their mean is taken over this share of ranks to either side (wider than
+# for the TOC, since folds are small), ...
 _NEAR = 0.1
 # ... and over no fewer than about so many units.
 _FEWEST = 50

@@ -11,7 +11,9 @@ from eocausal.inference.contrast import combinations
 
 
 def _average(table: pd.DataFrame) -> ec.Estimate:
-    return ec.ate(ec.Design(table, outcome="income", treatment="grant", propensity=0.4), method="horvitz_thompson")
+    return ec.ate(
+        ec.Design(table, outcome="income", treatment="grant", propensity=0.4), method="horvitz_thompson"
+    )
 
 
 def test_the_same_result_from_turned_rows_does_not_differ() -> None:

@@ -223,3 +223,26 @@ def test_other_sources_and_doses_are_refused(effects: ArmEffects) -> None:
     )
     with pytest.raises(EstimationError, match="dose_response"):
         ec.arm_effects(dose)
+
+
+def test_two_arms_and_arms_too_small_for_the_folds_are_refused() -> None:
+    table = _study().data
+    two = ec.Design(
+        table.assign(got=(table["aid"] != "none").astype(int)),
+        outcome="income",
+        treatment="got",
+        covariates=["age"],
+    )
+    with pytest.raises(EstimationError, match=r"treatment is binary[\s\S]*ec.cate\(design\)"):
+        ec.arm_effects(two)
+    small = table[(table["aid"] != "cash") | (np.arange(600) < 12)]
+    design = ec.Design(
+        small,
+        outcome="income",
+        treatment="aid",
+        treatment_type="categorical",
+        control="none",
+        covariates=["age"],
+    )
+    with pytest.raises(EstimationError, match=r"With 5 folds[\s\S]*\(cash: [01]\)[\s\S]*fewer folds"):
+        ec.arm_effects(design, folds=ec.Folds(k=5))
