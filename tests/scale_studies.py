@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 import eocausal as ec
+from eocausal.evaluate.selection import FoldRates
 
 FAST_FOREST = ec.Forest(engine="fast", trees=40, n_jobs=1)
 
@@ -43,3 +44,12 @@ def trial(n: int = 240, *, scales: int = 2, strength: float = 1.5, width: int = 
     table = table_of(signals, strength * signals.sum(axis=1), seed=seed)
     design = ec.Design(table, outcome="income", treatment="grant", covariates=["age"], propensity=0.5)
     return design, found
+
+
+def before(rates: FoldRates) -> list[FoldRates]:
+    """Rates of the folds before each but the first, where nothing of a fold depends on later ones."""
+    found = []
+    for fold in range(1, len(rates.values)):
+        share = rates.shares[:fold]
+        found.append(FoldRates(rates.values[:fold], rates.covariances[:fold], share / share.sum()))
+    return found

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
+from eocausal.inference import scores
 from eocausal.nuisance.cross_fit import Nuisance, cross_fit
 
 if TYPE_CHECKING:
@@ -93,6 +94,18 @@ class EffectSample:
     def centred_treatment(self) -> FloatArray:
         """Treatment less the propensity (n,)."""
         return self.design.table.treatment - self.nuisance.propensity
+
+    @property
+    def dr_scores(self) -> FloatArray:
+        """Doubly robust scores (n,), which know of no unit outside the sample."""
+        table, nuisance = self.design.table, self.nuisance
+        return scores.doubly_robust(
+            table.outcome,
+            table.treatment,
+            propensity=nuisance.propensity,
+            outcome_control=nuisance.outcome_control,
+            outcome_treated=nuisance.outcome_treated,
+        )
 
 
 def effect_sample(design: Design, settings: Settings) -> EffectSample:

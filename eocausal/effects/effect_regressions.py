@@ -14,7 +14,6 @@ import numpy.typing as npt
 from eocausal._checks import did_you_mean, one_of, whole_number
 from eocausal._threads import one_blas_thread
 from eocausal.errors import EstimationError, explain
-from eocausal.inference import scores
 from eocausal.nuisance.columns import ColumnReducer, require_columns_asked
 from eocausal.nuisance.fitting import OUTCOME_MODELS
 from eocausal.nuisance.learners import COLUMNS, OUTCOME_LEARNERS
@@ -129,15 +128,7 @@ class DRLearner:
     def fit(self, sample: EffectSample, *, seed: int) -> EffectRegression:
         """Learn effects from the doubly robust scores of a sample."""
         reducer, columns = effect_columns(sample, pca=self.pca, columns=self.columns, seed=seed)
-        table, nuisance = sample.design.table, sample.nuisance
-        target = scores.doubly_robust(
-            table.outcome,
-            table.treatment,
-            propensity=nuisance.propensity,
-            outcome_control=nuisance.outcome_control,
-            outcome_treated=nuisance.outcome_treated,
-        )
-        rows = _regression_sample(sample, columns, target, table.weights, seed=seed)
+        rows = _regression_sample(sample, columns, sample.dr_scores, sample.design.table.weights, seed=seed)
         return EffectRegression(reducer, _regressed(self.model, rows))
 
     def describe(self) -> dict[str, Any]:

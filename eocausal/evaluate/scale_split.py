@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,11 +34,12 @@ from eocausal.inference.variance import sum_within
 from eocausal.nuisance.settings import provenance
 
 if TYPE_CHECKING:
-    from eocausal.effects.effect_learners import EffectLearner
+    from eocausal.effects.effect_learners import EffectLearner, EffectSample
     from eocausal.inference.estimate import Estimate
     from eocausal.nuisance.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.bool_]
 
 SEQUENTIAL = "rates are averages over models trained on growing shares of the folds"
 MADE_UP = (
@@ -81,9 +82,11 @@ def one_split(read: Sources, asked: Search, learner: EffectLearner, settings: Se
     judged = Judged(base, doubly_robust_scores(base, once), fold_of)
     rates, influence = _fold_rates(judged, priorities, target)
     singles, pairs, control = (asked.places(kind) for kind in (SINGLE, PAIR, CONTROL))
-    gains = {GAIN: _chosen(rates, singles, pairs)}
-    if control.size:
-        gains[CONTROL_GAIN] = _chosen(rates, singles, control)
+    before = _rates_before(judged, samples, priorities, target)
+    arms = {GAIN: pairs, CONTROL_GAIN: control} if control.size else {GAIN: pairs}
+    gains = {
+        name: chosen_gain(rates, choices_beforehand(before, singles, places)) for name, places in arms.items()
+    }
     notes = _notes(asked, judged, once, learner, read)
     return Split(
         _rates_estimate(judged, rates, influence, estimand=target, terms=tuple(sets), **notes),
@@ -119,8 +122,26 @@ def _row(
     }  # fmt: skip
 
 
-def _chosen(rates: FoldRates, singles: npt.NDArray[np.intp], pairs: npt.NDArray[np.intp]) -> ChosenGain:
-    return chosen_gain(rates, choices_beforehand(rates, singles, pairs))
+def _rates_before(
+    judged: Judged,
+    samples: Callable[[Rows], EffectSample],
+    priorities: Mapping[str, FloatArray],
+    target: str,
+) -> list[FoldRates]:
+    """Return for each fold that is judged with chosen sets the rates of the folds before it.
+
+    Their scores have nuisances of these folds alone: those of all folds know outcomes of the fold that is judged.
+    """
+    found = []
+    for fold in range(2, int(judged.fold_of.max()) + 1):
+        rows = judged.fold_of < fold
+        seen = samples(rows)
+        design = judged.design.take(rows)
+        # a sample is in the order of its ids
+        own = pd.Index(seen.design.table.ids).get_indexer(pd.Index(design.table.ids))
+        known = Judged(design, replace(judged.scores, scores=seen.dr_scores[own]), judged.fold_of[rows])
+        found.append(_fold_rates(known, {name: one[rows] for name, one in priorities.items()}, target)[0])
+    return found
 
 
 def _fold_rates(

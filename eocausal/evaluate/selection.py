@@ -6,6 +6,7 @@ several folds, in the order in which models saw them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,15 +36,14 @@ class FoldRates:
     covariances: FloatArray
     shares: FloatArray
 
-    def average(self, folds: slice = slice(None)) -> tuple[FloatArray, FloatArray]:
-        """Return the average rates (m,) over some folds, and their covariance (m, m)."""
-        share = self.shares[folds] / self.shares[folds].sum()
-        covariance: FloatArray = np.einsum("f,fij->ij", share**2, self.covariances[folds])
-        return share @ self.values[folds], covariance
+    def average(self) -> tuple[FloatArray, FloatArray]:
+        """Return the average rates (m,) over folds, and their covariance (m, m)."""
+        covariance: FloatArray = np.einsum("f,fij->ij", self.shares**2, self.covariances)
+        return self.shares @ self.values, covariance
 
-    def ratios(self, folds: slice = slice(None)) -> FloatArray:
-        """Return rates over their standard errors (m,) on some folds; zero without any error."""
-        values, covariance = self.average(folds)
+    def ratios(self) -> FloatArray:
+        """Return average rates over their standard errors (m,); zero without any error."""
+        values, covariance = self.average()
         errors = np.sqrt(np.diag(covariance))
         return np.divide(values, errors, out=np.zeros_like(values), where=errors > 0)
 
@@ -92,9 +92,12 @@ def naive_gain(ratios: FloatArray, singles: Places, pairs: Places) -> float:
     return float(ratios[pair] - ratios[single])
 
 
-def choices_beforehand(rates: FoldRates, singles: Places, pairs: Places) -> list[Choice]:
-    """Return for each fold but the first the sets that were best in the folds before it."""
-    return [best(rates.ratios(slice(fold)), singles, pairs) for fold in range(1, len(rates.values))]
+def choices_beforehand(before: Sequence[FoldRates], singles: Places, pairs: Places) -> list[Choice]:
+    """Return for each fold but the first the sets that were best in the folds before it.
+
+    ``before`` holds for each of these the rates of earlier folds, as they were known then.
+    """
+    return [best(known.ratios(), singles, pairs) for known in before]
 
 
 def chosen_gain(rates: FoldRates, choices: list[Choice]) -> ChosenGain:

@@ -13,6 +13,7 @@ from eocausal.evaluate.selection import (
     gain_by_chance,
     naive_gain,
 )
+from tests.scale_studies import before
 
 SINGLES, PAIRS = np.arange(2), np.array([2])
 
@@ -31,7 +32,7 @@ def test_averages_and_ratios_by_hand() -> None:
     assert values.tolist() == [2.5, 3.0, 0.5]
     assert covariance[0, 0] == pytest.approx(4 * (0.25**2 + 0.75**2))
     assert rates.ratios()[1] == pytest.approx(3.0 / np.sqrt(4 * 0.625))
-    assert rates.ratios(slice(1)).tolist() == [0.5, 0.0, 1.0]
+    assert before(rates)[0].ratios().tolist() == [0.5, 0.0, 1.0]
 
 
 def test_a_set_without_any_error_has_no_ratio() -> None:
@@ -50,7 +51,7 @@ def test_the_best_pair_may_be_a_scale_with_itself() -> None:
 def test_the_gain_chosen_beforehand_by_hand() -> None:
     # fold 0 says pair 2 and single 0; folds 0 and 1 say pair 2 and single 1
     rates = _rates([[1.0, 0.5, 2.0], [0.0, 3.0, 4.0], [1.0, 2.0, 5.0]])
-    choices = choices_beforehand(rates, SINGLES, PAIRS)
+    choices = choices_beforehand(before(rates), SINGLES, PAIRS)
     assert choices == [(0, 2), (1, 2)]
     found = chosen_gain(rates, choices)
     # pair: mean of 4 and 5; single: mean of 0 (set 0) and 2 (set 1); errors of means of two folds
@@ -65,7 +66,7 @@ def test_the_gain_chosen_beforehand_by_hand() -> None:
 
 def test_where_the_single_scale_is_chosen_as_the_pair_nothing_is_gained_and_nothing_is_uncertain() -> None:
     rates = _rates([[5.0, 0.0, 1.0], [4.0, 9.0, 9.0]])
-    found = chosen_gain(rates, choices_beforehand(rates, SINGLES, PAIRS))
+    found = chosen_gain(rates, choices_beforehand(before(rates), SINGLES, PAIRS))
     assert (found.gain, found.std_error) == (0.0, 0.0)
     assert not found.weights.any()
 
@@ -73,7 +74,7 @@ def test_where_the_single_scale_is_chosen_as_the_pair_nothing_is_gained_and_noth
 def test_correlated_rates_have_a_smaller_error_of_their_gain() -> None:
     matrix = np.array([[1.0, 0.0, 0.8], [0.0, 1.0, 0.0], [0.8, 0.0, 1.0]])
     rates = FoldRates(np.array([[1.0, 0.0, 2.0], [1.0, 0.0, 3.0]]), np.stack([matrix] * 2), np.full(2, 0.5))
-    found = chosen_gain(rates, choices_beforehand(rates, SINGLES, PAIRS))
+    found = chosen_gain(rates, choices_beforehand(before(rates), SINGLES, PAIRS))
     assert found.std_error == pytest.approx(np.sqrt((2 - 2 * 0.8) * 2))
 
 
@@ -93,7 +94,7 @@ def test_the_naive_gain_of_noise_is_not_zero_and_that_chosen_beforehand_is() -> 
         values = rng.normal(size=(4, 21))
         rates = FoldRates(values, np.repeat(np.eye(21)[None], 4, axis=0), np.full(4, 0.25))
         naive.append(naive_gain(rates.ratios(), singles, pairs))
-        found = chosen_gain(rates, choices_beforehand(rates, singles, pairs))
+        found = chosen_gain(rates, choices_beforehand(before(rates), singles, pairs))
         honest.append(found.gain)
         tested.append(found.std_error > 0 and abs(found.gain / found.std_error) > 1.96)
     # E max of 21 less E max of 6 standard normals: 1.889 - 1.267
