@@ -129,7 +129,7 @@ def target_design(study: Design, target: Target) -> tuple[Design, list[str]]:
     """
     features = target.data if isinstance(target.data, Embeddings) else target.features
     frame, ids, keys = _frame_of(target, features)
-    _require_same_kind_of_columns(study, features)
+    _require_same_kind_of_columns(study, target, features)
     named = [*study.covariates, *(one for one in (target.weights, target.cluster) if one is not None)]
     require_columns(frame, named, table="target", error=DesignError)
     covariates = _covariates(study, frame, ids)
@@ -205,7 +205,15 @@ def _frame_of(
     return data, ids, data[features.key_name].to_numpy()
 
 
-def _require_same_kind_of_columns(study: Design, features: Embeddings | None) -> None:
+def _require_same_kind_of_columns(study: Design, target: Target, features: Embeddings | None) -> None:
+    if study.covariates and isinstance(target.data, Embeddings):
+        raise DesignError(
+            explain(
+                "The study has covariates, and the target is Embeddings alone.",
+                where=study.covariates,
+                fix="ec.Target(units, features=embeddings), with these columns in the units",
+            )
+        )
     if study.table.missing is not None:
         raise DesignError(
             explain(
@@ -264,7 +272,8 @@ def _features(
 ) -> tuple[npt.NDArray[np.float32], list[str]]:
     """Return features (m, d) by place, NaN where there is no usable image, and what is not known of them."""
     if study.features is None or features is None:
-        return np.zeros((keys.size, 0), dtype=np.float32), []
+        unused = [] if features is None else ["the target's features are not used: the study has none"]
+        return np.zeros((keys.size, 0), dtype=np.float32), unused
     warnings = require_made_alike(study.features, features)
     rows = features.rows_for(keys)
     if rows.size == len(features) and np.array_equal(rows, np.arange(rows.size)):

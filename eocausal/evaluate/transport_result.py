@@ -81,6 +81,8 @@ class Transport:
 
     estimand = Delegated("average")
     method = Delegated("average")
+    terms = Delegated("average")
+    vcov = Delegated("average")
     n = Delegated("average")
     n_clusters = Delegated("average")
     estimate = Delegated("average")

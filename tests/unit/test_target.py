@@ -169,7 +169,7 @@ BAD = {
         "keys of the target and its features do not meet",
     ),
     "no covariates in embeddings": (
-        lambda: target_design(_design(), ec.Target(images())), "'age' is not in the target",
+        lambda: target_design(_design(), ec.Target(images())), r"Embeddings alone[\s\S]*age, soil[\s\S]*features=",
     ),
     "a study with gaps": (
         lambda: target_design(
@@ -232,6 +232,13 @@ def test_tables_made_elsewhere_are_told_of() -> None:
     one, other = _embeddings({"source": "a.csv"}), _embeddings({"source": "b.csv"})
     (told,) = require_made_alike(one, other)
     assert "nothing tells whether they were made alike" in told
+
+
+def test_features_that_the_study_does_not_have_are_told_of() -> None:
+    frame = _places(6, village=np.arange(6))
+    found, notes = target_design(_design(), ec.Target(frame, features=images()))
+    assert found.table.features.shape == (6, 0)
+    assert notes == ["the target's features are not used: the study has none"]
 
 
 def test_other_columns_are_refused() -> None:
