@@ -43,7 +43,7 @@ def deals_blocks(rate: Rate) -> list[Block]:
     return [
         Text(sentence),
         Figure(
-            figures.as_svg(
+            figures.plot_svg(
                 lambda figure: rate.plot_splits(term, ax=figure.subplots()), height=1.1 + 0.65 * targets
             ),
             f"RATE ratios of each deal of the units. {sentence}",

@@ -42,7 +42,7 @@ def transport_blocks(found: Transport, sentence: str) -> list[Block]:
     """Return averages of target and study, the map of the target, and how the average rests on support."""
     blocks: list[Block] = [
         Figure(
-            figures.as_svg(lambda figure: found.plot(figure.subplots()), height=2.0),
+            figures.plot_svg(lambda figure: found.plot(figure.subplots()), height=2.0),
             f"Average effects of target and study. {sentence}",
             "The average effect of the study, and of the target",
             "Both lines of the target answer one question; where they differ much, a model behind them is wrong.",

@@ -71,6 +71,8 @@ def groups_sentence(groups: EffectGroups) -> str:
         f"{number(last['estimate'], decimals)} (95% interval "
         f"{interval(last['conf_low'], last['conf_high'], decimals)}, p {p_value(last['p_value'])})"
     )
+    if not np.isfinite(groups.equality_p):
+        return f"The {groups.k} groups have the same average effect, or too few units to tell them apart."
     return (
         f"The {groups.k} groups hold equally many units each. The group predicted to gain most gains {gap} more "
         f"than the one predicted to gain least; that all groups gain alike has p {p_value(groups.equality_p)}."
@@ -92,7 +94,7 @@ def groups_blocks(groups: EffectGroups, sentence: str) -> list[Block]:
     columns = ("Group", "Predicted", "Estimate", "Std. error", "95% interval", "95% band of all")
     return [
         Figure(
-            figures.as_svg(lambda figure: groups.plot(figure.subplots()), height=3.4),
+            figures.plot_svg(lambda figure: groups.plot(figure.subplots()), height=3.4),
             f"Average effects by group of predicted effect. {sentence}",
             "Average effect by group of predicted effect",
             "Dots are averages that were estimated on units which the predictions had not seen, diamonds are the "
@@ -140,7 +142,7 @@ def losses_blocks(found: EffectLosses, sentence: str) -> list[Block]:
     )
     return [
         Figure(
-            figures.as_svg(
+            figures.plot_svg(
                 lambda figure: found.plot(figure.subplots()), height=1.2 + 0.4 * (len(found.names) - 1)
             ),
             f"Gain in DR-loss over one effect for all. {sentence}",

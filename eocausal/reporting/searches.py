@@ -9,6 +9,7 @@ from eocausal.reporting.blocks import Block, Figure
 from eocausal.reporting.frames import frame_table
 from eocausal.reporting.phrases import first_of, from_zero, with_interval
 from eocausal.reporting.tables import decimals_for, number, p_value
+from eocausal.reporting.words import plural
 
 if TYPE_CHECKING:
     from eocausal.evaluate.compare_result import SourceComparison
@@ -24,19 +25,17 @@ def sources_sentence(found: SourceComparison) -> str:
     """Say which source ranks best, allowing for how many were looked at."""
     best, many = found.best, len(found.sources)
     rows = found.rate.simultaneous(targets=[found.target]).set_index("term")
-    error, low, high = rows.loc[[best.source], ["std_error", "conf_low", "conf_high"]].to_numpy(dtype=float)[
-        0
-    ]
-    rate = with_interval(best.estimate, error, low, high, covers="for all sources at once")
-    sure = best.estimate > 0 and best.p_adjusted < 0.05
-    verdict = (
-        f"With an allowance for {many} looks, ranking by it is better than a lottery"
-        if sure
-        else f"With an allowance for {many} looks, the data do not show that ranking by it is better than a lottery"
+    own = rows.loc[[best.source], ["std_error", "conf_low", "conf_high"]]
+    error, low, high = own.to_numpy(dtype=float)[0]
+    rate = with_interval(
+        best.estimate, error, low, high, covers="for all sources at once" if many > 1 else ""
     )
+    sure = best.estimate > 0 and best.p_adjusted < 0.05
+    better = "ranking by it is better than a lottery"
+    verdict = better if sure else f"the data do not show that {better}"
     told = (
-        f"Of {many} sources, “{best.source}” has the largest RATE ({found.target}): {rate}. {verdict} "
-        f"(p {p_value(best.p_adjusted)})."
+        f"Of {plural(many, 'source')}, “{best.source}” has the largest RATE ({found.target}): {rate}. With an "
+        f"allowance for {plural(many, 'look')}, {verdict} (p {p_value(best.p_adjusted)})."
     )
     if best.not_separated:
         return f"{told} It cannot be told from {_listed(best.not_separated)}."
@@ -60,7 +59,7 @@ def sources_blocks(found: SourceComparison, sentence: str) -> list[Block]:
     )
     blocks: list[Block] = [
         Figure(
-            figures.as_svg(
+            figures.plot_svg(
                 lambda figure: draw_comparison(figure, found), height=1.5 + 0.42 * len(found.sources), width=WIDE
             ),
             f"Rates by source and differences to {found.reference}. {sentence}",
@@ -96,7 +95,8 @@ def scales_sentence(found: ScaleSearch) -> str:
         "Chosen in parts of the data and judged in others, the best two scales gain "
         f"{with_interval(value, error, low, high)} over the best one, in ratios of RATE to its standard error: "
         f"{verdict}. Judged where they were chosen they seem to gain {number(float(naive), decimals)}; "
-        f"with {found.searched} looks, {number(float(chance), decimals)} is what chance alone would show (p {p})."
+        f"with {plural(found.searched, 'look')}, {number(float(chance), decimals)} is what chance alone would "
+        f"show (p {p})."
     )
 
 
@@ -109,7 +109,7 @@ def scales_blocks(found: ScaleSearch, sentence: str) -> list[Block]:
     looks = "Intervals and the last p-value hold for all sets at once."
     return [
         Figure(
-            figures.as_svg(
+            figures.plot_svg(
                 lambda figure: draw_search(figure, found), height=max(3.0, 1.6 + 0.5 * scales), width=WIDE
             ),
             f"Ratios of sets of scales as a map, and gains of two scales over one. {sentence}",

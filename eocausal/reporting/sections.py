@@ -51,12 +51,13 @@ def build_section(anchor: str, study: Study) -> Section | None:
 
 def _summary(study: Study) -> list[Block]:
     notes = gather(study, "warnings")
-    return [Text(words.answer(study) or _findings(study), "lead"), Facts(words.facts(study, len(notes)))]
+    told = [words.answer(study)] if words.answer(study) else _findings(study)
+    return [*(Text(text, "lead") for text in told), Facts(words.facts(study, len(notes)))]
 
 
-def _findings(study: Study) -> str:
+def _findings(study: Study) -> list[str]:
     """Return what was found of effects by unit, where neither an average effect nor a ranking leads."""
-    return " ".join(EFFECT_ITEMS[kind].sentence(result) for kind, result in study.on_effects.items())
+    return [EFFECT_ITEMS[kind].sentence(result) for kind, result in study.on_effects.items()]
 
 
 def _data(study: Study) -> list[Block]:

@@ -45,7 +45,7 @@ def types_blocks(found: ImageTypes, sentence: str) -> list[Block]:
     """Return effects by type, their map where places are known, and how the number of types was chosen."""
     blocks: list[Block] = [
         Figure(
-            figures.as_svg(lambda figure: found.plot(figure.subplots()), height=1.6 + 0.6 * found.k),
+            figures.plot_svg(lambda figure: found.plot(figure.subplots()), height=1.6 + 0.6 * found.k),
             f"Effects by type of image. {sentence}",
             "Average effect by type of image",
             "Lines that hardly overlap belong to types that gain differently. Circles average over units as their "

@@ -13,6 +13,7 @@ import pytest
 import eocausal as ec
 from eocausal.reporting.blocks import Figure, Heading, Table, Text
 from eocausal.reporting.effect_items import EFFECT_ITEMS
+from eocausal.reporting.figures import plot_svg
 from eocausal.reporting.frames import frame_table, heading_of
 from eocausal.reporting.phrases import from_zero, with_interval
 from eocausal.reporting.sections import build_section
@@ -79,7 +80,7 @@ def test_the_summary_tells_what_was_found_where_nothing_else_leads(results: dict
     found = results["MultiArmQini"]
     section = build_section("summary", read_items([found], title=None, question=None, truth=None))
     assert section is not None
-    (lead, *_) = section.blocks
+    lead, *_ = section.blocks
     assert lead.text == EFFECT_ITEMS["MultiArmQini"].sentence(found)
 
 
@@ -224,3 +225,44 @@ def test_what_is_said_follows_the_interval(low: float, high: float, said: str) -
 
 def test_a_number_has_the_decimals_of_its_error() -> None:
     assert with_interval(1234.5, 210.0, 820.0, 1650.0) == "1,230 (95% interval 820 to 1,650)"
+
+
+def test_long_names_of_rows_are_broken_and_numbers_are_left_alone() -> None:
+    drawn = {}
+
+    def draw(figure: object) -> None:
+        ax = figure.subplots()
+        ax.plot([0, 1], [0, 1])
+        ax.set_yticks(
+            [0, 1], labels=["a name of a source that is much too long to stand on one line", "short"]
+        )
+        ax.set_xlabel("words under an axis " * 6)
+        drawn["ax"] = ax
+
+    def number(figure: object) -> None:
+        drawn["plain"] = figure.subplots()
+        drawn["plain"].plot([0, 1], [0, 1])
+        drawn["before"] = type(drawn["plain"].yaxis.get_major_locator())
+        drawn["after"] = drawn["plain"].yaxis
+
+    lines: list[list[str]] = []
+
+    def kept(figure: object) -> None:
+        draw(figure)
+        figure.clear = lambda: lines.append([label.get_text() for label in drawn["ax"].get_yticklabels()])
+
+    plot_svg(kept, height=3.0)
+    assert [text.count("\n") for text in lines[0]] == [1, 0]
+    assert max(len(line) for text in lines[0] for line in text.split("\n")) <= 28
+    assert "\n" in drawn["ax"].get_xlabel()
+    plot_svg(number, height=3.0)
+    assert drawn["before"] is type(drawn["after"].get_major_locator())
+
+
+def test_one_source_is_told_in_the_singular() -> None:
+    design, sources = trial(n=240, scales=1)
+    found = ec.compare_features(design, sources, learner="linear", folds=ec.Folds(k=3))
+    told = EFFECT_ITEMS["SourceComparison"].sentence(found)
+    assert told.startswith("Of 1 source, ")
+    assert "allowance for 1 look," in told
+    assert "at once" not in told
