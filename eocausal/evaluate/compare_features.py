@@ -18,10 +18,10 @@ from eocausal.errors import EvaluationError
 from eocausal.evaluate.compare_result import SourceComparison
 from eocausal.evaluate.half_sample import aggregate
 from eocausal.evaluate.rate_settings import RateSettings
+from eocausal.evaluate.rate_splits import median_of_splits
 from eocausal.evaluate.source_effects import Judged, effects_by_source, shared_samples
 from eocausal.evaluate.sources import Sources, given_columns, read_sources
 from eocausal.evaluate.toc import TARGETS
-from eocausal.inference.repeats import median_over, middle_repeats
 from eocausal.nuisance.settings import provenance, settings_for
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def compare_features(
     _, judged, effects = splits[0]
     columns = list(read.designs)
     return SourceComparison(
-        rate=_over(rates, seeds, read),
+        rate=rates[0] if len(rates) == 1 else median_of_splits(rates, seeds, read.base),
         columns=read.columns(),
         reference=first,
         splits=_splits_frame(rates, seeds),
@@ -183,30 +183,6 @@ def _notes(
         "diagnostics": {**joint.diagnostics, **learner.describe(), **given_columns(judged.design)},
         "provenance": {**provenance(judged.design, settings), "sources": read.fingerprints()},
     }  # fmt: skip
-
-
-def _over(rates: list[Rate], seeds: list[int], read: Sources) -> Rate:
-    """Return the median of several splits, with the curve of the one in the middle."""
-    if len(rates) == 1:
-        return rates[0]
-    on_all = [_on_all_units(one.joint, read.base) for one in rates]
-    middle = middle_repeats(np.array([one.values for one in on_all]))[0]
-    return replace(rates[middle], joint=median_over(on_all, seeds))
-
-
-def _on_all_units(joint: Estimate, design: Design) -> Estimate:
-    """Return an estimate on all units of a design; those that were not judged have no influence."""
-    table, groups = design.table, design.groups
-    rows = pd.Index(table.ids).get_indexer(pd.Index(joint.ids))
-    scores = np.zeros((table.ids.size, len(joint.terms)))
-    scores[rows] = joint.score_values * (table.ids.size / joint.ids.size)
-    return replace(
-        joint,
-        ids=table.ids,
-        score_values=scores,
-        groups={"groups": groups} if joint.groups else {},
-        coordinates=table.coordinates,
-    )
 
 
 def _splits_frame(rates: list[Rate], seeds: list[int]) -> pd.DataFrame:
