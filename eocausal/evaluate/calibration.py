@@ -198,7 +198,8 @@ def _require_differences(parts: list[_Fitted]) -> None:
             explain(
                 "All units of each fold, or all but one cluster, have one predicted effect, so there are no "
                 "differences to test.",
-                fix="another learner of effects, or more features: ec.cate(design, learner=...)",
+                fix="another learner of effects or more features: ec.cate(design, learner=...); fewer "
+                "folds where a fold has two or three clusters",
             )
         )
 

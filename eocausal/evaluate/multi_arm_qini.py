@@ -23,6 +23,8 @@ from eocausal.evaluate.multi_arm_qini_result import MultiArmQini
 
 FloatArray = npt.NDArray[np.float64]
 
+# half of fewer clusters is one alone, within which a plan of whole clusters gains nothing
+FEWEST_GROUPS = 4
 # budgets of the curve, where none are asked for
 STEPS = 20
 
@@ -246,13 +248,14 @@ def _parts(judged: _Judged, costs: FloatArray) -> list[_Part]:
             explain("No arm is predicted to gain anything for any unit, so that no budget would be spent.",
                     fix="an outcome of which more is better: turn its sign")
         )  # fmt: skip
-    alone = [fold for fold, part in enumerate(parts, start=1) if part.n_groups < 2]
-    if alone:
+    few = [fold for fold, part in enumerate(parts, start=1) if part.n_groups < FEWEST_GROUPS]
+    if few:
         raise EvaluationError(
             explain(
-                "All units of some folds are in one cluster.",
-                where=alone,
-                rule="at least 2, better 20 or more",
+                f"Some folds have fewer than {FEWEST_GROUPS} clusters, so that half of them is one cluster alone.",
+                where=few,
+                rule=f"at least {FEWEST_GROUPS}, better {FEW_GROUPS} or more",
+                fix="fewer folds: ec.arm_effects(design, folds=ec.Folds(k=2))",
             )
         )
     return parts

@@ -113,6 +113,17 @@ def best_linear_projection(
 def _columns(cate: Cate, on: UnitTable | None, by: str | None) -> tuple[tuple[str, ...], FloatArray]:
     if on is None:
         return (), np.zeros((cate.ids.size, 0))
+    named = [on] if isinstance(on, str) else list(on) if isinstance(on, list | tuple) else []
+    roles = () if cate.design is None else (cate.design.outcome, cate.design.treatment)
+    if moved := [name for name in named if name in roles]:
+        raise EvaluationError(
+            explain(
+                "on names the outcome or the treatment.",
+                where=moved,
+                rule="columns that were fixed before treatment",
+                fix="leave them out",
+            )
+        )
     frame = unit_columns(on, cate, by=by, argument="on", first_level=False)
     flat = [str(name) for name in frame if np.ptp(frame[name].to_numpy()) == 0]
     if flat or INTERCEPT in frame:

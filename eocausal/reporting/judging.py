@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eocausal.reporting import figures
 from eocausal.reporting.blocks import Block, Figure, Table
 from eocausal.reporting.frames import frame_table
 from eocausal.reporting.phrases import from_zero, with_interval
+from eocausal.reporting.plots import plot_svg
 from eocausal.reporting.tables import decimals_for, interval, number, p_value, rows_of
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def groups_blocks(groups: EffectGroups, sentence: str) -> list[Block]:
     columns = ("Group", "Predicted", "Estimate", "Std. error", "95% interval", "95% band of all")
     return [
         Figure(
-            figures.plot_svg(lambda figure: groups.plot(figure.subplots()), height=3.4),
+            plot_svg(lambda figure: groups.plot(figure.subplots()), height=3.4),
             f"Average effects by group of predicted effect. {sentence}",
             "Average effect by group of predicted effect",
             "Dots are averages that were estimated on units which the predictions had not seen, diamonds are the "
@@ -142,9 +142,7 @@ def losses_blocks(found: EffectLosses, sentence: str) -> list[Block]:
     )
     return [
         Figure(
-            figures.plot_svg(
-                lambda figure: found.plot(figure.subplots()), height=1.2 + 0.4 * (len(found.names) - 1)
-            ),
+            plot_svg(lambda figure: found.plot(figure.subplots()), height=1.2 + 0.4 * (len(found.names) - 1)),
             f"Gain in DR-loss over one effect for all. {sentence}",
             "How near models come to the effects",
             "A line right of zero belongs to a model that predicts effects better than their average does; each "

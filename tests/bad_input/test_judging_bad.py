@@ -55,6 +55,8 @@ def test_kinds_of_effects_are_checked(verb: str) -> None:
         (lambda: ec.policy_value(CATE).against("all"), EvaluationError, "other='all' is not known"),
         (lambda: ec.best_linear_projection(CATE, whom="treated"), EvaluationError, "whom='treated'"),
         (lambda: ec.best_linear_projection(CATE, on=["height"]), EvaluationError, "'height' is not in the table"),
+        (lambda: ec.best_linear_projection(CATE, on="outcome"), EvaluationError, "(outcome)(.|\n)*fixed before"),
+        (lambda: ec.best_linear_projection(CATE, on=["z", "treatment"]), EvaluationError, "or the treatment"),
         (lambda: ec.best_linear_projection(CATE, on=3), EvaluationError, "on is a int(.|\n)*DataFrame"),
         (lambda: ec.best_linear_projection(CATE, on=[]), EvaluationError, "on is a list"),
         (lambda: ec.best_linear_projection(CATE, on=Z.iloc[:, :0]), EvaluationError, "table without columns"),
@@ -90,6 +92,17 @@ def test_kinds_of_effects_are_checked(verb: str) -> None:
 def test_mistakes_are_told(call: Callable[[], object], error: type[EocausalError], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def test_folds_of_few_clusters_are_refused_where_nothing_can_be_said() -> None:
+    few = drawn_cate(1, n=200, per_cluster=20)
+    with pytest.raises(
+        EvaluationError, match=r"fewer than 4 clusters(.|\n)*4 \(1, 2, 3, 4\)(.|\n)*fewer folds"
+    ):
+        ec.multi_arm_qini(few)
+    by_cluster = replace(few, sequential_values=np.where(few.folds > 0, few.group_codes / 10.0, np.nan))
+    with pytest.raises(EvaluationError, match=r"all but one cluster(.|\n)*fewer folds"):
+        ec.calibration(by_cluster)
 
 
 def test_a_table_that_could_be_read_either_way_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,12 @@ def test_a_report_takes_both_with_their_warnings(cate: ec.Cate, tmp_path: Path) 
     assert "How much do those gain who are predicted to gain most?" in page
     assert "reject a true null too" in page
     assert np.all([name in page for name in ("Test of calibration", "Groups by predicted effect")])
+
+
+def test_groups_of_one_predicted_effect_are_told_as_alike(cate: ec.Cate) -> None:
+    same = np.where(cate.folds > 0, 0.3, np.nan)
+    (told,) = [
+        one.text for one in _blocks(ec.groups(replace(cate, sequential_values=same))) if isinstance(one, Text)
+    ]
+    assert "have the same average effect" in told
+    assert "p 1.000" not in told
