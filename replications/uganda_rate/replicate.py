@@ -25,6 +25,7 @@ import eocausal as ec
 FILES = ["units.csv", "chips.npz", "embeddings_clip_rsicd.parquet"]
 TABLES = ["x2", "x4", "x6"]
 SIDES_PX = (8, 16, 35)
+JUDGED_DEALS, SEARCHED_DEALS = 5, 3
 # At p features grf tries so many at a cut: the square root of p, and 20.
 TRIED = {RAW: 43, OWN: 28, ALL: 28}
 
@@ -37,12 +38,12 @@ def main() -> None:
     book = Book(options.out, "Who gains in the Uganda trial")
     book.say(texts.INTRODUCTION)
     kinds = anchors.kinds(units, clip, trees=80 if options.quick else 2000)
-    cates = _beside_grf(book, kinds, quick=options.quick)
-    judged = _judged(book, cates[OWN])
+    _beside_grf(book, kinds, quick=options.quick)
+    judged = _judged(book, kinds[OWN], quick=options.quick)
     crops = features_by_side(units, folder, n_features=32 if options.quick else 128)
     _sources(book, units, clip, crops, quick=options.quick)
     _sizes(book, units, crops, quick=options.quick)
-    shown = [units, kinds[OWN].design, cates[OWN], ec.rate(cates[OWN]), *judged]
+    shown = [units, kinds[OWN].design, *judged]
     title = "Who gains in the Uganda trial"
     ec.report(shown, options.out / "report.html", title=title, overwrite=True, progress=False)
     book.close()
@@ -78,15 +79,14 @@ def features_by_side(units: ec.Units, folder: Path, *, n_features: int) -> dict[
 # ---- beside grf
 
 
-def _beside_grf(book: Book, kinds: dict[str, Columns], *, quick: bool) -> dict[str, ec.Cate]:
-    """Put ours beside grf's; return effects by unit for each kind of columns."""
+def _beside_grf(book: Book, kinds: dict[str, Columns], *, quick: bool) -> None:
+    """Put ours beside grf's, for each kind of columns."""
     repeats, deals = (2, 2) if quick else (HALVES, DEALS)
-    splits, deal, cates, ours = {}, {}, {}, {}
+    splits, deal, ours = {}, {}, {}
     for name, one in kinds.items():
         own = replace(one, learner=replace(one.learner, candidates=TRIED[name]))
         splits[name] = anchors.halves(own, repeats=repeats)
-        cates[name] = ec.cate(own.design, learner=own.learner)
-        ours[name] = {**anchors.of_halves(splits[name]), **anchors.of_bag(cates[name], own)}
+        ours[name] = {**anchors.of_halves(splits[name]), **anchors.of_bag(own)}
         if name != RAW:
             deal[name] = anchors.sequential(own, repeats=deals)
             ours[name] |= anchors.of_sequential(deal[name])
@@ -97,13 +97,9 @@ def _beside_grf(book: Book, kinds: dict[str, Columns], *, quick: bool) -> dict[s
     book.table("all_candidates", _all_candidates(kinds, splits, repeats=repeats, quick=quick))
     both = {f"halves: {name}": one for name, one in splits.items()}
     both |= {f"folds: {name}": one for name, one in deal.items()}
-    book.table("splits", [{"split": name, **row} for name, one in both.items() for row in _plain(one)])
+    ratios_of = [one.set_index(["estimand", "seed"])["ratio"].rename(name) for name, one in both.items()]
+    book.table("splits", pd.concat(ratios_of, axis=1).sort_index().reset_index().to_dict("records"), digits=2)
     book.figure("ratios", ratios(splits), "RATE ratios of 20 splits into halves, and grf's means within 0.3")
-    return cates
-
-
-def _plain(splits: pd.DataFrame) -> list[dict[str, Any]]:
-    return splits[["seed", "estimand", "estimate", "std_error", "ratio", "p_value"]].to_dict("records")
 
 
 def _within(table: pd.DataFrame) -> str:
@@ -164,34 +160,55 @@ def ratios(splits: dict[str, pd.DataFrame]) -> Any:
 # ---- what may be claimed
 
 
-def _judged(book: Book, cate: ec.Cate) -> list[Any]:
-    """Test calibration and groups by sequential folds, which hold their size."""
+def _judged(book: Book, columns: Columns, *, quick: bool) -> list[Any]:
+    """Test calibration and groups by sequential folds, which hold their size, on one deal after another."""
+    learner = replace(columns.learner, trees=80 if quick else 500, candidates=TRIED[OWN])
+    rows, tables, first = [], [], []
+    for seed in range(2 if quick else JUDGED_DEALS):
+        cate = ec.cate(columns.design, learner=learner, seed=seed)
+        tested, sorted_by = ec.calibration(cate), ec.groups(cate, k=4)
+        slope, gap = tested.to_frame().iloc[1], sorted_by.to_frame().iloc[-1]
+        rows.append(
+            {
+                "deal": seed, "slope": slope["estimate"], "slope std_error": slope["std_error"],
+                "slope p": tested.tests()["p_value"][1], "most less least": gap["estimate"],
+                "gap std_error": gap["std_error"], "gap p": gap["p_value"], "all alike p": sorted_by.equality_p,
+            }
+        )  # fmt: skip
+        tables.append(sorted_by.table().assign(deal=seed))
+        first = first or [cate, ec.rate(cate), tested, sorted_by]
+    book.say("## Calibration and groups", texts.JUDGED)
+    middle = book.table("calibration", rows).median(numeric_only=True)
+    groups = pd.concat(tables)
+    kept = ["predicted", "estimate", "std_error"]
+    book.table("groups", groups.groupby("group", sort=False)[kept].median().reset_index().to_dict("records"))
+    book.say(
+        f"Medians over deals: slope {middle['slope']:.2f}, most less least {middle['most less least']:.2f}; twice "
+        f"the median p-value is {min(1, 2 * middle['slope p']):.2f} of the slope and "
+        f"{min(1, 2 * middle['gap p']):.2f} of the groups."
+    )
+    book.figure("groups", quarters(groups), "Average effects of quarters by predicted effect, deal by deal")
+    return first
+
+
+def quarters(groups: pd.DataFrame) -> Any:
+    """Draw the average effect of every quarter against its predicted effect, a line for each deal."""
     from matplotlib.figure import Figure
 
-    tested, sorted_by = ec.calibration(cate), ec.groups(cate, k=4)
-    frame, tests = tested.to_frame(), tested.tests()
-    book.say("## Calibration and groups", texts.JUDGED)
-    rows = [
-        {
-            "term": row["term"],
-            "estimate": row["estimate"],
-            "std_error": row["std_error"],
-            "null": test["null"],
-            "p_value": test["p_value"],
-        }
-        for row, test in zip(frame.to_dict("records"), tests.to_dict("records"))
-    ]
-    book.table("calibration", rows)
-    book.table("groups", sorted_by.table().to_dict("records"))
-    gap = sorted_by.to_frame().iloc[-1]
-    book.say(
-        f"Most less least: {gap['estimate']:.2f} ({gap['std_error']:.2f}), p {gap['p_value']:.3f}; that all four "
-        f"groups gain alike: p {sorted_by.equality_p:.3f}."
-    )
-    figure = Figure(figsize=(6, 3.4), layout="constrained")
-    sorted_by.plot(figure.subplots())
-    book.figure("groups", figure, "Average effects of quarters by predicted effect, with 95% intervals")
-    return [tested, sorted_by]
+    figure = Figure(figsize=(5.6, 3.4), layout="constrained")
+    ax = figure.subplots()
+    for _, own in groups.groupby("deal"):
+        ax.plot(own["predicted"], own["estimate"], "o-", color="#1f4e79", alpha=0.35, ms=4)
+    middle = groups.groupby("group", sort=False)[["predicted", "estimate", "std_error"]].median()
+    half = 1.96 * middle["std_error"]
+    ax.errorbar(middle["predicted"], middle["estimate"], half, fmt="o", color="#b5651d", capsize=3, zorder=3)
+    ends = [groups["predicted"].min(), groups["predicted"].max()]
+    ax.plot(ends, ends, color="0.6", linewidth=0.8, linestyle="--")
+    ax.set_xlabel("mean predicted effect of the quarter (dashed: as predicted)")
+    ax.set_ylabel("average effect")
+    ax.set_title("lines: deals; brown: medians with 95% intervals", fontsize=9, loc="left")
+    ax.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 # ---- sources and sizes
@@ -217,10 +234,10 @@ def _sources(
     found = ec.compare_features(
         _plain_design(units),
         sources,
-        learner=ec.Forest(trees=80 if quick else 500, pca=50),
-        folds=ec.Folds(repeats=2 if quick else 5),
+        learner=ec.Forest(trees=80 if quick else 200, pca=50),
+        folds=ec.Folds(repeats=2 if quick else SEARCHED_DEALS),
     )
-    middle = found.splits.groupby(["source", "estimand"], sort=False)["ratio"].agg(["mean", "std"]).unstack()
+    middle = found.splits.pivot_table("ratio", "source", "estimand", aggfunc=["mean", "std"], sort=False)
     middle.columns = [f"{target} ratio, {what}" for what, target in middle.columns]
     kept = ["source", "autoc", "autoc_std_error", "qini", "qini_std_error", "p_adjusted"]
     kept += ["difference", "difference_low", "difference_high"]
@@ -236,7 +253,7 @@ def _sizes(book: Book, units: ec.Units, crops: dict[str, ec.Embeddings], *, quic
     rows, searches = [], {}
     for label, pca in (("components (50)", 50), ("raw", None)):
         learner = ec.Forest(trees=80 if quick else 200, pca=pca)
-        folds = ec.Folds(repeats=2 if quick else 5)
+        folds = ec.Folds(repeats=2 if quick else SEARCHED_DEALS)
         found = ec.scale_search(_plain_design(units), crops, learner=learner, folds=folds)
         searches[label] = found
         gains = found.gains().set_index(["arm", "reckoning"])

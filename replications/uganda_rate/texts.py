@@ -21,12 +21,12 @@ CANDIDATES = """\
 The default of `ec.Forest` tries every column at every cut (500 trees here)."""
 
 JUDGED = """\
-On 50 components of the training folds. Above, effects out of bag are tested as grf does; here every fold is
-judged by forests of earlier folds alone, which is what a claim may rest on. A slope above 1 says that predicted
-effects differ too little: the forest shrinks them."""
+On 50 components of the training folds, 500 trees. Above, effects out of bag are tested as grf does, with slopes
+above 2: predicted effects differ too little, for the forest shrinks them. Here every fold is judged by forests of
+earlier folds alone, which is what a claim may rest on, on one deal of the pictures after another."""
 
 COMPARED = """\
-Same folds and nuisances for all; medians over five deals of the pictures into five folds, forests of 500 trees on
+Same folds and nuisances for all; medians over three deals of the pictures into five folds, forests of 200 trees on
 at most 50 components of each block. `difference` is from the three covariates, with intervals that hold for
 all at once. Sides in pixels are of the middle of the published 35-pixel pictures, encoded by 128 random
 convolutional features each."""
