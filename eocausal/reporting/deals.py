@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eocausal.reporting import figures
 from eocausal.reporting.blocks import Block, Figure, Text
 from eocausal.reporting.frames import frame_table
+from eocausal.reporting.plots import plot_svg
 from eocausal.reporting.tables import number, p_value
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def deals_blocks(rate: Rate) -> list[Block]:
     return [
         Text(sentence),
         Figure(
-            figures.plot_svg(
+            plot_svg(
                 lambda figure: rate.plot_splits(term, ax=figure.subplots()), height=1.1 + 0.65 * targets
             ),
             f"RATE ratios of each deal of the units. {sentence}",

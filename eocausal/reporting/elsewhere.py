@@ -8,6 +8,7 @@ from eocausal.reporting import figures
 from eocausal.reporting.blocks import Block, Figure
 from eocausal.reporting.frames import frame_table
 from eocausal.reporting.phrases import first_of, from_zero, with_interval
+from eocausal.reporting.plots import plot_svg
 from eocausal.reporting.study import METHOD_NAMES
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def transport_blocks(found: Transport, sentence: str) -> list[Block]:
     """Return averages of target and study, the map of the target, and how the average rests on support."""
     blocks: list[Block] = [
         Figure(
-            figures.plot_svg(lambda figure: found.plot(figure.subplots()), height=2.0),
+            plot_svg(lambda figure: found.plot(figure.subplots()), height=2.0),
             f"Average effects of target and study. {sentence}",
             "The average effect of the study, and of the target",
             "Both lines of the target answer one question; where they differ much, a model behind them is wrong.",

@@ -38,13 +38,13 @@ __all__ = [
     "effects_histogram",
     "forest_plot",
     "love_plot",
-    "plot_svg",
     "propensity_histogram",
     "short",
     "short_ticks",
     "sweep_figure",
     "tick",
     "toc_plot",
+    "wrapped",
 ]
 
 TREATED, CONTROL = "#c55a11", "#1f4e79"
@@ -55,9 +55,6 @@ CURVES = ("#2f4858", "#b8860b", "#3d8b7d", "#8c4b7e")
 WIDTH = 5.6
 # Letters of a name in a label that stands upright.
 LABEL = 22
-# Letters in a line of the name of a row, and in an inch below an axis.
-LONGEST_NAME = 28
-LETTERS = 13
 # Rows of a love plot that a page can hold.
 MOST_ROWS = 30
 
@@ -110,17 +107,6 @@ def as_svg(draw: Callable[[Any], object], *, height: float, width: float = WIDTH
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
 
     return data_address(_drawn(draw, save, (width, height)), "image/svg+xml")
-
-
-def plot_svg(draw: Callable[[Any], object], *, height: float, width: float = WIDTH) -> str:
-    """Return the plot of a result, whose names may be long, as the data address of an SVG."""
-
-    def fitted(figure: Figure) -> None:
-        draw(figure)
-        for ax in figure.axes:
-            _fit_labels(ax, width=figure.get_figwidth())
-
-    return as_svg(fitted, height=height, width=width)
 
 
 def as_png(draw: Callable[[Any], object], *, height: float, width: float = WIDTH, dpi: int = 240) -> str:
@@ -369,16 +355,6 @@ def sweep_figure(table: pd.DataFrame) -> str:
 def _legend_above(ax: Axes) -> None:
     """Put the legend over the axes, flush right, where it can hide nothing."""
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2, columnspacing=1.4)
-
-
-def _fit_labels(ax: Axes, *, width: float) -> None:
-    """Break long names of rows, and long words under an axis, into lines, so that they leave room to the data."""
-    names = [label.get_text() for label in ax.get_yticklabels()]
-    if any(len(name) > LONGEST_NAME and "\n" not in name for name in names):
-        ax.set_yticks(ax.get_yticks(), labels=[wrapped(name, width=LONGEST_NAME) for name in names])
-    widest = int(LETTERS * ax.get_position().width * width)
-    if len(ax.get_xlabel()) > widest:
-        ax.set_xlabel(wrapped(ax.get_xlabel(), width=max(widest, LONGEST_NAME)))
 
 
 def _one(draw: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
-from eocausal.reporting import figures
 from eocausal.reporting.blocks import Block, Figure
 from eocausal.reporting.frames import frame_table
 from eocausal.reporting.phrases import from_zero, with_interval
+from eocausal.reporting.plots import plot_svg
 from eocausal.reporting.tables import number, p_value, rows_of
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def policy_blocks(found: PolicyValue, sentence: str) -> list[Block]:
     """Return the value by share."""
     return [
         Figure(
-            figures.plot_svg(lambda figure: found.plot(figure.subplots()), height=3.4),
+            plot_svg(lambda figure: found.plot(figure.subplots()), height=3.4),
             f"Value by share treated, beside treating at random. {sentence}",
             "What treating those ranked highest is worth",
             "The height of the curve above the dashed line is what ranking adds to treating as many at random. "
@@ -103,7 +103,7 @@ def budget_blocks(found: MultiArmQini, sentence: str) -> list[Block]:
     errors = [name for name in map(str, curve) if name.endswith("_std_error")]
     return [
         Figure(
-            figures.plot_svg(lambda figure: found.plot(figure.subplots()), height=3.4),
+            plot_svg(lambda figure: found.plot(figure.subplots()), height=3.4),
             f"Gain by budget of a targeted and an untargeted plan. {sentence}",
             "What a larger budget gains",
             "The distance between the curves is what predicted effects add at a budget; bands hold at one budget "

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eocausal.reporting import figures
 from eocausal.reporting.blocks import Block, Figure
 from eocausal.reporting.frames import frame_table
 from eocausal.reporting.phrases import first_of, from_zero, with_interval
+from eocausal.reporting.plots import plot_svg
 from eocausal.reporting.tables import decimals_for, number, p_value
 from eocausal.reporting.words import plural
 
@@ -59,7 +59,7 @@ def sources_blocks(found: SourceComparison, sentence: str) -> list[Block]:
     )
     blocks: list[Block] = [
         Figure(
-            figures.plot_svg(
+            plot_svg(
                 lambda figure: draw_comparison(figure, found), height=1.5 + 0.42 * len(found.sources), width=WIDE
             ),
             f"Rates by source and differences to {found.reference}. {sentence}",
@@ -109,7 +109,7 @@ def scales_blocks(found: ScaleSearch, sentence: str) -> list[Block]:
     looks = "Intervals and the last p-value hold for all sets at once."
     return [
         Figure(
-            figures.plot_svg(
+            plot_svg(
                 lambda figure: draw_search(figure, found), height=max(3.0, 1.6 + 0.5 * scales), width=WIDE
             ),
             f"Ratios of sets of scales as a map, and gains of two scales over one. {sentence}",

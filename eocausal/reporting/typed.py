@@ -8,6 +8,7 @@ from eocausal.reporting import figures
 from eocausal.reporting.blocks import Block, Figure
 from eocausal.reporting.frames import frame_table
 from eocausal.reporting.phrases import first_of, from_zero, with_interval
+from eocausal.reporting.plots import plot_svg
 
 if TYPE_CHECKING:
     from eocausal.effects.image_types_result import ImageTypes
@@ -45,7 +46,7 @@ def types_blocks(found: ImageTypes, sentence: str) -> list[Block]:
     """Return effects by type, their map where places are known, and how the number of types was chosen."""
     blocks: list[Block] = [
         Figure(
-            figures.plot_svg(lambda figure: found.plot(figure.subplots()), height=1.6 + 0.6 * found.k),
+            plot_svg(lambda figure: found.plot(figure.subplots()), height=1.6 + 0.6 * found.k),
             f"Effects by type of image. {sentence}",
             "Average effect by type of image",
             "Lines that hardly overlap belong to types that gain differently. Circles average over units as their "
