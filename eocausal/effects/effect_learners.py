@@ -126,7 +126,7 @@ def effect_sample(design: Design, settings: Settings) -> EffectSample:
                 f"The {len(design)} units that effects are to be learned from are all tied together by a cluster, "
                 "an image or a block.",
                 rule="at least 2 groups in a fold, since the first model of a ranking learns from one fold alone",
-                fix="fewer folds: Folds(k=2), or smaller blocks",
+                fix="fewer folds, smaller blocks, or clusters of fewer units; k=2 needs 4 groups",
             )
         )
     dealt = replace(scheme, k=min(NUISANCE_FOLDS, n_groups), repeats=1).assign(design, seed=settings.seed)

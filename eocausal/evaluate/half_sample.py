@@ -133,7 +133,11 @@ def _evaluate(part: Part, settings: RateSettings, *, key: int) -> _Evaluated:
     n_groups = int(codes.max()) + 1
     if n_groups < 2:
         raise EvaluationError(
-            explain("All evaluation units are in one cluster.", rule="at least two, better 20 or more")
+            explain(
+                "All evaluation units are in one cluster.",
+                rule="at least two, better 20 or more",
+                fix="fewer folds, or clusters of fewer units",
+            )
         )
     grid, drawn, own = settings.shares, settings.std_errors == "half_sample", settings.weighting
     values, influence, tocs, toc_covariances, draws = [], [], [], [], []

@@ -72,7 +72,7 @@ CASES: dict[str, tuple[Callable[[], object], type[EocausalError], list[str]]] = 
     "weights of another length": (lambda: scored(weights=np.ones(49)), EvaluationError, ["weights has shape (49,)", "50 units"]),
     "clusters of another length": (lambda: scored(clusters=np.arange(10)), EvaluationError, ["clusters has shape (10,)", "one label for each of 50 units"]),
     "clusters missing": (lambda: scored(clusters=gap(np.arange(50.0), [1, 2], np.nan)), EvaluationError, ["clusters has missing labels", "Where: 2 (1, 2)"]),
-    "one cluster": (lambda: scored(clusters=np.zeros(50)), EvaluationError, ["All evaluation units are in one cluster", "20 or more"]),
+    "one cluster": (lambda: scored(clusters=np.zeros(50)), EvaluationError, ["All evaluation units are in one cluster", "20 or more", "fewer folds"]),
     "Series in two orders": (lambda: scored(pd.Series(SCORES), pd.Series(PRIORITY).sort_values()), EvaluationError, ["'priority' has another index than 'dr_scores'", "reindex(dr_scores.index)"]),
     "balance of nothing": (lambda: ec.balance(design(TABLE, covariates=[])), EvaluationError, ["nothing to compare", "covariates=[...]"]),
     "balance of no components": (lambda: ec.balance(D, n_components=0), EvaluationError, ["n_components=0", "at least 1"]),

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import eocausal as ec
+from eocausal.effects import type_fit
 from eocausal.evaluate import scale_split
 from eocausal.evaluate.selection import FoldRates
 from tests.scale_studies import FAST_FOREST, features
@@ -128,3 +129,21 @@ def test_scales_that_judge_a_fold_are_chosen_without_it(
     moved = searched(_shaken(table, fold_of == 2))
     np.testing.assert_array_equal(moved[0].values, first[0].values)
     assert (moved[1].values[1] != first[1].values[1]).all()
+
+
+@pytest.mark.parametrize("orthogonalise", [False, True])
+def test_types_of_a_fold_do_not_move_by_its_own_outcomes_and_arms(
+    monkeypatch: pytest.MonkeyPatch, orthogonalise: bool
+) -> None:
+    monkeypatch.setattr(type_fit, "RANDOM_STARTS", 1)
+    monkeypatch.setattr(type_fit, "DRAWS", 40)
+    table = _table(shared=True)
+    asked = {**QUICK, "folds": THREE, "pca": 3, "orthogonalise": orthogonalise}
+    found = ec.image_types(_design(table), **asked)
+    fold_of = THREE.assign(_design(table), seed=QUICK["seed"])
+    for fold in range(3):
+        own = fold_of == fold
+        moved = ec.image_types(_design(_shaken(table, own)), **asked)
+        columns = ["type 1", "type 2", "sd type 1"]
+        np.testing.assert_array_equal(moved.probabilities[columns][own], found.probabilities[columns][own])
+        assert (moved.probabilities["type 1"][~own] != found.probabilities["type 1"][~own]).mean() > 0.9
