@@ -69,6 +69,8 @@ class Clan:
         false rejection among all columns (step-down max-t, Romano and Wolf 2005).
         """
         found = self.differences
+        p_values = np.ravel(found.p_value())
+        adjusted = step_down_p(found.values, found.variance.matrix, df=found.variance.df, seed=self.seed)
         frame = pd.DataFrame(
             {
                 "column": self.means["column"],
@@ -78,10 +80,9 @@ class Clan:
                 "difference": found.values,
                 "standardised": self._standardised(found.values),
                 "std_error": np.sqrt(np.diag(found.variance.matrix)),
-                "p_value": np.ravel(found.p_value()),
-                "p_adjusted": step_down_p(
-                    found.values, found.variance.matrix, df=found.variance.df, seed=self.seed
-                ),
+                "p_value": p_values,
+                # a bootstrap has a p-value of its own, and many looks make none smaller
+                "p_adjusted": np.maximum(adjusted, p_values),
             }
         )
         order = np.argsort(-np.abs(frame["standardised"].to_numpy()), kind="stable")

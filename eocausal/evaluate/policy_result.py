@@ -145,7 +145,10 @@ class PolicyValue:
             (f"{self.values.terms[best]}", values[best], errors[best]),
             ("everybody", values[-1], errors[-1]),
         )
-        shown = ", ".join(f"{name} {value:.4g} (se {error:.3g})" for name, value, error in told)
+        shown = ", ".join(
+            f"{name} {value:.4g} (se {error:.3g})"
+            for name, value, error in told[int(best == values.size - 1) :]
+        )
         return f"PolicyValue({self.shares.size} shares of {self.n} units, cost {self.cost:g}: {shown})"
 
     def summary(self) -> str:

@@ -217,7 +217,9 @@ class Rate:
         frame = self.to_frame().iloc[rows].reset_index(drop=True)
         matrix, df = self.joint.variance.matrix[np.ix_(rows, rows)], self.joint.variance.df
         half = band_factor(matrix, df=df, level=level, seed=seed) * frame["std_error"]
-        frame["p_adjusted"] = step_down_p(frame["estimate"].to_numpy(), matrix, df=df, seed=seed)
+        adjusted = step_down_p(frame["estimate"].to_numpy(), matrix, df=df, seed=seed)
+        # a bootstrap has a p-value of its own, and many looks make none smaller
+        frame["p_adjusted"] = np.maximum(adjusted, frame["p_value"])
         frame["conf_low"], frame["conf_high"] = frame["estimate"] - half, frame["estimate"] + half
         return frame[
             ["term", "estimand", "estimate", "std_error", "statistic", "p_value", "p_adjusted", "conf_low",

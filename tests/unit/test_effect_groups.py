@@ -174,3 +174,10 @@ def test_one_predicted_effect_for_all_leaves_no_difference_of_rounding(cate: ec.
     against = ec.policy_value(constant).against("random")
     assert not against.values.any()
     assert not against.variance.matrix.any()
+
+
+def test_many_looks_make_no_p_value_of_a_bootstrap_smaller(found: EffectGroups) -> None:
+    labels = pd.Series(np.arange(found.n) // 10, index=found.ids, name="ten")
+    drawn = found.clan(["z"]).with_vcov({"bootstrap": "wild", "cluster": labels})
+    table = drawn.table()
+    assert (table["p_adjusted"] >= table["p_value"]).all()

@@ -94,6 +94,7 @@ def test_the_result_comes_back_from_a_file_and_is_drawn(cate: ec.Cate) -> None:
 def test_with_no_share_but_all_there_is_nothing_to_compare(cate: ec.Cate) -> None:
     found = ec.policy_value(cate, shares=[1.0])
     assert found.table()["against"].tolist() == ["nobody"]
+    assert repr(found).count("(se") == 1
     assert "everybody" in repr(found)
     assert "1.0" in found.summary()
     for other in ("everybody", "random"):
