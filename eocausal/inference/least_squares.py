@@ -60,7 +60,8 @@ def least_squares(outcome: FloatArray, columns: FloatArray, weights: FloatArray)
             explain(
                 f"The {columns.shape[1]} columns of a regression are combinations of one another.",
                 rule="each column tells something that the others do not",
-                fix="leave out columns that do not vary, and one of shares that sum to one",
+                fix="leave out columns that do not vary and one of shares that sum to one, and take the mean off "
+                "columns that are far from zero",
             )
         )
     inverse = np.asarray(np.linalg.inv(gram), dtype=float)

@@ -97,3 +97,15 @@ def test_results_with_hc3_refuse_to_be_combined_until_they_have_errors_by_influe
 
     with pytest.raises(EstimationError, match="with_vcov"):
         score_variance(np.ones((5, 1)), vcov=Vcov("HC3"))
+
+
+def test_a_column_far_from_zero_is_refused_with_the_way_out() -> None:
+    rng = np.random.default_rng(3)
+    far, outcome = 1e8 + rng.normal(size=50), rng.normal(size=50)
+    columns = np.column_stack([np.ones(50), far])
+    with pytest.raises(EstimationError, match=r"combinations[\s\S]*take the mean off"):
+        least_squares(outcome, columns, np.ones(50))
+    columns[:, 1] -= far.mean()
+    assert least_squares(outcome, columns, np.ones(50)).coefficients[1] == pytest.approx(
+        np.polyfit(far - far.mean(), outcome, 1)[0]
+    )
