@@ -276,10 +276,21 @@ def _sizes(book: Book, units: ec.Units, crops: dict[str, ec.Embeddings], *, quic
             }
         )  # fmt: skip
     book.table("gains", rows)
+    book.say(*[gain_in_words(row) for row in rows])
     sets = [one.to_frame().assign(features=label) for label, one in searches.items()]
     shown = ["features", "set", "kind", "estimate", "std_error", "ratio", "p_value", "p_adjusted"]
     book.table("sets", pd.concat(sets)[shown].to_dict("records"))
     book.figure("search", searches["components (50)"].plot(), "The search over sizes, on 50 components")
+
+
+def gain_in_words(row: dict[str, Any]) -> str:
+    """Say in one sentence what two sizes gain over one."""
+    shown = "is" if row["chosen beforehand"] > 1.96 * row["std_error"] else "is not"
+    return (
+        f"{row['features'].capitalize()}: the naive gain of two sizes over one is {row['naive gain']:.2f}, where "
+        f"chance alone makes {row['by chance']:.2f}; chosen beforehand it is {row['chosen beforehand']:.2f} "
+        f"({row['std_error']:.2f}), so a gain {shown} shown."
+    )
 
 
 if __name__ == "__main__":
