@@ -39,7 +39,7 @@ def _table(golden: Path, case: str) -> pd.DataFrame:
 
 
 def _cate(table: pd.DataFrame, case: str) -> ec.Cate:
-    """Return grf's outputs as effects by unit in one fold, which makes them those of one sample, as grf has them."""
+    """Return outputs of grf as effects by unit in one fold, which makes them those of one sample, as in grf."""
     return given_cate(
         table,
         effects=table["tau_hat"].to_numpy(),

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eocausal as ec
-from eocausal.evaluate.rate_result import Rate
 from eocausal.evaluate.rate_influence import rate_influence
+from eocausal.evaluate.rate_result import Rate
 from eocausal.evaluate.toc import DEFAULT_GRID, TARGETS, rank, rates_and_toc
 
 some = settings(max_examples=60, deadline=None)
