@@ -22,7 +22,8 @@ is more than splits alone would often make. Random forests in place of ridge for
 20 splits) have 1.79 and 1.87, and exact integration in place of grf's sums 1.67 and 1.90: neither makes the gap."""
 
 CANDIDATES = """\
-The default of `ec.Forest` tries every column at every cut (500 trees here)."""
+The default of `ec.Forest` tries every column at every cut. It has 500 trees here against 2,000 above, which matters
+too, so the rows do not tell candidates from trees."""
 
 JUDGED = """\
 On 50 components of the training folds, 500 trees. Above, effects out of bag are tested as grf does, with slopes
