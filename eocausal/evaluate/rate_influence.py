@@ -36,8 +36,9 @@ def rate_influence(
     Examples
     --------
     >>> from eocausal.evaluate.toc import rank
-    >>> rate_influence(rank(np.array([2.0, 1.0])), np.array([3.0, 1.0]), np.ones(2))[:, 1].tolist()
-    [0.0, 0.0]
+    >>> values = rate_influence(rank(np.array([3.0, 2.0, 1.0])), np.array([3.0, 1.0, 2.0]), np.ones(3))
+    >>> values.shape, values.sum(axis=0).round(12).tolist()
+    ((3, 2), [0.0, 0.0])
     """
     groups = grouped(ranking, dr_scores, weights)
     inner = groups.reached[1:-1]

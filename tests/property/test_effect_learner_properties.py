@@ -38,7 +38,7 @@ def _cate(made: pd.DataFrame, name: str) -> ec.Cate:
 
 
 def _study(seed: int) -> pd.DataFrame:
-    return study(90, seed=seed, n_villages=15, selected=True)
+    return study(150, seed=seed, n_villages=15, selected=True)
 
 
 @each

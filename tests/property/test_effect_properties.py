@@ -133,7 +133,8 @@ def test_covariates_in_other_units(method: str, seed: int, a: float, b: float, c
     changed = table.assign(age=a * table["age"] + b)
     if method != "aipw":  # a penalty knows directions, least squares does not
         changed["wealth"] = table["wealth"] + c * table["age"]
-    _same(_ate(changed, method), _ate(table, method), tolerance=1e-7)
+    # a spread of 0.01 around 91 leaves least squares some ten digits
+    _same(_ate(changed, method), _ate(table, method), tolerance=1e-6)
 
 
 @each_method
