@@ -50,11 +50,6 @@ def world(seed: int, *, gap: float, selected: bool = False) -> tuple[ec.Design, 
     return made, likely[image]
 
 
-def _found(seed: int, **options: object) -> tuple[ec.ImageTypes, ec.Design, np.ndarray]:
-    design, likely = world(seed, **options)  # type: ignore[arg-type]
-    return ec.image_types(design, k=2, folds=ec.Folds(k=4), seed=seed), design, likely
-
-
 def _pooled_rejects(found: ec.ImageTypes, design: ec.Design, settings: Settings) -> bool:
     """Say whether types differ by the same scores where probabilities are of models of all other folds."""
     probability = found.probabilities[["type 1", "type 2"]].to_numpy()
