@@ -73,6 +73,10 @@ class EstimationError(EocausalError):
     """An estimator cannot run on this design with these settings."""
 
 
+class DebiasError(EocausalError):
+    """Predictions cannot be corrected, or judged, with these measured outcomes."""
+
+
 class EvaluationError(EocausalError):
     """An evaluation (RATE, balance, overlap) would not mean what it says."""
 

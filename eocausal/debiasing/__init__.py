@@ -1,0 +1,1 @@
+"""Predictions of outcomes corrected with a sample in which outcomes were measured."""
