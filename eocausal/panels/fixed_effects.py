@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
+from eocausal.inference.within import within_fit
 from eocausal.panels import guards
 from eocausal.panels.results import Scored
-from eocausal.panels.within import within_fit
 
 if TYPE_CHECKING:
     from eocausal.panels.design import PanelDesign

@@ -15,8 +15,8 @@ from eocausal.inference.estimate import Estimate
 from eocausal.inference.joint import compare
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
+from eocausal.inference.within import within_fit
 from eocausal.panels.grid import frequency_of, read_periods, row_names
-from eocausal.panels.within import within_fit
 
 # A response that is fewer standard errors than this from zero cannot be divided by.
 WEAK = 3.0

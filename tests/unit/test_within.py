@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eocausal.errors import EstimationError
-from eocausal.panels import within
+from eocausal.inference import within
 
 
 def _unbalanced(seed: int = 0) -> dict[str, np.ndarray]:
