@@ -1,0 +1,204 @@
+"""`CalibrationSample`: places where the outcome was both measured and predicted, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal._checks import require_columns
+from eocausal._study_columns import read_clusters, read_numbers, read_weights
+from eocausal.errors import DebiasError, explain
+
+FloatArray = npt.NDArray[np.float64]
+Labels = npt.NDArray[Any]
+
+# With fewer places than this no correction is worth its error.
+LEAST = 30
+# Predictions keep between this share and this multiple of the spread of the truth, or they are in other units.
+SPREADS = (0.05, 2.0)
+
+
+@dataclass(frozen=True)
+class CalibrationColumns:
+    """Names of the columns of a calibration table, as :func:`eocausal.debias` is given them."""
+
+    prediction: str
+    truth: str
+    weights: str | None = None
+    cluster: str | None = None
+    groups: tuple[str, ...] = ()
+    trained_on: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationSample:
+    """Predictions and measured outcomes of the same places.
+
+    Attributes
+    ----------
+    ids : array of shape (m,)
+    prediction, truth, weights : array of shape (m,)
+    clusters : array of shape (m,) or None
+    groups : DataFrame with m rows
+        Columns by which places differ.
+    notes : tuple of str
+        What a reader must know of the sample.
+    """
+
+    ids: Labels
+    prediction: FloatArray
+    truth: FloatArray
+    weights: FloatArray
+    clusters: Labels | None = None
+    groups: pd.DataFrame = field(default_factory=pd.DataFrame)
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return int(self.ids.size)
+
+    @property
+    def n_drawn(self) -> int:
+        """How many places, or clusters of them, were drawn independently."""
+        return len(self) if self.clusters is None else int(np.unique(self.clusters).size)
+
+    def take(self, rows: npt.NDArray[Any], weights: FloatArray | None = None) -> Self:
+        """Return some of the places, by position, with their weights or others (len(rows),)."""
+        return type(self)(
+            self.ids[rows],
+            self.prediction[rows],
+            self.truth[rows],
+            self.weights[rows] if weights is None else weights,
+            None if self.clusters is None else self.clusters[rows],
+            self.groups.iloc[rows] if len(self.groups.columns) else self.groups,
+            self.notes,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return JSON-safe content."""
+        return {
+            "ids": self.ids.tolist(),
+            "prediction": self.prediction.tolist(),
+            "truth": self.truth.tolist(),
+            "weights": self.weights.tolist(),
+            "clusters": None if self.clusters is None else self.clusters.tolist(),
+            "groups": {name: self.groups[name].tolist() for name in self.groups},
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Rebuild what ``to_dict`` wrote."""
+        clusters = content["clusters"]
+        return cls(
+            np.array(content["ids"]),
+            *(np.array(content[name], dtype=float) for name in ("prediction", "truth", "weights")),
+            None if clusters is None else np.array(clusters),
+            pd.DataFrame(content["groups"]),
+            tuple(content["notes"]),
+        )
+
+
+def read_sample(calibration: object, columns: CalibrationColumns) -> CalibrationSample:
+    """Read and check a table of places with predictions and measured outcomes.
+
+    Raises
+    ------
+    DebiasError
+        No table, too few places, rows that trained the map, missing values, columns that do not vary, or predictions
+        that fall where the truth rises.
+    DesignError
+        Columns that are not numeric or infinite, weights that are not positive, missing clusters.
+    """
+    if not isinstance(calibration, pd.DataFrame):
+        raise DebiasError(
+            explain(
+                f"The calibration is a {type(calibration).__name__}.",
+                fix="a pandas DataFrame with a column of predictions and one of measured outcomes",
+            )
+        )
+    optional = [name for name in (columns.weights, columns.cluster, columns.trained_on) if name is not None]
+    named = [columns.prediction, columns.truth, *optional, *columns.groups]
+    require_columns(calibration, named, table="calibration", error=DebiasError)
+    frame, notes = _held_out(calibration, columns.trained_on)
+    ids = frame.index.to_numpy()
+    prediction, truth = (_complete(frame, name, ids) for name in (columns.prediction, columns.truth))
+    if ids.size < LEAST:
+        raise DebiasError(
+            explain(f"The calibration has {ids.size} places.", rule=f"at least {LEAST}, and better 300")
+        )
+    for name, values in ((columns.prediction, prediction), (columns.truth, truth)):
+        if np.ptp(values) == 0:
+            raise DebiasError(explain(f"Column {name!r} has the same value everywhere: {values[0]:g}."))
+    everyone = np.arange(ids.size)
+    sample = CalibrationSample(
+        ids,
+        prediction,
+        truth,
+        read_weights(frame, columns.weights, ids),
+        read_clusters(frame, columns.cluster, ids, everyone),
+        frame[list(columns.groups)].reset_index(drop=True),
+    )
+    return CalibrationSample(**{**vars(sample), "notes": (*notes, *_suspicions(sample, columns))})
+
+
+def _held_out(calibration: pd.DataFrame, trained_on: str | None) -> tuple[pd.DataFrame, Sequence[str]]:
+    """Leave out places that the map was trained on, and say how many."""
+    if trained_on is None:
+        return calibration, ()
+    seen = calibration[trained_on]
+    if seen.isna().any() or not set(seen.unique().tolist()) <= {0, 1}:
+        raise DebiasError(
+            explain(f"Column {trained_on!r} is to say which places the map was trained on.", rule="true or false")
+        )
+    rows = seen.astype(bool).to_numpy()
+    if rows.all():
+        raise DebiasError(
+            explain(
+                "The map was trained on all places of the calibration.",
+                rule="errors of a map are smaller where it was trained, and a correction by them too small",
+                fix="predictions out of fold: each place by a model that was trained on others",
+            )
+        )
+    told = [f"{int(rows.sum())} places that the map was trained on are left out of the calibration"]
+    return calibration[~rows], told if rows.any() else []
+
+
+def _complete(frame: pd.DataFrame, name: str, ids: Labels) -> FloatArray:
+    values = read_numbers(frame[name], ids, role="column")
+    missing = np.isnan(values)
+    if missing.any():
+        raise DebiasError(
+            explain(
+                f"Column {name!r} is missing in the calibration.",
+                where=ids[missing],
+                fix=f"calibration = calibration.dropna(subset=[{name!r}])",
+            )
+        )
+    return values
+
+
+def _suspicions(sample: CalibrationSample, columns: CalibrationColumns) -> list[str]:
+    """Raise where predictions fall as the truth rises; say where the two seem to be in different units."""
+    named = f"{columns.prediction!r} and {columns.truth!r}"
+    together = float(np.corrcoef(sample.prediction, sample.truth)[0, 1])
+    if together < -2 / np.sqrt(len(sample)):
+        raise DebiasError(
+            explain(
+                f"{named} go in opposite directions: their correlation is {together:.2f}.",
+                rule="predictions rise with the truth",
+                fix=f"calibration[{columns.prediction!r}] = -calibration[{columns.prediction!r}], if the sign is turned",
+            )
+        )
+    ratio = float(sample.prediction.std() / sample.truth.std())
+    if SPREADS[0] <= ratio <= SPREADS[1]:
+        return []
+    return [
+        f"the standard deviation of {columns.prediction!r} is {ratio:.3g} times that of {columns.truth!r}: are both "
+        "in the same unit? A change of unit is undone by the correction, but the naive estimate is in another unit "
+        "than the corrected ones"
+    ]
