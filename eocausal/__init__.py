@@ -65,6 +65,8 @@ _HOME = {
     "dose_response": "eocausal.effects.dose_response",
     "DoseResponse": "eocausal.effects.dose_curve",
     "conley_curve": "eocausal.inference.spatial_curve",
+    "Corrector": "eocausal.debiasing.corrector",
+    "debias": "eocausal.debiasing.debias",
     "ate": "eocausal.effects.ate",
     "PanelDesign": "eocausal.panels.design",
     "Imputed": "eocausal.panels.imputed",
@@ -106,6 +108,7 @@ _HOME = {
     "run": "eocausal.pipeline",
     "simulate_catalog": "eocausal.simulate.catalog",
     "simulate_kernel_confounding": "eocausal.simulate.kernel_confounding",
+    "simulate_map": "eocausal.simulate.maps",
     "simulate_panel": "eocausal.simulate.panel",
     "simulate_region": "eocausal.simulate.region",
 }
@@ -131,6 +134,8 @@ def __dir__() -> list[str]:
 # the same names for type checkers and editors, which do not run __getattr__
 if TYPE_CHECKING:
     from eocausal import errors as errors
+    from eocausal.debiasing.corrector import Corrector as Corrector
+    from eocausal.debiasing.debias import debias as debias
     from eocausal.design import Design as Design
     from eocausal.effects.arm_effects import arm_effects as arm_effects
     from eocausal.effects.ate import ate as ate
@@ -216,6 +221,7 @@ if TYPE_CHECKING:
     from eocausal.simulate.kernel_confounding import (
         simulate_kernel_confounding as simulate_kernel_confounding,
     )
+    from eocausal.simulate.maps import simulate_map as simulate_map
     from eocausal.simulate.panel import simulate_panel as simulate_panel
     from eocausal.simulate.region import simulate_region as simulate_region
     from eocausal.sweeps import sweep as sweep

@@ -20,7 +20,7 @@ from eocausal.study_table import StudyTable, build_table
 from eocausal.units import Units
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eocausal.embeddings import Embeddings
 
@@ -174,6 +174,30 @@ class Design:
     def with_outcome(self, outcome: str) -> Self:
         """Return the same design for another outcome column."""
         return self._again(outcome=outcome)
+
+    def with_changed_outcome(self, change: Callable[[FloatArray], FloatArray]) -> Self:
+        """Return the same units with their outcome changed by a function of it.
+
+        Parameters
+        ----------
+        change : callable
+            Outcomes (n,) in, changed outcomes (n,) out; what is missing is not asked.
+        """
+        frame = self.data if isinstance(self.data, pd.DataFrame) else self.data.frame
+        raw = frame[self.outcome].to_numpy(dtype=float, na_value=np.nan)
+        known, changed = ~np.isnan(raw), np.full(raw.size, np.nan)
+        changed[known] = change(raw[known])
+        named = {self.outcome: changed}
+        data = (
+            self.data.assign(**named)
+            if isinstance(self.data, pd.DataFrame)
+            else self.data.with_columns(**named)
+        )
+        # read anew the table would lose the columns of levels that are left without units
+        other = copy(self)
+        object.__setattr__(other, "data", data)
+        object.__setattr__(other, "table", replace(self.table, outcome=change(self.table.outcome)))
+        return other
 
     def _again(self, **changes: Any) -> Self:
         """Return the design read anew, with what is said of units that its data no longer hold."""

@@ -96,7 +96,9 @@ class CalibrationSample:
         clusters = content["clusters"]
         return cls(
             np.array(content["ids"]),
-            *(np.array(content[name], dtype=float) for name in ("prediction", "truth", "weights")),
+            np.array(content["prediction"], dtype=float),
+            np.array(content["truth"], dtype=float),
+            np.array(content["weights"], dtype=float),
             None if clusters is None else np.array(clusters),
             pd.DataFrame(content["groups"]),
             tuple(content["notes"]),
@@ -109,8 +111,8 @@ def read_sample(calibration: object, columns: CalibrationColumns) -> Calibration
     Raises
     ------
     DebiasError
-        No table, too few places, rows that trained the map, missing values, columns that do not vary, or predictions
-        that fall where the truth rises.
+        No table, too few places, rows that trained the map, missing values, columns that do not vary, or
+        predictions that fall where the truth rises.
     DesignError
         Columns that are not numeric or infinite, weights that are not positive, missing clusters.
     """
@@ -153,7 +155,9 @@ def _held_out(calibration: pd.DataFrame, trained_on: str | None) -> tuple[pd.Dat
     seen = calibration[trained_on]
     if seen.isna().any() or not set(seen.unique().tolist()) <= {0, 1}:
         raise DebiasError(
-            explain(f"Column {trained_on!r} is to say which places the map was trained on.", rule="true or false")
+            explain(
+                f"Column {trained_on!r} is to say which places the map was trained on.", rule="true or false"
+            )
         )
     rows = seen.astype(bool).to_numpy()
     if rows.all():
@@ -191,14 +195,14 @@ def _suspicions(sample: CalibrationSample, columns: CalibrationColumns) -> list[
             explain(
                 f"{named} go in opposite directions: their correlation is {together:.2f}.",
                 rule="predictions rise with the truth",
-                fix=f"calibration[{columns.prediction!r}] = -calibration[{columns.prediction!r}], if the sign is turned",
+                fix=f"if the sign is turned: calibration[{columns.prediction!r}] *= -1",
             )
         )
     ratio = float(sample.prediction.std() / sample.truth.std())
     if SPREADS[0] <= ratio <= SPREADS[1]:
         return []
     return [
-        f"the standard deviation of {columns.prediction!r} is {ratio:.3g} times that of {columns.truth!r}: are both "
-        "in the same unit? A change of unit is undone by the correction, but the naive estimate is in another unit "
+        f"the standard deviation of {columns.prediction!r} is {ratio:.3g} times that of {columns.truth!r}: are "
+        "both in the same unit? A change of unit is undone by the correction, but the naive estimate is in another unit "
         "than the corrected ones"
     ]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from eocausal._checks import one_of
 from eocausal.design import Design
@@ -39,6 +42,12 @@ from eocausal.nuisance.cross_fit import LEADING_COMPONENTS
 from eocausal.nuisance.folds import Folds
 from eocausal.nuisance.learners import Learners
 from eocausal.nuisance.settings import Settings, provenance, settings_for
+
+if TYPE_CHECKING:
+    from eocausal.debiasing.corrected_result import Corrected
+    from eocausal.debiasing.corrector import Corrector
+
+FloatArray = npt.NDArray[np.float64]
 
 NO_OVERLAP = "the ato weighs units by their propensity, and this method has none"
 NO_PROPENSITY = "uses no propensity to trim by"
@@ -83,6 +92,7 @@ METHODS: dict[str, Method] = {
 METHODS_OF = {"binary": METHODS, "categorical": ARM_METHODS, "continuous": DOSE_METHODS}
 
 
+@overload
 def ate(
     design: Design,
     *,
@@ -91,9 +101,35 @@ def ate(
     trim: Trim | None = None,
     folds: Folds | None = None,
     learners: Learners | None = None,
+    correct: None = None,
     vcov: VcovChoice | None = None,
     seed: int = 0,
-) -> Estimate:
+) -> Estimate: ...
+@overload
+def ate(
+    design: Design,
+    *,
+    method: str = "aipw",
+    estimand: str | None = None,
+    trim: Trim | None = None,
+    folds: Folds | None = None,
+    learners: Learners | None = None,
+    correct: Corrector,
+    vcov: VcovChoice | None = None,
+    seed: int = 0,
+) -> Corrected: ...
+def ate(
+    design: Design,
+    *,
+    method: str = "aipw",
+    estimand: str | None = None,
+    trim: Trim | None = None,
+    folds: Folds | None = None,
+    learners: Learners | None = None,
+    correct: Corrector | None = None,
+    vcov: VcovChoice | None = None,
+    seed: int = 0,
+) -> Estimate | Corrected:
     """Estimate the average treatment effect.
 
     Parameters
@@ -122,6 +158,10 @@ def ate(
         Default five folds with clusters and shared images kept whole. With ``Folds(repeats=5)`` units are dealt
         five times, by ``seed``, ``seed + 1`` and so on, and the estimate is the median: ``result.repeats``.
     learners : Learners, optional
+    correct : Corrector, optional
+        From :func:`eocausal.debias`, where the outcome was predicted from images: naive, LCC and Tweedie estimates
+        side by side, with the error of the calibration in theirs. The design's outcome is the prediction as the map
+        gives it.
     vcov : {"iid", "hetero", "cluster"} or mapping, optional
         As in :meth:`Estimate.with_vcov`: several kinds of clusters and Conley's standard errors too.
         Default: clustered when the design has a cluster or units share images, else ``iid``.
@@ -131,11 +171,12 @@ def ate(
     Returns
     -------
     Estimate
+        With ``correct`` a :class:`eocausal.debiasing.corrected_result.Corrected`.
 
     Raises
     ------
     EstimationError
-        Unknown method, an estimand or trimming that the method does not have, repeats of what is not random,
+        Unknown method, several arms or repeated folds with ``correct``, an estimand or trimming that the method does not have, repeats of what is not random,
         collinear covariates (``regression``, ``cbps``, a logit or probit), arms that columns tell apart or means
         that no weights reach (these and ``entropy_balancing``), a fold without one arm, or a learned propensity of
         exactly 0 or 1.
@@ -169,6 +210,9 @@ def ate(
     >>> bool(low < 2.0 < high)
     True
     """
+    if correct is not None:
+        options = {"method": method, "estimand": estimand, "trim": trim, "folds": folds, "learners": learners}
+        return _corrected(design, correct, {**options, "vcov": vcov, "seed": seed})
     one_of(method, tuple(METHODS), argument="method", error=EstimationError)
     methods = METHODS_OF[getattr(design, "treatment_type", "binary")]
     require_for_type(method, methods, design)
@@ -188,6 +232,37 @@ def ate(
         for one in seeds
     ]
     return results[0] if len(results) == 1 else median_over(results, seeds)
+
+
+def _corrected(design: Design, corrector: object, options: Mapping[str, Any]) -> Corrected:
+    """Return naive and corrected estimates of the effect on a predicted outcome."""
+    from eocausal.debiasing.corrected import corrected
+    from eocausal.debiasing.corrector import Corrector
+
+    if not isinstance(corrector, Corrector):
+        raise EstimationError(
+            explain(f"correct is a {type(corrector).__name__}.", fix="correct=ec.debias(calibration, ...)")
+        )
+    if design.treatment_type == "categorical":
+        text = "Effects of several arms are not corrected side by side."
+        raise EstimationError(explain(text, fix="design.pair(arm) of one arm after another"))
+    folds = options["folds"]
+    if folds is not None and folds.repeats > 1:
+        raise EstimationError(
+            explain(
+                "Medians over repeated folds are not corrected.",
+                fix="Folds(k=...), and compare several seeds",
+            )
+        )
+
+    def outcomes(estimate: Estimate) -> tuple[FloatArray, FloatArray]:
+        whole = design.unadjusted().table if options["method"] == "difference" else design.table
+        rows = pd.Index(whole.ids).get_indexer(pd.Index(estimate.ids))
+        return whole.outcome[rows], whole.weights[rows]
+
+    return corrected(
+        corrector, lambda change: ate(design.with_changed_outcome(change), **options), predictions=outcomes
+    )
 
 
 def _result(
@@ -214,7 +289,7 @@ def _result(
     )
 
 
-def _by_arm(weights: npt.NDArray[np.float64], design: Design) -> npt.NDArray[np.float64]:
+def _by_arm(weights: FloatArray, design: Design) -> FloatArray:
     """Return weights (n,) that are 1 on average in each arm, as stabilised weights are."""
     codes = design.table.alike
     return np.asarray(weights / (np.bincount(codes, weights=weights) / np.bincount(codes))[codes])

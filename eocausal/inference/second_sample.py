@@ -199,9 +199,9 @@ def joint_second(samples: Sequence[SecondSample | None]) -> SecondSample | None:
             clashes += one.ids[known & (labels[rows] != one.clusters.astype(object))].tolist()
             labels[rows] = one.clusters
     without = np.array([label is None for label in labels])
-    known = [one.drawn for one in there if one.drawn is not None]
-    if known:
-        return _joint_known(there, ids, parts, known)
+    resting = [one.drawn for one in there if one.drawn is not None]
+    if resting:
+        return _joint_known(there, ids, parts, resting)
     if clashes or (without.any() and not without.all()):
         raise EstimationError(
             explain(
@@ -214,10 +214,10 @@ def joint_second(samples: Sequence[SecondSample | None]) -> SecondSample | None:
 
 
 def _joint_known(
-    there: Sequence[SecondSample], ids: Labels, parts: FloatArray, known: Sequence[int]
+    there: Sequence[SecondSample], ids: Labels, parts: FloatArray, resting: Sequence[int]
 ) -> SecondSample:
     """Return samples that are known by covariances as one, which rests on as many units as the smallest."""
-    if len(known) < len(there):
+    if len(resting) < len(there):
         raise EstimationError(
             explain(
                 "One result varies with a target, another with a calibration that is known by its covariance.",
@@ -225,4 +225,4 @@ def _joint_known(
                 fix="compare the estimates without the correction",
             )
         )
-    return SecondSample(ids, parts, None, there[0].name, min(known))
+    return SecondSample(ids, parts, None, there[0].name, min(resting))

@@ -1,0 +1,292 @@
+"""`Corrector`: what a calibration says of a map, small enough to travel with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal._checks import one_of
+from eocausal._io import write_atomically
+from eocausal._provenance import hash_arrays
+from eocausal.debiasing.calibration_sample import CalibrationSample
+from eocausal.debiasing.density_score import DensityScore, fit_density_score
+from eocausal.debiasing.noise import NoiseModel
+from eocausal.errors import DebiasError, explain
+from eocausal.inference.result_type import result_type
+from eocausal.inference.tables import jsonable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FloatArray = npt.NDArray[np.float64]
+
+METHODS = ("none", "lcc", "tweedie")
+# From so many predictions on, their own density is known better than that of a calibration elsewhere fits them.
+OWN_DENSITY_FROM = 500
+# Places on the support at which a correction is looked at.
+_LOOKED_AT = 400
+
+
+@result_type
+@dataclass(frozen=True, eq=False)
+class Corrector:
+    """How predictions of a map are corrected. Made by :func:`eocausal.debias`.
+
+    Written to a file it holds no measured outcome.
+
+    Attributes
+    ----------
+    prediction, truth : str
+        Columns it was calibrated on.
+    method : {"none", "lcc", "tweedie"}
+        The correction that is believed; ``reasons`` says why.
+    k, m : float
+        Slope and intercept of the prediction on the truth: ``lcc`` is ``(y - m) / k``.
+    a, b : float
+        Intercept and slope of the truth on the prediction, which recalibrate it to ``a + b y``.
+    noise : NoiseModel
+        Variance ``V(y)`` of the truth about the recalibrated prediction, less that of measurement.
+    density : DensityScore
+        Density of the calibration's predictions: its score ``s(y)`` and its support.
+    parameters : tuple of str
+    covariance : array of shape (p, p)
+        Of the parameters: k, m, a, b, those of the noise and of the density.
+    n, n_drawn : int
+        Places of the calibration, and how many of them (or clusters) were drawn independently.
+    truth_range : (float, float)
+        Smallest and largest measured outcome, to which the column for display is clipped.
+    label_noise_var : float
+    level : {"levels", "changes"}
+        Whether k is that of levels across places, or of changes within them.
+    reasons, warnings : tuple of str
+    provenance : mapping
+    sample : CalibrationSample or None
+        The places themselves; None once read from a file.
+    """
+
+    prediction: str
+    truth: str
+    method: str
+    k: float
+    m: float
+    a: float
+    b: float
+    noise: NoiseModel
+    density: DensityScore
+    parameters: tuple[str, ...]
+    covariance: FloatArray
+    n: int
+    n_drawn: int
+    truth_range: tuple[float, float]
+    label_noise_var: float = 0.0
+    level: str = "levels"
+    reasons: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    sample: CalibrationSample | None = field(default=None, repr=False)
+
+    @property
+    def key(self) -> str:
+        """What tells this corrector from others: a hash of its numbers."""
+        numbers = np.array([self.k, self.m, self.a, self.b, *self.noise.coefficients])
+        return hash_arrays(numbers, self.covariance, self.density.table)
+
+    @property
+    def r2(self) -> float:
+        """Share of the variance of the truth that predictions explain, in the calibration: ``k b``."""
+        return self.k * self.b
+
+    @property
+    def std_errors(self) -> dict[str, float]:
+        """Standard errors of the parameters."""
+        return dict(zip(self.parameters, np.sqrt(np.diag(self.covariance)).tolist()))
+
+    @property
+    def monotone(self) -> bool:
+        """Whether Tweedie's correction keeps the order of predictions, on the support of the calibration."""
+        grid = np.linspace(self.density.low, self.density.high, _LOOKED_AT)
+        return bool((np.diff(self.correct(grid, method="tweedie")) > 0).all())
+
+    def score_for(self, predictions: FloatArray, weights: FloatArray | None = None) -> DensityScore:
+        """Return the density score that predictions (n,) are corrected with.
+
+        It is that of the predictions themselves, all arms together, from 500 of them on, else of the calibration.
+        """
+        if predictions.size < OWN_DENSITY_FROM:
+            return self.density
+        return fit_density_score(predictions, weights=weights, kind=self.density.kind)
+
+    def correct(
+        self, predictions: npt.ArrayLike, *, method: str | None = None, score: DensityScore | None = None
+    ) -> FloatArray:
+        """Return corrected predictions (n,), unclipped.
+
+        Parameters
+        ----------
+        predictions : array of shape (n,)
+        method : {"none", "lcc", "tweedie"}, optional
+            Default: the one that is believed.
+        score : DensityScore, optional
+            Default: that of the calibration.
+
+        Raises
+        ------
+        DebiasError
+            Unknown method.
+        """
+        values = np.asarray(predictions, dtype=float)
+        chosen = one_of(method or self.method, METHODS, argument="method", error=DebiasError)
+        if chosen == "none":
+            return values.copy()
+        if chosen == "lcc":
+            return np.asarray((values - self.m) / self.k)
+        density = self.density if score is None else score
+        pull = self.noise.at(values) * density.at(values) + self.noise.slope(values)
+        return np.asarray(self.a + self.b * values - pull / self.b)
+
+    def apply(self, predictions: npt.ArrayLike | pd.Series) -> pd.DataFrame:
+        """Return predictions with their corrections, one row each.
+
+        Columns ``naive lcc tweedie``; ``causal``, the one that is believed, unclipped, for estimation; ``display``,
+        the same kept within the range of measured outcomes, for maps: clipped values are biased; and
+        ``in_support``, whether the calibration saw predictions of this size.
+
+        Raises
+        ------
+        DebiasError
+            Predictions that are missing or infinite.
+        """
+        index = predictions.index if isinstance(predictions, pd.Series) else None
+        values = np.asarray(predictions, dtype=float)
+        bad = ~np.isfinite(values)
+        if bad.any():
+            where = np.flatnonzero(bad) if index is None else index[bad]
+            raise DebiasError(explain("Predictions are missing or infinite.", where=where))
+        score = self.score_for(values)
+        made = {name: self.correct(values, method=name, score=score) for name in METHODS}
+        causal = made[self.method]
+        return pd.DataFrame(
+            {
+                "naive": made["none"],
+                "lcc": made["lcc"],
+                "tweedie": made["tweedie"],
+                "causal": causal,
+                "display": np.clip(causal, *self.truth_range),
+                "in_support": self.density.inside(values),
+            },
+            index=index,
+        )
+
+    def table(self) -> pd.DataFrame:
+        """Return the parameters: ``parameter value std_error``, without those of the density."""
+        values = [self.k, self.m, self.a, self.b, *self.noise.coefficients]
+        names = self.parameters[: len(values)]
+        errors = np.sqrt(np.diag(self.covariance))[: len(values)]
+        return pd.DataFrame({"parameter": names, "value": values, "std_error": errors})
+
+    def __repr__(self) -> str:
+        """One line: which correction, the slope it rests on, and on how many places."""
+        noted = f", {len(self.warnings)} warning{'s' * (len(self.warnings) != 1)}" if self.warnings else ""
+        error = self.std_errors["k"]
+        return (
+            f"Corrector({self.method}: k {self.k:.3f} (se {error:.2g}), R2 {self.r2:.3f}, n {self.n}{noted})"
+        )
+
+    def summary(self) -> str:
+        """Return a text of at most 25 lines: the parameters, which correction is believed, and why."""
+        shown = self.table().to_string(index=False, float_format=lambda value: f"{value:.4f}")
+        drawn = "" if self.n_drawn == self.n else f", {self.n_drawn} clusters"
+        head = f"{self.prediction} corrected for {self.truth}: {self.method}; {self.n} places{drawn}, {self.level}"
+        order = "keeps" if self.monotone else "does not keep"
+        tail = [
+            f"lcc multiplies naive effects by 1 / k = {1 / self.k:.3f}; Tweedie {order} the order of predictions"
+        ]
+        told = [f"reason: {text}" for text in self.reasons] + [f"warning: {text}" for text in self.warnings]
+        return "\n".join([head, *shown.splitlines(), *tail, *told][:25])
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw corrected against raw predictions over the calibration, and return the Axes."""
+        from eocausal.debiasing.corrector_figure import draw
+
+        return draw(self, ax)
+
+    def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
+        """Return JSON-safe content; measured outcomes of places only when ``scores`` is true."""
+        plain = (
+            "prediction",
+            "truth",
+            "method",
+            "k",
+            "m",
+            "a",
+            "b",
+            "n",
+            "n_drawn",
+            "label_noise_var",
+            "level",
+        )
+        content: dict[str, Any] = {"type": "Corrector", **{name: getattr(self, name) for name in plain}}
+        content |= {
+            "noise": self.noise.to_dict(),
+            "density": self.density.to_dict(),
+            "parameters": list(self.parameters),
+            "covariance": self.covariance.tolist(),
+            "truth_range": list(self.truth_range),
+            "reasons": list(self.reasons),
+            "warnings": list(self.warnings),
+            "provenance": jsonable(self.provenance),
+        }
+        if scores and self.sample is not None:
+            content["sample"] = self.sample.to_dict()
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Corrector:
+        """Rebuild the corrector that ``to_dict`` wrote.
+
+        Raises
+        ------
+        DebiasError
+            The content is not of a corrector.
+        """
+        if content.get("type") != "Corrector":
+            raise DebiasError(explain("The content is not of a Corrector.", fix="corrector.to_json(path)"))
+        built = {
+            "noise": NoiseModel.from_dict(content["noise"]),
+            "density": DensityScore.from_dict(content["density"]),
+            "covariance": np.array(content["covariance"], dtype=float),
+            "truth_range": tuple(content["truth_range"]),
+            "sample": CalibrationSample.from_dict(content["sample"]) if "sample" in content else None,
+        }
+        built |= {name: tuple(content[name]) for name in ("parameters", "reasons", "warnings")}
+        named = {name: value for name, value in content.items() if name not in built and name != "type"}
+        return cls(**named, **built)
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write the corrector, without any measured outcome, and return the path."""
+        target = Path(path)
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        return target
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> Corrector:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        DebiasError
+            No such file, or not one of a corrector.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise DebiasError(explain(f"{path} cannot be read as a corrector: {error}.")) from error
+        return cls.from_dict(content)
