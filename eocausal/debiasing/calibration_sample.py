@@ -203,6 +203,6 @@ def _suspicions(sample: CalibrationSample, columns: CalibrationColumns) -> list[
         return []
     return [
         f"the standard deviation of {columns.prediction!r} is {ratio:.3g} times that of {columns.truth!r}: are "
-        "both in the same unit? A change of unit is undone by the correction, but the naive estimate is in another unit "
-        "than the corrected ones"
+        "both in the same unit? A change of unit is undone by the correction, but the naive estimate is in "
+        "another unit than the corrected ones"
     ]

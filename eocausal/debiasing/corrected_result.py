@@ -79,8 +79,8 @@ class Corrected:
         """Return an interval that holds the effect wherever it lies between naive and corrected.
 
         The effect is at the naive end where the outcome does not depend on treatment given the prediction, and at
-        the other where the prediction does not depend on treatment given the outcome. Imbens and Manski (2004), Econometrica 72,
-        equation (7), with the standard errors of both ends.
+        the other where the prediction does not depend on treatment given the outcome. Imbens and Manski (2004),
+        Econometrica 72, equation (7), with the standard errors of both ends.
 
         Parameters
         ----------

@@ -69,6 +69,16 @@ class Corrector:
     provenance : mapping
     sample : CalibrationSample or None
         The places themselves; None once read from a file.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, eocausal as ec
+    >>> rng = np.random.default_rng(0)
+    >>> places = pd.DataFrame({"map": rng.normal(size=1000)})
+    >>> places["wealth"] = places["map"] + 0.7 * rng.normal(size=1000)
+    >>> fix = ec.debias(places, prediction="map", truth="wealth", method="lcc")
+    >>> fix.apply(pd.Series([0.0, 1.0], index=["a", "b"]))["causal"].round(1).to_dict()
+    {'a': 0.0, 'b': 1.5}
     """
 
     prediction: str

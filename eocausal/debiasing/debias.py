@@ -136,10 +136,8 @@ def fit_corrector(
     scores = np.column_stack(
         [shrunk.scores, back.scores[:, ::-1], noise.influence(y, residuals, w), density.influence(y, w)]
     )
-    noises, density_names = (
-        list(noise.names),
-        [f"density {place}" for place in range(density.columns(y[:1]).shape[1])],
-    )
+    noises = list(noise.names)
+    densities = [f"density {place}" for place in range(density.columns(y[:1]).shape[1])]
     made = score_variance(
         scores, vcov="iid" if sample.clusters is None else "cluster", clusters=sample.clusters
     )
@@ -154,7 +152,7 @@ def fit_corrector(
         b=back.slope,
         noise=noise,
         density=density,
-        parameters=("k", "m", "a", "b", *noises, *density_names),
+        parameters=("k", "m", "a", "b", *noises, *densities),
         covariance=made.matrix,
         n=len(sample),
         n_drawn=sample.n_drawn,
@@ -179,7 +177,8 @@ def fit_corrector(
 
 
 def _read_options(how: HowCorrected) -> HowCorrected:
-    strange = [name for name in how if name not in HowCorrected.__annotations__]
+    known = tuple(HowCorrected.__annotations__)
+    strange = [name for name in how if name not in known]
     if strange:
         raise DebiasError(
             explain(
@@ -239,8 +238,8 @@ def _few(sample: CalibrationSample) -> tuple[str, ...]:
     if sample.clusters is None or sample.n_drawn >= FEW_CLUSTERS:
         return ()
     return (
-        f"the calibration has {sample.n_drawn} clusters: with fewer than {FEW_CLUSTERS} its part of standard errors "
-        "is too small",
+        f"the calibration has {sample.n_drawn} clusters: with fewer than {FEW_CLUSTERS} its part of standard "
+        "errors is too small",
     )
 
 

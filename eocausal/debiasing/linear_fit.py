@@ -31,9 +31,9 @@ def line(of: FloatArray, on: FloatArray, weights: FloatArray, *, noise_in_on: fl
     ----------
     of, on, weights : array of shape (n,)
     noise_in_on : float
-        Variance of what is added to ``on`` by measurement. It is taken off the variance of ``on``, so that the slope
-        is that on what was to be measured: the errors-in-variables estimate for a known error variance (Fuller
-        1987, Measurement Error Models, equation 1.2.13).
+        Variance of what is added to ``on`` by measurement. It is taken off the variance of ``on``, so that the
+        slope is that on what was to be measured: the errors-in-variables estimate for a known error variance
+        (Fuller 1987, Measurement Error Models, equation 1.2.13).
 
     Raises
     ------
@@ -54,8 +54,8 @@ def line(of: FloatArray, on: FloatArray, weights: FloatArray, *, noise_in_on: fl
     if signal <= 0:
         raise DebiasError(
             explain(
-                f"The measured outcomes vary by {spread:.4g}, and label_noise_var={noise_in_on:.4g} of that is said "
-                "to be noise.",
+                f"The measured outcomes vary by {spread:.4g}, and label_noise_var={noise_in_on:.4g} of that is "
+                "said to be noise.",
                 rule="less noise than variance",
                 fix="the variance of the error of one measured outcome, in its unit squared",
             )

@@ -176,10 +176,10 @@ def ate(
     Raises
     ------
     EstimationError
-        Unknown method, several arms or repeated folds with ``correct``, an estimand or trimming that the method does not have, repeats of what is not random,
-        collinear covariates (``regression``, ``cbps``, a logit or probit), arms that columns tell apart or means
-        that no weights reach (these and ``entropy_balancing``), a fold without one arm, or a learned propensity of
-        exactly 0 or 1.
+        Unknown method, several arms or repeated folds with ``correct``, an estimand or trimming that the method
+        does not have, repeats of what is not random, collinear covariates (``regression``, ``cbps``, a logit or
+        probit), arms that columns tell apart or means that no weights reach (these and ``entropy_balancing``), a
+        fold without one arm, or a learned propensity of exactly 0 or 1.
 
     Notes
     -----
