@@ -68,6 +68,9 @@ _HOME = {
     "Corrector": "eocausal.debiasing.corrector",
     "debias": "eocausal.debiasing.debias",
     "ate": "eocausal.effects.ate",
+    "ppi_regression": "eocausal.labelled.regression",
+    "remote_outcome": "eocausal.labelled.remote_outcome",
+    "rogan_gladen": "eocausal.labelled.rogan_gladen",
     "PanelDesign": "eocausal.panels.design",
     "Imputed": "eocausal.panels.imputed",
     "panel": "eocausal.panels.panel",
@@ -88,6 +91,7 @@ _HOME = {
     "image_types": "eocausal.effects.image_types",
     "assignment": "eocausal.evaluate.assignment",
     "best_linear_projection": "eocausal.evaluate.projection",
+    "diagnose": "eocausal.debiasing.diagnose",
     "calibration": "eocausal.evaluate.calibration",
     "effect_losses": "eocausal.evaluate.effect_losses",
     "groups": "eocausal.evaluate.effect_groups",
@@ -136,6 +140,7 @@ if TYPE_CHECKING:
     from eocausal import errors as errors
     from eocausal.debiasing.corrector import Corrector as Corrector
     from eocausal.debiasing.debias import debias as debias
+    from eocausal.debiasing.diagnose import diagnose as diagnose
     from eocausal.design import Design as Design
     from eocausal.effects.arm_effects import arm_effects as arm_effects
     from eocausal.effects.ate import ate as ate
@@ -203,6 +208,9 @@ if TYPE_CHECKING:
     from eocausal.inference.joint import compare as compare
     from eocausal.inference.spatial_curve import conley_curve as conley_curve
     from eocausal.inference.trim import Trim as Trim
+    from eocausal.labelled.regression import ppi_regression as ppi_regression
+    from eocausal.labelled.remote_outcome import remote_outcome as remote_outcome
+    from eocausal.labelled.rogan_gladen import rogan_gladen as rogan_gladen
     from eocausal.nearest_features import embeddings_at as embeddings_at
     from eocausal.nuisance.folds import Folds as Folds
     from eocausal.nuisance.learners import Learners as Learners

@@ -1,0 +1,277 @@
+"""Whether predictions are to be corrected, and by which correction: the evidence weighed.
+
+A difference that keeps the share ``c`` of its true size is naively off by ``1 - c``. Divided by the slope
+``k`` of units it is off by ``c / k - 1``. The correction is nearer where ``c < 2 k / (1 + k)``: at ``c = k``
+it is right, at ``c = 1`` the naive difference is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+from eocausal.debiasing.contrasts import LEAST_F, TREATMENT, Attenuation
+from eocausal.debiasing.label_tests import (
+    PREDICTION_ON_TREATMENT,
+    RESIDUAL_ON_TREATMENT,
+    differential,
+    words_of,
+)
+from eocausal.inference.variance import score_variance
+
+if TYPE_CHECKING:
+    from eocausal.debiasing.calibration_sample import CalibrationSample
+    from eocausal.debiasing.diagnosis_result import Diagnosis
+
+FloatArray = npt.NDArray[np.float64]
+Correct = Callable[[FloatArray, str], FloatArray]
+
+CORRECT, DO_NOT, CANNOT_TELL = "correct", "do not correct", "cannot tell"
+USE_LABELS, NOTHING, USELESS = "use labels", "nothing to correct", "predictions do not follow the truth"
+NAIVE_NEARER, CORRECTION_NEARER = "naive is nearer", "correction is nearer"
+TOO_ROUGH, HARDLY_DIFFER, CUT = "too rough to tell", "groups hardly differ in truth", "cut from the {}"
+
+# Below this slope a correction more than doubles what is wrong for another reason than shrinkage.
+WEAK_SLOPE = 0.5
+# How far a correction may overshoot at any level where the slope is weak.
+MARGIN = 0.10
+_ONE_SIDED = 0.95
+FOLDS, TRUTH_BINS = 5, 10
+
+INTERVAL = "the interval from the naive to the corrected estimate holds both readings"
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What evidence says: a verdict, whether the correction is the better guess, reasons and warnings."""
+
+    verdict: str
+    corrects: bool
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+def threshold(k: float) -> float:
+    """Return the share of a difference that predictions must keep for the naive difference to be nearer.
+
+    Examples
+    --------
+    >>> threshold(1 / 3)
+    0.5
+    """
+    return 2 * k / (1 + k)
+
+
+def reading(level: Attenuation, k: float) -> str:
+    """Return what one level says of a slope ``k`` of units.
+
+    It can tell where its standard error is so small that, were either reading true, the other would be chosen
+    in one of twenty samples at most. Groups that were cut from predictions keep all of their difference under
+    any error that the prediction does not know of, and groups cut from the truth lose the share of units:
+    neither says anything.
+    """
+    if level.formed_from:
+        return CUT.format(level.formed_from)
+    if level.strength < LEAST_F or not np.isfinite(level.estimate):
+        return HARDLY_DIFFER
+    room = threshold(k) - k
+    if not 0 < k < 1 or stats.t.ppf(_ONE_SIDED, level.df) * level.std_error > room:
+        return TOO_ROUGH
+    return NAIVE_NEARER if level.estimate > threshold(k) else CORRECTION_NEARER
+
+
+def weigh(unit: Attenuation, levels: Sequence[Attenuation], tests: pd.DataFrame | None = None) -> Weighed:
+    """Weigh the slope of units, what groups keep, and the tests that labels with a treatment allow.
+
+    Parameters
+    ----------
+    unit : Attenuation
+    levels : sequence of Attenuation
+        Of groups, contrasts and the treatment.
+    tests : DataFrame, optional
+        Of :func:`eocausal.debiasing.label_tests.label_tests`.
+    """
+    k, half = unit.estimate, float(stats.t.ppf(0.975, unit.df)) * unit.std_error
+    if k <= half:
+        told = f"the slope of the prediction on the truth is {k:.3f}, not above its error of {unit.std_error:.2g}"
+        return Weighed(USELESS, False, (told,), (f"{told}: no correction brings back what is not there",))
+    if k + half >= 1:
+        told = (
+            f"the slope of the prediction on the truth is {k:.3f} (se {unit.std_error:.2g}), not told from 1"
+        )
+        return Weighed(NOTHING, False, (told,))
+    if tests is not None and any(differential(tests)):
+        return _by_labels(k, tests)
+    beside = () if tests is None else (words_of(tests),)
+    found = _by_levels(k, levels)
+    return Weighed(found.verdict, found.corrects, (*beside, *found.reasons), found.warnings)
+
+
+def _by_labels(k: float, tests: pd.DataFrame) -> Weighed:
+    """Let labels decide, where they reject one of the two readings, or both."""
+    naive_wrong, correction_wrong = differential(tests)
+    told = words_of(tests)
+    if naive_wrong and not correction_wrong:
+        return Weighed(CORRECT, True, (told,))
+    if correction_wrong and not naive_wrong:
+        warning = f"{told}: the correction would overshoot"
+        return Weighed(DO_NOT, False, (told,), (warning,))
+    found = tests.set_index("term")["estimate"]
+    naive, corrected = abs(found[RESIDUAL_ON_TREATMENT]), abs(found[PREDICTION_ON_TREATMENT]) / k
+    nearer = "corrected" if corrected < naive else "naive"
+    sizes = f"by the labels the naive estimate is off by {naive:.3g} and the corrected one by {corrected:.3g}"
+    warning = "neither the naive nor the corrected estimate is right: use the labels, by ec.ppi"
+    return Weighed(USE_LABELS, nearer == "corrected", (told, f"{sizes}: {nearer} is nearer"), (warning,))
+
+
+def _by_levels(k: float, levels: Sequence[Attenuation]) -> Weighed:
+    """Let differences between groups decide: those that can tell; one that speaks for naive is enough."""
+    said = [(level, reading(level, k)) for level in levels]
+    reasons = tuple(sentence(level, k, what) for level, what in said)
+    against = [level for level, what in said if what == NAIVE_NEARER]
+    telling = [level for level, what in said if what in (NAIVE_NEARER, CORRECTION_NEARER)]
+    if against:
+        names = ", ".join(f"{level.term} ({level.estimate:.0%})" for level in against)
+        warning = (
+            f"predictions keep more of the differences between places than their slope of {k:.2f} says ({names}): "
+            f"their error is not the same for all places of one truth, and a correction would overshoot; {INTERVAL}"
+        )
+        return Weighed(DO_NOT, False, reasons, (warning,))
+    if not telling:
+        return _unseen(k, reasons, bool(levels))
+    rough = [level for level in telling if _may_overshoot(level, k)] if k < WEAK_SLOPE else []
+    if rough:
+        warning = (
+            f"the slope of the prediction on the truth is {k:.2f}: a correction multiplies any other error by "
+            f"{1 / k:.1f}, and differences by {', '.join(level.term for level in rough)} do not show that it "
+            f"stays within {MARGIN:.0%}; {INTERVAL}"
+        )
+        return Weighed(DO_NOT, False, reasons, (warning,))
+    return Weighed(CORRECT, True, reasons)
+
+
+def _unseen(k: float, reasons: tuple[str, ...], any_levels: bool) -> Weighed:
+    """Return the guess where nothing tells the two readings apart."""
+    nothing = "no groups can tell" if any_levels else "without groups nothing tells"
+    warning = (
+        f"{nothing} whether the error of predictions depends on treatment given the truth: that it does not is an "
+        f"assumption, and {INTERVAL}"
+    )
+    if k < WEAK_SLOPE:
+        told = (
+            f"the slope of the prediction on the truth is {k:.2f}: uncorrected, because a correction would "
+            f"multiply any other error by {1 / k:.1f}"
+        )
+        return Weighed(CANNOT_TELL, False, (*reasons, told), (warning,))
+    return Weighed(CANNOT_TELL, True, (*reasons, "corrected by assumption"), (warning,))
+
+
+def _may_overshoot(level: Attenuation, k: float) -> bool:
+    upper = level.estimate + float(stats.t.ppf(_ONE_SIDED, level.df)) * level.std_error
+    return upper / k > 1 + MARGIN
+
+
+def sentence(level: Attenuation, k: float, said: str) -> str:
+    """Return in words how much predictions keep at one level, and what the two estimates would make of it."""
+    if not np.isfinite(level.estimate):
+        return f"{level.term}: {said}"
+    what = "between arms" if level.kind == TREATMENT else f"by {level.term}"
+    kept = f"predictions keep {level.estimate:.0%} of differences {what} (se {level.std_error:.2g})"
+    return (
+        f"{kept}: naive off by {level.estimate - 1:+.0%}, corrected by {level.estimate / k - 1:+.0%}; {said}"
+    )
+
+
+def choose_method(
+    diagnosis: Diagnosis, *, corrected: Callable[[str], FloatArray] | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """Return the correction that a calibration speaks for, ``none``, ``lcc`` or ``tweedie``, and why.
+
+    Parameters
+    ----------
+    diagnosis : Diagnosis
+    corrected : callable, optional
+        Given ``"lcc"`` or ``"tweedie"``, returns corrected predictions (n,) of the places of the diagnosis,
+        each by a correction that was fitted without it, as :func:`held_out` makes them. Without it the linear
+        correction is chosen.
+    """
+    if not diagnosis.corrects:
+        return "none", diagnosis.reasons
+    if corrected is None:
+        return "lcc", diagnosis.reasons
+    sample = diagnosis.sample
+    made = {name: corrected(name) for name in ("lcc", "tweedie")}
+    name, why = nearer_at_each_truth(sample, made)
+    return name, (*diagnosis.reasons, why)
+
+
+def held_out(
+    sample: CalibrationSample, fit: Callable[[CalibrationSample], Correct]
+) -> Callable[[str], FloatArray]:
+    """Return corrected predictions by method, each place by what was fitted to the four fifths without it.
+
+    Clusters stay whole. Places are dealt by rank of their truth, so that folds are alike and no order of rows
+    counts.
+
+    Parameters
+    ----------
+    sample : CalibrationSample
+    fit : callable
+        From a sample to a function of predictions and a method.
+    """
+    labels = np.arange(len(sample)) if sample.clusters is None else sample.clusters
+    codes = np.unique(labels, return_inverse=True)[1]
+    mean = np.bincount(codes, sample.truth) / np.bincount(codes)
+    rank = np.empty(mean.size, dtype=np.intp)
+    rank[np.argsort(mean, kind="stable")] = np.arange(mean.size)
+    fold = (rank % FOLDS)[codes]
+    parts = [(np.flatnonzero(fold == one), np.flatnonzero(fold != one)) for one in range(FOLDS)]
+    fitted = [(rows, fit(sample.take(others))) for rows, others in parts if rows.size]
+
+    def corrected(method: str) -> FloatArray:
+        made = np.empty(len(sample))
+        for rows, correct in fitted:
+            made[rows] = correct(sample.prediction[rows], method)
+        return made
+
+    return corrected
+
+
+def nearer_at_each_truth(sample: CalibrationSample, made: dict[str, FloatArray]) -> tuple[str, str]:
+    """Return which of two corrections has less bias at given truth, and that in words.
+
+    The bias is the mean of corrected less truth in a tenth of the truth; squared, averaged, less what noise
+    adds. Error of single places is no guide: a right correction makes it larger. Tweedie is chosen where its
+    bias is smaller by more than the standard error of the difference, since the linear correction needs fewer
+    assumptions.
+    """
+    edges = np.unique(np.quantile(sample.truth, np.linspace(0, 1, TRUTH_BINS + 1)[1:-1]))
+    codes = np.unique(np.searchsorted(edges, sample.truth, side="left"), return_inverse=True)[1]
+    share = sample.weights / sample.weights.sum()
+    total = np.bincount(codes, share)
+    scores: dict[str, FloatArray] = {}
+    sizes: dict[str, float] = {}
+    for name, values in made.items():
+        off = values - sample.truth
+        mean = np.bincount(codes, share * off) / total
+        apart = off - mean[codes]
+        noise = np.bincount(codes, (share * apart) ** 2) / total**2
+        sizes[name] = float(total @ (mean**2 - noise))
+        # d of the sum over bins of total * mean**2
+        scores[name] = codes.size * 2 * share * mean[codes] * apart
+    gain = sizes["lcc"] - sizes["tweedie"]
+    how = "hetero" if sample.clusters is None else "cluster"
+    moved = (scores["lcc"] - scores["tweedie"])[:, None]
+    error = float(np.sqrt(score_variance(moved, vcov=how, clusters=sample.clusters).matrix[0, 0]))
+    shown = {name: np.sqrt(max(size, 0.0)) for name, size in sizes.items()}
+    chosen = "tweedie" if gain > error else "lcc"
+    return chosen, (
+        f"at given truth the root mean square bias, held out, is {shown['lcc']:.3g} with lcc and "
+        f"{shown['tweedie']:.3g} with tweedie: {chosen}"
+    )

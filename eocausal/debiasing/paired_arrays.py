@@ -1,0 +1,198 @@
+"""Predictions and truth of the same places, with what goes with them: arrays or Series, joined and checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal.debiasing.calibration_sample import LEAST, SPREADS, CalibrationSample
+from eocausal.errors import DebiasError, explain
+
+FloatArray = npt.NDArray[np.float64]
+Labels = npt.NDArray[Any]
+Given = npt.ArrayLike | pd.Series | pd.DataFrame | None
+
+# More groups than a tenth of the places, of numbers that are not whole, are measurements.
+_SHARE_OF_GROUPS = 0.1
+
+
+def read_pairs(
+    prediction: Given,
+    truth: Given,
+    *,
+    treatment: Given = None,
+    groups: Given = None,
+    weights: Given = None,
+    cluster: Given = None,
+) -> tuple[CalibrationSample, FloatArray | None]:
+    """Return places as a sample, and their treatment; the order is that of the predictions.
+
+    Raises
+    ------
+    DebiasError
+        Lengths or indices that do not fit, missing, infinite or too few values, or values that do not vary.
+    """
+    index = prediction.index if isinstance(prediction, pd.Series) else None
+    if index is not None and not index.is_unique:
+        raise DebiasError(
+            explain("The index of prediction holds duplicates.", where=index[index.duplicated()])
+        )
+    length = len(_flat(prediction, "prediction"))
+    asked: dict[str, Given] = {
+        "prediction": prediction,
+        "truth": truth,
+        "treatment": treatment,
+        "weights": weights,
+    }
+    aligned = {
+        name: _aligned(value, index, length, name) for name, value in asked.items() if value is not None
+    }
+    if length < LEAST:
+        raise DebiasError(explain(f"There are {length} places.", rule=f"at least {LEAST}, and better 300"))
+    ids = np.arange(length) if index is None else index.to_numpy()
+    numbers = {name: _numbers(value, ids, name) for name, value in aligned.items()}
+    for name in ("prediction", "truth"):
+        if np.ptp(numbers[name]) == 0:
+            raise DebiasError(explain(f"{name} has the same value everywhere: {numbers[name][0]:g}."))
+    given = numbers.get("weights", np.ones(length))
+    if not (given > 0).all():
+        raise DebiasError(explain("weights are not positive.", where=ids[given <= 0], rule="weights above 0"))
+    if treatment is not None:
+        _require_arms(numbers["treatment"], ids)
+    labels = None if cluster is None else _labels(_aligned(cluster, index, length, "cluster"), ids, "cluster")
+    sample = CalibrationSample(
+        ids, numbers["prediction"], numbers["truth"], given, labels, _groups(groups, index, ids)
+    )
+    return sample, numbers.get("treatment")
+
+
+def suspicions(sample: CalibrationSample) -> list[str]:
+    """Return warnings of predictions that fall where the truth rises, or that seem to be in another unit."""
+    told = []
+    together = float(np.corrcoef(sample.prediction, sample.truth)[0, 1])
+    if together < -2 / np.sqrt(len(sample)):
+        told.append(
+            f"predictions fall as the truth rises (correlation {together:.2f}): is the sign of one of them "
+            "reversed?"
+        )
+    spread = float(sample.truth.std())
+    ratio = float(sample.prediction.std()) / spread
+    apart = abs(float(sample.prediction.mean() - sample.truth.mean())) / spread
+    if not SPREADS[0] <= ratio <= SPREADS[1]:
+        told.append(
+            f"the standard deviation of predictions is {ratio:.3g} times that of the truth: are both in the same "
+            "unit? The naive estimate is in the unit of predictions"
+        )
+    elif apart > 3:
+        told.append(
+            f"predictions and truth differ by {apart:.1f} standard deviations on average: are both in the same "
+            "unit?"
+        )
+    return told
+
+
+def _flat(values: Given, name: str) -> npt.NDArray[Any]:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise DebiasError(
+            explain(f"{name} has {array.ndim} dimensions.", rule="one number for each place: one dimension")
+        )
+    return array
+
+
+def _aligned(values: Given, index: pd.Index | None, length: int, name: str) -> pd.Series:
+    """Return values in the order of the predictions: Series by index, arrays as they stand."""
+    if isinstance(values, pd.Series) and index is not None:
+        lacking = ~index.isin(values.index)
+        if lacking.any() or values.index.has_duplicates:
+            where = index[lacking] if lacking.any() else values.index[values.index.duplicated()]
+            what = (
+                "has no row for some places of prediction"
+                if lacking.any()
+                else "has two rows for some places"
+            )
+            raise DebiasError(
+                explain(f"{name} {what}.", where=where, rule="Series are joined by their index")
+            )
+        return values.loc[index]
+    array = _flat(values, name)
+    if len(array) != length:
+        raise DebiasError(
+            explain(
+                f"{name} has {len(array)} values and prediction {length}.",
+                rule="one value for each place",
+                fix="Series with the same index, or arrays of the same places in the same order",
+            )
+        )
+    return values.reset_index(drop=True) if isinstance(values, pd.Series) else pd.Series(array)
+
+
+def _numbers(values: pd.Series, ids: Labels, name: str) -> FloatArray:
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    text = np.isnan(numbers) & values.notna().to_numpy()
+    missing, infinite = np.isnan(numbers), np.isinf(numbers)
+    for bad, what in ((text, "not a number"), (missing, "missing"), (infinite, "infinite")):
+        if bad.any():
+            raise DebiasError(
+                explain(
+                    f"{name} is {what} for {int(bad.sum())} places.",
+                    where=ids[bad],
+                    rule="a finite number for each place",
+                    fix="leave these places out of all arguments, and say why they are missing",
+                )
+            )
+    return numbers
+
+
+def _require_arms(treatment: FloatArray, ids: Labels) -> None:
+    other = ~np.isin(treatment, (0, 1))
+    if other.any():
+        raise DebiasError(explain("treatment is neither 0 nor 1.", where=ids[other], rule="0 or 1"))
+    if np.ptp(treatment) == 0:
+        raise DebiasError(explain(f"All places have treatment {treatment[0]:g}.", rule="places of both arms"))
+
+
+def _labels(values: pd.Series, ids: Labels, name: str) -> Labels:
+    missing = values.isna().to_numpy()
+    if missing.any():
+        raise DebiasError(explain(f"{name} is missing for {int(missing.sum())} places.", where=ids[missing]))
+    labels = values.to_numpy()
+    return labels.astype(str) if labels.dtype == object else labels
+
+
+def _groups(groups: Given, index: pd.Index | None, ids: Labels) -> pd.DataFrame:
+    """Return the columns of groups, checked: labels of which there are at least two."""
+    if groups is None:
+        return pd.DataFrame(index=range(ids.size))
+    if isinstance(groups, pd.DataFrame):
+        columns = {str(name): groups[name] for name in groups.columns}
+    else:
+        named = groups.name if isinstance(groups, pd.Series) and groups.name is not None else "group"
+        columns = {
+            str(named): groups if isinstance(groups, pd.Series) else pd.Series(_flat(groups, "groups"))
+        }
+    made = {}
+    for name, values in columns.items():
+        whole = (
+            values
+            if index is not None and isinstance(groups, pd.DataFrame | pd.Series)
+            else values.to_numpy()
+        )
+        labels = _labels(
+            _aligned(whole, index, ids.size, f"groups column {name!r}"), ids, f"groups column {name!r}"
+        )
+        distinct = np.unique(labels).size
+        measured = labels.dtype.kind == "f" and not bool((labels == np.round(labels)).all())
+        if measured and distinct > _SHARE_OF_GROUPS * ids.size:
+            raise DebiasError(
+                explain(
+                    f"groups column {name!r} holds {distinct} different numbers: these are measurements.",
+                    rule="labels of groups",
+                    fix="classes of it, such as regions; not of the prediction, and not of the truth",
+                )
+            )
+        made[name] = labels
+    return pd.DataFrame(made)
