@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.panels.grid import Grid
+from eocausal.inference.periods import Grid
 from eocausal.panels.group_time import Cell, average, plain_average
 
 FloatArray = npt.NDArray[np.float64]

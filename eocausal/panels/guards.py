@@ -10,8 +10,8 @@ import numpy.typing as npt
 from eocausal import leaks
 from eocausal._image_info import days_shown
 from eocausal.errors import DesignError, LeakError, explain
+from eocausal.inference.periods import period_text
 from eocausal.inference.variance import FEW_CLUSTERS
-from eocausal.panels.grid import period_text
 
 if TYPE_CHECKING:
     from eocausal.panels.design import PanelDesign

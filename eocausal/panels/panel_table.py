@@ -12,7 +12,7 @@ import pandas as pd
 from eocausal._checks import require_columns, require_one_kind
 from eocausal._study_columns import expand_covariates, read_clusters, read_numbers, read_weights
 from eocausal.errors import DesignError, LeakError, explain
-from eocausal.panels.grid import Grid, frequency_of, grid_of, read_periods, row_names
+from eocausal.inference.periods import Grid, frequency_of, grid_of, read_periods, row_names
 
 if TYPE_CHECKING:
     from eocausal.panels.design import PanelDesign

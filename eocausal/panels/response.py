@@ -14,9 +14,9 @@ from eocausal.errors import EstimationError, explain
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.joint import compare
 from eocausal.inference.panel_index import PanelIndex
+from eocausal.inference.periods import frequency_of, read_periods, row_names
 from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
 from eocausal.inference.within import within_fit
-from eocausal.panels.grid import frequency_of, read_periods, row_names
 
 # A response that is fewer standard errors than this from zero cannot be divided by.
 WEAK = 3.0

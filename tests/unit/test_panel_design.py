@@ -8,7 +8,7 @@ import pytest
 
 import eocausal as ec
 from eocausal.errors import DesignError, EmbeddingsError, LeakError
-from eocausal.panels.grid import grid_of
+from eocausal.inference.periods import grid_of
 from eocausal.panels.guards import counts
 
 ROLES = {"outcome": "wealth", "treatment": "aid", "unit": "village", "period": "year"}
