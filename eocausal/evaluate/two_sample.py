@@ -10,8 +10,8 @@ import pandas as pd
 from scipy import stats
 
 from eocausal._threads import one_blas_thread
+from eocausal.effects.restated import restated
 from eocausal.errors import EvaluationError, explain
-from eocausal.evaluate.restated import restated
 from eocausal.evaluate.roc import auc_by_fold
 from eocausal.inference.assemble import assemble
 from eocausal.inference.scores import ScoredEstimate

@@ -1,7 +1,7 @@
 """Means of an outcome that was measured for some units and predicted for all. Pure arrays.
 
 What labelled units alone say (``classical``) is moved by what predictions say of other units and not of the
-labelled (``shift``), times a number: ``classical + lambda * shift``. With ``lambda`` 0 it is the classical estimate,
+labelled (``shift``), times a number: ``classical + lambda * shift``. With ``lambda`` 0 it is the classical one,
 with 1 prediction-powered inference, and with the ``lambda`` of :func:`tune` it has the smallest variance of all.
 Every ``lambda`` is right where labelled units are drawn at random, however bad predictions are.
 """
