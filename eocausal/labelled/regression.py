@@ -1,0 +1,265 @@
+"""`ppi_regression`: regression coefficients from many predictions and a few measured outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal._checks import did_you_mean, one_of
+from eocausal._threads import one_blas_thread
+from eocausal.errors import DebiasError, explain
+from eocausal.inference.estimate import Estimate
+from eocausal.inference.vcov import resolve_vcov, variance_of
+from eocausal.labelled.labelled_table import LabelledTable, Roles, covariate_names, read_labelled
+from eocausal.labelled.rectified_regression import (
+    Lambdas,
+    Rectified,
+    Sample,
+    given_lambda,
+    rectified_linear,
+    rectified_logistic,
+    tuned_lambda,
+)
+from eocausal.labelled.regression_result import PPIRegression
+
+if TYPE_CHECKING:
+    from eocausal.units import Units
+
+FloatArray = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+
+METHODS = ("ppi++", "ppi++ overall", "ppi", "labelled")
+# A lambda this far above 1 is more than chance.
+_MUCH = 1.1
+_MODELS = {"linear": rectified_linear, "logistic": rectified_logistic}
+ASSUMES = (
+    "units with labels are a random sample of all units (given clusters)",
+    "predictions were made without the labels: by a model trained elsewhere, or out of fold",
+)
+
+
+def ppi_regression(
+    data: Units | pd.DataFrame,
+    *,
+    prediction: str,
+    truth: str,
+    covariates: Sequence[str],
+    model: Literal["linear", "logistic"] = "linear",
+    method: str | float = "ppi++",
+    labelled: str | None = None,
+    cluster: str | None = None,
+    weights: str | None = None,
+) -> PPIRegression:
+    """Estimate regression coefficients of an outcome that is predicted for all units and measured for some.
+
+    The regression of predictions on units without a label is put right by the units whose truth is known: by the
+    gap, there, between coefficients of the truth and of the predictions. Whatever the predictions are worth,
+    coefficients are those of the truth; the better they are, the smaller the standard errors.
+
+    Parameters
+    ----------
+    data : Units or pandas.DataFrame
+        The index of a plain DataFrame is the unit id.
+    prediction, truth : str
+        Numeric columns. The prediction is there for every unit, the truth for those with a label.
+    covariates : sequence of str
+        What the outcome is regressed on, such as the treatment; text columns become 0/1 columns, first level left
+        out. An intercept is added.
+    model : {"linear", "logistic"}
+        ``logistic``: a truth of 0 and 1, and predictions that are probabilities.
+    method : str or float
+        How much of the predictions is used: lambda, from 0 to 1. ``ppi++`` (default): for each coefficient the
+        lambda that makes its variance smallest; ``ppi++ overall``: one that makes the sum of variances smallest,
+        which moves with the units that covariates are measured in. ``ppi``: 1, all of it. ``labelled``: 0, the
+        regression on labelled units alone. A number is lambda itself.
+    labelled : str, optional
+        Column that says whose truth may be used. Default: where the truth is there.
+    cluster : str, optional
+        Column of groups of units that were sampled or treated together. Lambda and standard errors then count
+        whole groups, with labels or without.
+    weights : str, optional
+        Column of positive sampling weights.
+
+    Returns
+    -------
+    PPIRegression
+        With the regressions of predictions alone and of labelled units alone beside it.
+
+    Raises
+    ------
+    DebiasError
+        Columns that are missing, ids twice, no label or no unit without one, predictions or covariates missing,
+        fewer labels than coefficients, or for a logit outcomes that are no probabilities.
+    EstimationError
+        Covariates that are combinations of one another, with labels or without; a logit without a solution.
+
+    Notes
+    -----
+    Angelopoulos, Bates, Fannjiang, Jordan and Zrnic (2023), Science 382; lambda: Angelopoulos, Duchi and Zrnic
+    (2023), arXiv 2311.01453. Least squares are run on each sample, so that on a 0/1 covariate the slope is the
+    difference of means of the predictions plus that of their errors. Standard errors are of influence values made
+    of each regression's own residuals, with the factor ``n / (n - k)`` of each sample.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, eocausal as ec
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"road": np.tile([0, 1], 1000)})
+    >>> wealth = table["road"] + rng.normal(size=2000)
+    >>> table["predicted"] = 0.8 * wealth + rng.normal(scale=0.5, size=2000)
+    >>> table["wealth"] = wealth.where(table.index < 200)
+    >>> found = ec.ppi_regression(table, prediction="predicted", truth="wealth", covariates=["road"])
+    >>> found.table().query("term == 'road'")[["method", "estimate"]].round(2).to_dict("list")
+    {'method': ['naive', 'labelled', 'ppi++'], 'estimate': [0.82, 1.17, 1.06]}
+    """
+    one_of(model, tuple(_MODELS), argument="model", error=DebiasError)
+    lam = _lambda(method)
+    roles = Roles(prediction, truth, labelled, cluster, weights, covariate_names(covariates))
+    table = read_labelled(data, roles)
+    _require_usable(table, roles, model)
+    known, other = _sample(table, table.labelled), _sample(table, ~table.labelled)
+    with one_blas_thread():
+        found = _MODELS[model](known, other, _lambdas(method, lam, table))
+        alone = _MODELS[model](known, other, given_lambda(0.0, len(table.names)))
+        naive = _of_predictions(table, model)
+    assembled: dict[str, Any] = {
+        "estimand": f"{model} regression of {truth}",
+        "provenance": table.provenance(roles, model=model, method=method),
+        "terms": table.names,
+    }
+    told = (*table.warnings, *_clipped(table, found))
+    return PPIRegression(
+        _estimate(
+            table, found, assumptions=ASSUMES, method=_called(method), warnings=told,
+            diagnostics={**table.counts, "lambda": dict(zip(table.names, found.lams.tolist()))}, **assembled,
+        ),
+        _estimate(table, naive, method="naive", assumptions=("predictions err alike for all",), **assembled),
+        _estimate(
+            table, alone, rows=np.flatnonzero(table.labelled), method="labelled", assumptions=ASSUMES[:1],
+            warnings=table.warnings, **assembled,
+        ),
+    )  # fmt: skip
+
+
+def _lambda(method: object) -> float | None:
+    """Return the lambda that a method stands for, or None where it is tuned."""
+    if isinstance(method, (int, float, np.number)) and not isinstance(method, bool):
+        if not 0 <= float(method) <= 1:
+            raise DebiasError(explain(f"method={method!r}.", rule="a lambda from 0 to 1"))
+        return float(method)
+    if method not in METHODS:
+        fix = f"{did_you_mean(str(method), METHODS)} A number from 0 to 1, lambda, serves too."
+        raise DebiasError(explain(f"method={method!r} is not known.", fix=fix))
+    return {"ppi": 1.0, "labelled": 0.0}.get(str(method))
+
+
+def _called(method: str | float) -> str:
+    return method if isinstance(method, str) else f"ppi, lambda {method:g}"
+
+
+def _lambdas(method: str | float, lam: float | None, table: LabelledTable) -> Lambdas:
+    if lam is not None:
+        return given_lambda(lam, len(table.names))
+    labels, rows = table.clusters, table.labelled
+    clusters = None if labels is None else (labels[rows], labels[~rows])
+    return tuned_lambda(clusters, each=method == "ppi++")
+
+
+def _require_usable(table: LabelledTable, roles: Roles, model: str) -> None:
+    """Raise where there are too few units on either side, or outcomes that a logit has no meaning for."""
+    for rows, which in ((table.labelled, "with"), (~table.labelled, "without")):
+        n, width = int(rows.sum()), len(table.names)
+        if n < width + 2:
+            raise DebiasError(
+                explain(
+                    f"{n} units {which} labels cannot carry {width} coefficients.",
+                    rule=f"at least {width + 2} units with labels, and as many without",
+                    fix="fewer covariates",
+                )
+            )
+    if model == "linear":
+        return
+    truth, predicted = table.truth[table.labelled], table.prediction
+    strange = ~np.isin(truth, (0.0, 1.0))
+    if strange.any() or np.ptp(truth) == 0:
+        raise DebiasError(
+            explain(
+                f"The truth {roles.truth!r} is not 0 and 1.",
+                where=table.ids[table.labelled][strange],
+                rule="model='logistic' is for an outcome of 0 and 1, both of which occur among labelled units",
+                fix="model='linear'",
+            )
+        )
+    outside = (predicted < 0) | (predicted > 1)
+    if outside.any():
+        raise DebiasError(
+            explain(
+                f"The prediction {roles.prediction!r} is no probability.",
+                where=table.ids[outside],
+                rule="between 0 and 1 for model='logistic'",
+                fix="model='linear', or predictions as probabilities",
+            )
+        )
+
+
+def _sample(table: LabelledTable, rows: npt.NDArray[np.bool_]) -> Sample:
+    truth = table.truth[rows]
+    return Sample(
+        table.columns[rows],
+        table.prediction[rows],
+        table.weights[rows],
+        None if np.isnan(truth).any() else truth,
+    )
+
+
+def _of_predictions(table: LabelledTable, model: str) -> Rectified:
+    """Return the regression of predictions on all units, as if they were the truth."""
+    everyone = Sample(table.columns, table.prediction, table.weights, table.prediction)
+    return _MODELS[model](everyone, everyone, given_lambda(0.0, len(table.names)))
+
+
+def _clipped(table: LabelledTable, found: Rectified) -> tuple[str, ...]:
+    """Say where a lambda outside 0 to 1 would have made a variance smaller by more than a little."""
+    below = [name for name, asked in zip(table.names, found.asked) if asked < 0]
+    above = [name for name, asked in zip(table.names, found.asked) if asked > _MUCH]
+    told = []
+    if below:
+        told.append(f"predictions go against the truth for {', '.join(below)}: none of them is used there")
+    if above:
+        most = max(found.asked)
+        told.append(
+            f"predictions move less than the truth for {', '.join(above)}: a lambda of up to {most:.2g}, where 1 "
+            "is the most, would use them better; multiply predictions by it, or ec.predict_then_debias"
+        )
+    return tuple(told)
+
+
+def _estimate(table: LabelledTable, found: Rectified, *, rows: Rows | None = None, **named: Any) -> Estimate:
+    """Return coefficients as a result on all units, or on some with nothing of the others."""
+    scores = np.empty((table.ids.size, len(table.names)))
+    if len(found.labelled) == table.ids.size:
+        scores[:] = found.labelled
+    else:
+        scores[table.labelled], scores[~table.labelled] = found.labelled, found.unlabelled
+    kept = slice(None) if rows is None else rows
+    scores = scores[kept] * (table.ids.size if rows is None else rows.size)
+    ids, places = table.ids[kept], None if table.coordinates is None else table.coordinates[kept]
+    columns = named["provenance"]["columns"]
+    groups = {} if table.clusters is None else {str(columns["cluster"]): table.clusters[kept]}
+    how, groups = resolve_vcov("cluster" if groups else "iid", groups=groups, ids=ids)
+    variance = variance_of(scores, how, groups=groups, coordinates=places, n_params=1)
+    warnings = tuple(dict.fromkeys((*named.pop("warnings", ()), *variance.notes)))
+    return Estimate(
+        values=found.coefficients,
+        ids=ids,
+        score_values=scores,
+        variance=variance,
+        groups=groups,
+        coordinates=places,
+        warnings=warnings,
+        **named,
+    )

@@ -1,0 +1,124 @@
+"""`PPIRegression`: coefficients that predictions and labels give together, beside those that each gives alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import pandas as pd
+
+from eocausal.inference.delegate import Delegated
+from eocausal.inference.estimate import Estimate
+from eocausal.inference.result_type import result_type
+from eocausal.inference.tables import interval_plot
+from eocausal.inference.vcov import VcovChoice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+@result_type
+@dataclass(frozen=True, eq=False)
+class PPIRegression:
+    """Regression coefficients by predictions and labels. Made by :func:`eocausal.ppi_regression`.
+
+    ``estimate``, ``std_error`` and the other members of every result are those of the coefficients put right.
+
+    Attributes
+    ----------
+    fit : Estimate
+        ``diagnostics["lambda"]`` holds how much of the predictions each coefficient uses.
+    naive : Estimate
+        Of predictions alone, on all units, as if they were the truth.
+    labelled : Estimate
+        Of the truth alone, on units with labels.
+    """
+
+    fit: Estimate
+    naive: Estimate
+    labelled: Estimate
+
+    estimand = Delegated("fit")
+    method = Delegated("fit")
+    terms = Delegated("fit")
+    n = Delegated("fit")
+    n_clusters = Delegated("fit")
+    vcov = Delegated("fit")
+    estimate = Delegated("fit")
+    std_error = Delegated("fit")
+    ci = Delegated("fit")
+    p_value = Delegated("fit")
+    scores = Delegated("fit")
+    assumptions = Delegated("fit")
+    warnings = Delegated("fit")
+    diagnostics = Delegated("fit")
+    provenance = Delegated("fit")
+    to_frame = Delegated("fit")
+    to_latex = Delegated("fit")
+
+    def table(self, level: float = 0.95) -> pd.DataFrame:
+        """Return all three regressions: broom's columns, ``lambda`` and ``worth``, term by term.
+
+        ``lambda`` is how much of the predictions is used. ``worth`` is how many labels would give the same standard
+        error without predictions, over the labels that there are.
+        """
+        lams = self.fit.diagnostics["lambda"]
+        by_method = {"naive": 1.0, "labelled": 0.0}
+        parts = []
+        for one in (self.naive, self.labelled, self.fit):
+            frame = one.to_frame(level)
+            frame["lambda"] = [by_method.get(one.method, lams[term]) for term in one.terms]
+            frame["worth"] = np.nan
+            if one is not self.naive:
+                errors = np.diag(self.labelled.variance.matrix), np.diag(one.variance.matrix)
+                frame["worth"] = np.divide(*errors, out=np.full(len(frame), np.nan), where=errors[1] > 0)
+            parts.append(frame)
+        joined = pd.concat(parts, keys=range(len(parts)), names=["method_order", "term_order"]).reset_index()
+        joined = joined.sort_values(["term_order", "method_order"], kind="stable")
+        return joined.drop(columns=["method_order", "term_order"]).reset_index(drop=True)
+
+    def with_vcov(self, vcov: VcovChoice) -> Self:
+        """Return the same coefficients with standard errors made another way, as in :meth:`Estimate.with_vcov`.
+
+        Those of predictions alone and of labels alone change with them; lambdas stay as they were.
+        """
+        made = {name: getattr(self, name).with_vcov(vcov) for name in ("fit", "naive")}
+        return replace(self, labelled=self.labelled.with_vcov(_of(vcov, self.labelled)), **made)
+
+    def __repr__(self) -> str:
+        """One line: the coefficients, how sure, and how many labels there are."""
+        head = repr(self.fit).replace("Estimate(", "PPIRegression(", 1).removesuffix(")")
+        return f"{head}; {self.fit.diagnostics['n_labelled']} labels)"
+
+    def summary(self) -> str:
+        """Return a text of at most 25 lines."""
+        columns = ["term", "method", "estimate", "std_error", "lambda", "worth"]
+        shown = self.table()[columns].to_string(index=False, float_format=lambda value: f"{value:.4f}")
+        return "\n".join([*shown.splitlines()[:10], *self.fit.summary().splitlines()][:25])
+
+    def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
+        """Return JSON-safe content; unit-level values only when ``scores`` is true."""
+        parts = {name: getattr(self, name).to_dict(scores=scores) for name in ("fit", "naive", "labelled")}
+        return {"type": "PPIRegression", **parts}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> PPIRegression:
+        """Rebuild the result that ``to_dict(scores=True)`` wrote."""
+        return cls(*(Estimate.from_dict(content[name]) for name in ("fit", "naive", "labelled")))
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the coefficients of all three regressions with 95% intervals and return the Axes."""
+        frame = self.table()
+        frame = frame[frame["term"] != "intercept"].reset_index(drop=True)
+        frame["term"] = frame["term"] + ", " + frame["method"]
+        return interval_plot(frame, ax=ax)
+
+
+def _of(vcov: VcovChoice, part: Estimate) -> VcovChoice:
+    """Return a choice with labels of clusters for the units of a part alone."""
+    if isinstance(vcov, Mapping) and isinstance(vcov.get("cluster"), pd.Series):
+        labels = vcov["cluster"]
+        return {**vcov, "cluster": labels[labels.index.isin(part.ids)]}
+    return vcov
