@@ -1,0 +1,135 @@
+"""Predictions that repeat: a spike at one value, where a density has no score, and values rounded to even steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal.debiasing.binning import Binned, cells_for, checked_sample, fill_cells
+from eocausal.errors import DebiasError, explain
+
+FloatArray = npt.NDArray[np.float64]
+
+# one value with this share of the weight is told, or refused
+TOLD, REFUSED = 0.02, 0.10
+# of so many rows at least: fewer come by drawing rows again
+ROWS = 12
+# rows for each cell that holds any, before values are looked at for steps
+ROWS_A_CELL = 20
+FEWEST_STEPS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Stepped:
+    """Rounded predictions in bins that each hold the same number of steps."""
+
+    binned: Binned
+    bins: int
+    warnings: tuple[str, ...]
+
+
+def refuse_spikes(binned: Binned, values: npt.ArrayLike, weights: npt.ArrayLike | None) -> tuple[str, ...]:
+    """Return a warning where one value has 2% of the weight; raise where it has a tenth.
+
+    Values of rounded predictions have their share too: then only one that stands out from its neighbours counts.
+
+    Examples
+    --------
+    >>> from eocausal.debiasing.binning import bin_values
+    >>> smooth = np.random.default_rng(0).normal(size=1000)
+    >>> refuse_spikes(bin_values(smooth), smooth, None)
+    ()
+    """
+    shares = binned.counts / binned.total
+    cell = int(shares.argmax())
+    if shares[cell] < TOLD or shares[cell] * binned.n_effective < ROWS:
+        return ()
+    array, given = checked_sample(values, weights)
+    edges = binned.low + np.array([cell - 1e-6, cell + 1 + 1e-6]) * binned.width
+    near = (array >= edges[0]) & (array <= edges[1])
+    found, codes = np.unique(array[near], return_inverse=True)
+    weight = np.bincount(codes, None if given is None else given[near])
+    value, share = float(found[weight.argmax()]), float(weight.max() / binned.total)
+    if share < TOLD or share * binned.n_effective < ROWS or share < 3 * _around(shares, cell):
+        return ()
+    what = f"{share:.1%} of the predictions are {value:g}"
+    if share >= REFUSED:
+        raise DebiasError(
+            explain(
+                f"{what}: their density has a spike there, and no score.",
+                rule=f"under {REFUSED:.0%} at one value",
+                fix="method='lcc', which needs no density, or score='gaussian'",
+            )
+        )
+    return (f"{what}: a spike that a smooth density does not follow, so that scores near it are rough.",)
+
+
+def _around(shares: FloatArray, cell: int) -> float:
+    """Return the largest share of the nearest cells on both sides that hold any row."""
+    held = np.flatnonzero(shares > 0)
+    place = int(np.searchsorted(held, cell))
+    return float(
+        max((shares[held[other]] for other in (place - 1, place + 1) if 0 <= other < held.size), default=0.0)
+    )
+
+
+def even_steps(
+    binned: Binned, values: npt.ArrayLike, weights: npt.ArrayLike | None, *, bins: int
+) -> Stepped | None:
+    """Return rounded predictions in bins between their steps, or None where they are not rounded.
+
+    Bins that hold now one step and now two would look like waves of the density.
+
+    Examples
+    --------
+    >>> from eocausal.debiasing.binning import bin_values
+    >>> whole = np.random.default_rng(0).normal(50, 12, size=5000).round()
+    >>> found = even_steps(bin_values(whole), whole, None, bins=120)
+    >>> found.bins == int(whole.max() - whole.min()) + 1, found.binned.low % 1
+    (True, 0.5)
+    """
+    if np.count_nonzero(binned.counts) * ROWS_A_CELL > binned.n:
+        return None
+    array, given = checked_sample(values, weights)
+    inside = (array >= binned.low) & (array <= binned.high)
+    found = np.unique(array[inside]).astype(float)
+    if found.size < FEWEST_STEPS:
+        raise DebiasError(
+            explain(
+                f"The predictions take {found.size} values only.",
+                where=found.tolist(),
+                rule=f"at least {FEWEST_STEPS} for a density with a score",
+                fix="method='lcc', score='gaussian', or predictions that are not rounded",
+            )
+        )
+    step = float(np.diff(found).min())
+    places = (found - found[0]) / step
+    if np.abs(places - places.round()).max() > 1e-2:
+        return None
+    count = int(places[-1].round()) + 1
+    each = -(-count // bins)
+    made = -(-count // each)
+    low = float(found[0]) - step / 2
+    high = low + made * each * step
+    return Stepped(_again(binned, array, given, (low, high, made)), made, (_rounded(step, found.size),))
+
+
+def _again(
+    binned: Binned, array: npt.NDArray[Any], given: FloatArray | None, asked: tuple[float, float, int]
+) -> Binned:
+    low, high, bins = asked
+    filled = fill_cells(array, given, low, high, cells_for(bins))
+    below, above = (float(weight) for weight in filled.beyond)
+    return replace(
+        binned, low=low, high=high, counts=filled.counts, offsets=filled.offsets, below=below, above=above
+    )
+
+
+def _rounded(step: float, count: int) -> str:
+    return (
+        f"The predictions are rounded: {count:,} values in steps of {step:g}. Scores are those of the smooth "
+        "density behind them; predictions that are not rounded serve better."
+    )
