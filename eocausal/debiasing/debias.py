@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -12,8 +12,10 @@ import numpy.typing as npt
 from eocausal._checks import one_of
 from eocausal._provenance import hash_arrays, versions
 from eocausal.debiasing.calibration_sample import CalibrationColumns, CalibrationSample, read_sample
+from eocausal.debiasing.choice import choose_method, held_out
 from eocausal.debiasing.corrector import METHODS, Corrector
 from eocausal.debiasing.density_score import fit_density_score
+from eocausal.debiasing.diagnose import diagnose_sample
 from eocausal.debiasing.linear_fit import Line, line
 from eocausal.debiasing.noise import fit_noise
 from eocausal.errors import DebiasError, explain
@@ -158,6 +160,7 @@ def fit_corrector(
         n_drawn=sample.n_drawn,
         truth_range=(float(truth.min()), float(truth.max())),
         label_noise_var=label_noise_var,
+        score=options["score"],
         warnings=(*sample.notes, *density.warnings, *_few(sample)),
         provenance={
             "calibration_hash": hash_arrays(y, truth, w),
@@ -173,7 +176,10 @@ def fit_corrector(
         sample=sample,
     )
     _require_followed(corrector)
-    return _chosen(corrector) if options["method"] == "auto" else corrector
+    if options["method"] != "auto":
+        return corrector
+    plain: HowCorrected = {**options, "method": "lcc"}
+    return _chosen(corrector, sample, lambda part: fit_corrector(part, columns, plain, label_noise_var))
 
 
 def _read_options(how: HowCorrected) -> HowCorrected:
@@ -243,6 +249,16 @@ def _few(sample: CalibrationSample) -> tuple[str, ...]:
     )
 
 
-def _chosen(corrector: Corrector) -> Corrector:
-    """Return the corrector with the method that its calibration speaks for."""
-    return replace(corrector, method="lcc", reasons=())
+def _chosen(
+    corrector: Corrector, sample: CalibrationSample, refit: Callable[[CalibrationSample], Corrector]
+) -> Corrector:
+    """Return the corrector with the method that its calibration speaks for, and why."""
+    diagnosis = diagnose_sample(sample, label_noise_var=corrector.label_noise_var)
+
+    def fitted(part: CalibrationSample) -> Callable[[FloatArray, str], FloatArray]:
+        found = refit(part)
+        return lambda values, method: found.correct(values, method=method)
+
+    method, reasons = choose_method(diagnosis, corrected=held_out(sample, fitted))
+    told = [text for text in diagnosis.warnings if text not in corrector.warnings]
+    return replace(corrector, method=method, reasons=reasons, warnings=(*corrector.warnings, *told))
