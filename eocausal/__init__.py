@@ -52,6 +52,7 @@ _HOME = {
     "PretrainResult": "eocausal.training.pretrain_result",
     "PretrainSettings": "eocausal.training.pretrain_settings",
     "finetune": "eocausal.training.finetune",
+    "RatledgeLoss": "eocausal.training.ratledge",
     "ImageNetwork": "eocausal.training.effect_network",
     "Network": "eocausal.training.network",
     "Design": "eocausal.design",
@@ -67,7 +68,15 @@ _HOME = {
     "conley_curve": "eocausal.inference.spatial_curve",
     "Corrector": "eocausal.debiasing.corrector",
     "debias": "eocausal.debiasing.debias",
+    "MapCard": "eocausal.map_cards.map_card",
+    "read_map_card": "eocausal.map_cards.card_files",
+    "sample_map": "eocausal.map_cards.sampling",
     "ate": "eocausal.effects.ate",
+    "ppi": "eocausal.labelled.ppi",
+    "Ppi": "eocausal.labelled.ppi_result",
+    "Labelling": "eocausal.labelled.asked",
+    "PowerTuning": "eocausal.labelled.asked",
+    "Aipw": "eocausal.labelled.asked",
     "ppi_regression": "eocausal.labelled.regression",
     "remote_outcome": "eocausal.labelled.remote_outcome",
     "rogan_gladen": "eocausal.labelled.rogan_gladen",
@@ -208,9 +217,17 @@ if TYPE_CHECKING:
     from eocausal.inference.joint import compare as compare
     from eocausal.inference.spatial_curve import conley_curve as conley_curve
     from eocausal.inference.trim import Trim as Trim
+    from eocausal.labelled.asked import Aipw as Aipw
+    from eocausal.labelled.asked import Labelling as Labelling
+    from eocausal.labelled.asked import PowerTuning as PowerTuning
+    from eocausal.labelled.ppi import ppi as ppi
+    from eocausal.labelled.ppi_result import Ppi as Ppi
     from eocausal.labelled.regression import ppi_regression as ppi_regression
     from eocausal.labelled.remote_outcome import remote_outcome as remote_outcome
     from eocausal.labelled.rogan_gladen import rogan_gladen as rogan_gladen
+    from eocausal.map_cards.card_files import read_map_card as read_map_card
+    from eocausal.map_cards.map_card import MapCard as MapCard
+    from eocausal.map_cards.sampling import sample_map as sample_map
     from eocausal.nearest_features import embeddings_at as embeddings_at
     from eocausal.nuisance.folds import Folds as Folds
     from eocausal.nuisance.learners import Learners as Learners
@@ -239,5 +256,6 @@ if TYPE_CHECKING:
     from eocausal.training.pretrain import pretrain as pretrain
     from eocausal.training.pretrain_result import PretrainResult as PretrainResult
     from eocausal.training.pretrain_settings import PretrainSettings as PretrainSettings
+    from eocausal.training.ratledge import RatledgeLoss as RatledgeLoss
     from eocausal.units import Units as Units
     from eocausal.units import read_units as read_units

@@ -67,7 +67,8 @@ def mean_part(
     labelled_weights : array of shape (n,)
         What labelled units weigh; 0 for all others. Of unequal chances of being labelled their inverse.
     reference_weights : array of shape (n,)
-        What units weigh whose predictions are averaged: those not labelled, or all.
+        What units weigh whose predictions are averaged: those not labelled, or all. Where there are fewer than two
+        such units, predictions add nothing.
     ddof : int
         With 1, influence values of ``m`` units are multiplied by ``sqrt(m / (m - 1))``, so that the variance of a
         mean of ``m`` is the unbiased one; with 0 not.
@@ -83,6 +84,8 @@ def mean_part(
     """
     known = np.where(labelled_weights > 0, truth, 0.0)
     classical, classical_scores = weighted_mean(known, labelled_weights, ddof=ddof)
+    if (reference_weights > 0).sum() < 2:
+        return Part(classical, 0.0, classical_scores, np.zeros_like(classical_scores))
     seen, seen_scores = weighted_mean(prediction, labelled_weights, ddof=ddof)
     other, other_scores = weighted_mean(prediction, reference_weights, ddof=ddof)
     return Part(classical, other - seen, classical_scores, other_scores - seen_scores)
