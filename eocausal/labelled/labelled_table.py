@@ -116,9 +116,7 @@ def read_labelled(data: object, roles: Roles) -> LabelledTable:
                 fix="regress the truth of the labelled units alone",
             )
         )
-    covariates = expand_covariates(frame, list(roles.covariates), ids)
-    _refuse_missing(covariates, ids)
-    names = ("intercept", *covariates.columns)
+    columns, names = _columns(frame, roles.covariates, ids)
     clusters = read_clusters(frame, roles.cluster, ids, np.arange(ids.size))
     return LabelledTable(
         frame,
@@ -127,7 +125,7 @@ def read_labelled(data: object, roles: Roles) -> LabelledTable:
         np.where(labelled, truth, np.nan),
         labelled,
         read_weights(frame, roles.weights, ids),
-        np.column_stack([np.ones(ids.size), covariates.to_numpy(dtype=float)]),
+        columns,
         names,
         clusters,
         coordinates,
@@ -225,17 +223,26 @@ def _labelled(frame: pd.DataFrame, roles: Roles, truth: FloatArray, ids: Labels)
     return np.asarray(there)
 
 
-def _refuse_missing(covariates: pd.DataFrame, ids: Labels) -> None:
-    missing: BoolArray = np.asarray(covariates.isna().to_numpy())
-    if missing.any():
-        names = [str(name) for name, gone in zip(covariates.columns, np.any(missing, axis=0).tolist()) if gone]
+def _columns(
+    frame: pd.DataFrame, covariates: tuple[str, ...], ids: Labels
+) -> tuple[FloatArray, tuple[str, ...]]:
+    """Return ones and the covariates (n, k) with their names, text as 0/1 columns."""
+    read = expand_covariates(frame, list(covariates), ids)
+    names = tuple(str(name) for name in read.columns)
+    made = np.ones((ids.size, 1 + len(names)))
+    for position, name in enumerate(names):
+        made[:, 1 + position] = read[name].to_numpy(dtype=float)
+    if not np.isfinite(made.sum()):
+        missing = np.isnan(made[:, 1:])
+        gone = [name for name, some in zip(names, np.asarray(missing.any(axis=0))) if some]
         raise DebiasError(
             explain(
-                f"Covariates are missing for some units: {', '.join(names)}.",
+                f"Covariates are missing for some units: {', '.join(gone)}.",
                 where=ids[missing.any(axis=1)],
-                fix=f"data = data.dropna(subset={names!r})",
+                fix=f"data = data.dropna(subset={gone!r})",
             )
         )
+    return made, ("intercept", *names)
 
 
 def _few(labelled: BoolArray, clusters: Labels | None, name: str | None) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """Regression coefficients of predictions, put right by units whose truth was measured. Pure arrays.
 
 Two regressions on two samples: predictions and truth where there are labels, predictions alone where there are
-none. Sums run over pieces of the rows, and influence values are made without products of rows, so that a million
-units take a fraction of a second.
+none. Pieces of the rows are read once for sums and once for influence values, and no products of rows are held, so
+that a million units take a fraction of a second.
 """
 
 from __future__ import annotations
@@ -19,62 +19,84 @@ from eocausal.inference.variance import sum_within
 from eocausal.labelled.rectified import BOUNDS, tune
 
 FloatArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
 Labels = npt.NDArray[Any]
 
-_PIECE = 2**16
+# Rows at once: they and what is made of them stay in the processor's cache.
+_PIECE = 2**13
 # Columns whose Gram matrix, once scaled, has an eigenvalue below this tell nothing apart.
-_SINGULAR = 1e-10
-_NEWTON_STEPS = 100
-_STILL = 1e-10
+SINGULAR = 1e-10
+_FREE = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """Units with labels, or without: columns (m, k) with the intercept, outcomes (m,) and weights (m,).
+class Rows:
+    """Units with labels and without: columns (n, k) with the intercept, and outcomes and weights (n,).
 
-    ``truth`` is None where there are no labels.
+    ``truth`` is not looked at where ``labelled`` is false.
     """
 
     columns: FloatArray
     prediction: FloatArray
+    truth: FloatArray
+    labelled: BoolArray
     weights: FloatArray
-    truth: FloatArray | None = None
 
     @property
-    def total(self) -> float:
-        """Sum of the weights."""
-        return float(self.weights.sum())
+    def factors(self) -> tuple[float, float]:
+        """Roots of HC1's factors with labels and without: few labels are not hidden by many predictions."""
+        n, width = self.columns.shape
+        known = int(self.labelled.sum())
+        return float(np.sqrt(known / (known - width))), float(np.sqrt((n - known) / (n - known - width)))
 
 
 @dataclass(frozen=True, eq=False)
-class Rectified:
-    """Coefficients (k,), how much of the predictions each uses: lambda (k,), and influence values of both samples.
-
-    The error of the coefficients is the sum, not the mean, of ``labelled`` (n, k) and ``unlabelled`` (m, k).
-    ``asked`` are the lambdas before they were brought into 0 to 1.
-    """
+class Fit:
+    """Coefficients (k,), and influence values (m, k) of all units or those with labels: the error is their mean."""
 
     coefficients: FloatArray
-    lams: FloatArray
-    asked: FloatArray
-    labelled: FloatArray
-    unlabelled: FloatArray
+    scores: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
-class _Moves:
-    """Influence values: of the truth's coefficients (n, k), and of the gap between the predictions' coefficients.
+class Fits:
+    """Rectified coefficients, those of predictions of all units, and those of the truth where there are labels.
 
-    The gap is labelled less unlabelled: (n, k) and (m, k).
+    ``lams`` (k,) is how much of the predictions each rectified coefficient uses, and ``asked`` what it would be
+    without bounds.
+    """
+
+    rectified: Fit
+    naive: Fit
+    alone: Fit
+    lams: FloatArray
+    asked: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Moves:
+    """Influence values whose sum is an error: of the truth's coefficients and of the gap, by sample.
+
+    Attributes
+    ----------
+    truth : array of shape (n, k)
+        Of units with labels.
+    gap : array of shape (n, k)
+        Of predictions' coefficients where there are labels, less those where there are none: units with labels.
+    apart : array of shape (n + m, k)
+        The same, the units without labels; 0 for those with.
+    squares : array of shape (k,)
+        Sums of squares of ``apart``.
     """
 
     truth: FloatArray
-    gap_labelled: FloatArray
-    gap_unlabelled: FloatArray
+    gap: FloatArray
+    apart: FloatArray
+    squares: FloatArray
 
 
 # From influence values to the lambda of each coefficient (k,).
-Lambdas = Callable[[_Moves], FloatArray]
+Lambdas = Callable[[Moves], FloatArray]
 
 
 def given_lambda(lam: float, width: int) -> Lambdas:
@@ -82,224 +104,132 @@ def given_lambda(lam: float, width: int) -> Lambdas:
     return lambda moves: np.full(width, lam)
 
 
-def tuned_lambda(clusters: tuple[Labels, Labels] | None, *, each: bool) -> Lambdas:
+def tuned_lambda(labelled: BoolArray, clusters: Labels | None, *, each: bool) -> Lambdas:
     """Choose numbers that make variances smallest: of ``each`` coefficient, or one for the sum of all variances.
 
     Parameters
     ----------
-    clusters : pair of arrays of shape (n,) and (m,), or None
-        Labels of units that vary together, of both samples; variances are then those of whole clusters.
+    labelled : boolean array of shape (n + m,)
+    clusters : array of shape (n + m,) or None
+        Labels of units that vary together; variances are then those of whole clusters.
     """
-    free = (-np.inf, np.inf)
 
-    def chosen(moves: _Moves) -> FloatArray:
-        truth = np.vstack([moves.truth, np.zeros_like(moves.gap_unlabelled)])
-        shift = -np.vstack([moves.gap_labelled, moves.gap_unlabelled])
-        if clusters is not None:
-            labels = np.concatenate(clusters)
-            truth, shift = sum_within(truth, labels), sum_within(shift, labels)
+    def chosen(moves: Moves) -> FloatArray:
+        if clusters is None:
+            # units without labels enter by their sum of squares alone
+            truth = np.vstack([moves.truth, np.zeros_like(moves.squares)])
+            shift = -np.vstack([moves.gap, np.sqrt(moves.squares)])
+        else:
+            truth, shift = np.zeros_like(moves.apart), -moves.apart
+            truth[labelled], shift[labelled] = moves.truth, -moves.gap
+            truth, shift = sum_within(truth, clusters), sum_within(shift, clusters)
         if each:
-            return np.array(
-                [tune(one, other[:, None], bounds=free)[0] for one, other in zip(truth.T, shift.T)]
-            )
-        return np.repeat(tune(truth.ravel(), shift.reshape(-1, 1), bounds=free), truth.shape[1])
+            found = [tune(one, other[:, None], bounds=_FREE)[0] for one, other in zip(truth.T, shift.T)]
+            return np.array(found)
+        return np.repeat(tune(truth.ravel(), shift.reshape(-1, 1), bounds=_FREE), truth.shape[1])
 
     return chosen
 
 
-def rectified_linear(labelled: Sample, unlabelled: Sample, lams: Lambdas) -> Rectified:
+def rectified_linear(rows: Rows, choose: Lambdas) -> Fits:
     """Return least-squares coefficients: of the truth, less lambda times the gap between those of the predictions.
 
-    The coefficients of the predictions are those of units with labels less those of units without. Residuals are
-    each regression's own.
+    The gap is that of units with labels to units without. Residuals are each regression's own.
 
     Examples
     --------
     On an indicator it is the difference of arms, rectified arm by arm:
 
-    >>> ones, arm = np.ones(4), np.array([0.0, 0, 1, 1])
-    >>> columns = np.column_stack([ones, arm])
-    >>> known = Sample(columns, np.array([1.0, 1, 2, 2]), ones, truth=np.array([1.0, 2, 4, 5]))
-    >>> other = Sample(columns, np.array([0.0, 2, 2, 4]), ones)
-    >>> rectified_linear(known, other, given_lambda(1.0, 2)).coefficients.round(6).tolist()
+    >>> arm = np.array([0.0, 0, 1, 1, 0, 0, 1, 1])
+    >>> rows = Rows(
+    ...     np.column_stack([np.ones(8), arm]), prediction=np.array([1.0, 1, 2, 2, 0, 2, 2, 4]),
+    ...     truth=np.array([1.0, 2, 4, 5, 0, 0, 0, 0]), labelled=np.arange(8) < 4, weights=np.ones(8))
+    >>> rectified_linear(rows, given_lambda(1.0, 2)).rectified.coefficients.round(6).tolist()
     [1.5, 4.0]
     """
-    inverse, (truth, predicted) = _least_squares(labelled, [_truth(labelled), labelled.prediction])
-    inverse_apart, (apart,) = _least_squares(unlabelled, [unlabelled.prediction])
-    moves = _Moves(
-        _influence(labelled, _truth(labelled) - labelled.columns @ truth, inverse),
-        _influence(labelled, labelled.prediction - labelled.columns @ predicted, inverse),
-        -_influence(unlabelled, unlabelled.prediction - unlabelled.columns @ apart, inverse_apart),
-    )
-    asked = lams(moves)
-    used = np.clip(asked, *BOUNDS)
-    return Rectified(
-        truth - used * (predicted - apart), used, asked, *_moved(moves, used, labelled, unlabelled)
-    )
-
-
-def rectified_logistic(labelled: Sample, unlabelled: Sample, lams: Lambdas) -> Rectified:
-    """Return coefficients of a logit that solve the rectified likelihood equations, each with its own lambda.
-
-    With ``s`` for lambda they solve ``mean_labelled[(m - y - s (m - f)) x] + s mean_unlabelled[(m - f) x] = 0``,
-    ``m`` the fitted probability, ``y`` the truth, ``f`` the prediction: a convex problem for ``s`` from 0 to 1.
-    Coefficients whose lambdas differ are of different solutions.
-    """
-    width = labelled.columns.shape[1]
-    start = solved(labelled, unlabelled, 0.0, np.zeros(width))
-    asked = lams(_moves_at(labelled, unlabelled, start, labelled.total / (labelled.total + unlabelled.total)))
-    used = np.clip(asked, *BOUNDS)
-    values = np.zeros(width)
-    known, other = np.zeros((len(labelled.columns), width)), np.zeros((len(unlabelled.columns), width))
-    for lam in np.unique(used):
-        found = solved(labelled, unlabelled, float(lam), start)
-        moves = _moves_at(labelled, unlabelled, found, 1.0 - float(lam))
-        terms = used == lam
-        values[terms] = found[terms]
-        moved = _moved(moves, used, labelled, unlabelled)
-        known[:, terms], other[:, terms] = moved[0][:, terms], moved[1][:, terms]
-    return Rectified(values, used, asked, known, other)
-
-
-def solved(labelled: Sample, unlabelled: Sample, lam: float, start: FloatArray) -> FloatArray:
-    """Return the coefficients (k,) of the rectified logit with one lambda, by Newton's method with halved steps.
-
-    Raises
-    ------
-    EstimationError
-        Steps do not come to rest, as where columns tell all labelled ones from all zeros.
-    """
-    from scipy.special import expit
-
-    value = start
-    now = _rectified_loss(labelled, unlabelled, lam, value)
-    for _ in range(_NEWTON_STEPS):
-        gradient, hessian = np.zeros_like(value), np.zeros((value.size, value.size))
-        for sample, of_mean, of_outcome in _parts(labelled, unlabelled, lam):
-            for piece in _pieces(len(sample.columns)):
-                rows, weight = sample.columns[piece], sample.weights[piece] / sample.total
-                fitted = np.asarray(expit(rows @ value))
-                gradient += (weight * (of_mean * fitted - of_outcome[piece])) @ rows
-                hessian += (rows * (weight * of_mean * fitted * (1 - fitted))[:, None]).T @ rows
-        scale = np.sqrt(np.diag(hessian))
-        if not (scale > 0).all() or np.linalg.eigvalsh(hessian / np.outer(scale, scale))[0] < _SINGULAR:
-            raise _no_likelihood()
-        step = np.linalg.solve(hessian, gradient)
-        if np.abs(step * scale).max() <= _STILL:
-            return np.asarray(value - step)
-        for halvings in range(50):
-            tried = value - 0.5**halvings * step
-            loss = _rectified_loss(labelled, unlabelled, lam, tried)
-            if loss <= now + 1e-14 * (1 + abs(now)):
-                break
-        value, now = tried, loss
-    raise _no_likelihood()
-
-
-def _parts(labelled: Sample, unlabelled: Sample, lam: float) -> list[tuple[Sample, float, FloatArray]]:
-    """Return samples, what the fitted probability counts in each, and the outcome (m,) that it is compared with."""
-    known = (labelled, 1.0 - lam, _truth(labelled) - lam * labelled.prediction)
-    return [known] if lam == 0 else [known, (unlabelled, lam, lam * unlabelled.prediction)]
-
-
-def _rectified_loss(labelled: Sample, unlabelled: Sample, lam: float, value: FloatArray) -> float:
-    total = 0.0
-    for sample, of_mean, of_outcome in _parts(labelled, unlabelled, lam):
-        index = sample.columns @ value
-        total += (
-            float(sample.weights @ (of_mean * np.logaddexp(0, index) - of_outcome * index)) / sample.total
-        )
-    return total
-
-
-def _moves_at(labelled: Sample, unlabelled: Sample, value: FloatArray, of_labelled: float) -> _Moves:
-    """Return influence values at coefficients of a logit, the second derivative a mean of both samples'."""
-    from scipy.special import expit
-
-    hessian = np.zeros((value.size, value.size))
-    fitted = []
-    for sample, counts in ((labelled, of_labelled), (unlabelled, 1.0 - of_labelled)):
-        probability = np.asarray(expit(sample.columns @ value))
-        fitted.append(probability)
-        curvature = sample.weights * probability * (1 - probability) * (counts / sample.total)
-        for piece in _pieces(len(sample.columns)):
-            rows = sample.columns[piece]
-            hessian += (rows * curvature[piece, None]).T @ rows
-    inverse: FloatArray = np.asarray(np.linalg.inv(hessian), dtype=float)
-    known, other = fitted
-    return _Moves(
-        _influence(labelled, _truth(labelled) - known, inverse / labelled.total, centre=True),
-        _influence(labelled, labelled.prediction - known, inverse / labelled.total, centre=True),
-        -_influence(unlabelled, unlabelled.prediction - other, inverse / unlabelled.total, centre=True),
+    labelled = rows.labelled
+    columns, weights = rows.columns[labelled], rows.weights[labelled]
+    outcomes = np.column_stack([rows.truth[labelled], rows.prediction[labelled]])
+    others = np.where(labelled, 0.0, rows.weights)
+    gram, cross = _sums(columns, outcomes, weights)
+    gram_apart, cross_apart = _sums(rows.columns, rows.prediction[:, None], others)
+    inverse, inverse_apart = _inverse(gram, "with"), _inverse(gram_apart, "without")
+    truth, predicted = (inverse @ cross).T
+    apart = inverse_apart @ cross_apart[:, 0]
+    everyone = _inverse(gram + gram_apart, "with and without")
+    naive = everyone @ (cross[:, 1] + cross_apart[:, 0])
+    known = _influence(columns, weights * (outcomes[:, 0] - columns @ truth), inverse)
+    gap = _influence(columns, weights * (outcomes[:, 1] - columns @ predicted), inverse)
+    n, (factor, factor_apart) = labelled.size, rows.factors
+    scores, of_naive, squares = _both_influences(rows, others, apart, naive, inverse_apart, n * everyone)
+    asked = choose(Moves(known, gap, scores, squares))
+    lams = np.clip(asked, *BOUNDS)
+    scores *= -lams * n * factor_apart
+    scores[labelled] = (known - lams * gap) * (n * factor)
+    return Fits(
+        Fit(truth - lams * (predicted - apart), scores),
+        Fit(naive, of_naive),
+        Fit(truth, known * (len(known) * factor)),
+        lams,
+        asked,
     )
 
 
-def _least_squares(sample: Sample, outcomes: list[FloatArray]) -> tuple[FloatArray, list[FloatArray]]:
-    """Return the inverse of the Gram matrix (k, k) and the coefficients (k,) of each outcome (m,)."""
-    there = np.column_stack(outcomes)
-    width = sample.columns.shape[1]
-    gram, cross = np.zeros((width, width)), np.zeros((width, there.shape[1]))
-    for piece in _pieces(len(sample.columns)):
-        rows = sample.columns[piece]
-        weighted = rows * sample.weights[piece, None]
-        gram += weighted.T @ rows
-        cross += weighted.T @ there[piece]
-    scale = np.sqrt(np.diag(gram))
-    if not (scale > 0).all() or np.linalg.eigvalsh(gram / np.outer(scale, scale))[0] < _SINGULAR:
-        which = "without" if sample.truth is None else "with"
+def _both_influences(
+    rows: Rows,
+    others: FloatArray,
+    apart: FloatArray,
+    naive: FloatArray,
+    inverse: FloatArray,
+    whole: FloatArray,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return influence values (n, k) of units without labels on the gap, of the naive fit, and squares (k,)."""
+    scores, of_naive = np.empty_like(rows.columns), np.empty_like(rows.columns)
+    squares = np.zeros(apart.size)
+    for piece in pieces(len(others)):
+        columns, prediction = rows.columns[piece], rows.prediction[piece]
+        residual = others[piece] * (columns @ apart - prediction)
+        np.matmul(columns * residual[:, None], inverse, out=scores[piece])
+        squares += np.einsum("ij,ij->j", scores[piece], scores[piece])
+        residual = rows.weights[piece] * (prediction - columns @ naive)
+        np.matmul(columns * residual[:, None], whole, out=of_naive[piece])
+    return scores, of_naive, squares
+
+
+def _sums(columns: FloatArray, outcomes: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the Gram matrix (k, k) and products with outcomes (k, q)."""
+    width = columns.shape[1]
+    gram, cross = np.zeros((width, width)), np.zeros((width, outcomes.shape[1]))
+    for piece in pieces(len(columns)):
+        weighted = columns[piece] * weights[piece, None]
+        gram += weighted.T @ columns[piece]
+        cross += weighted.T @ outcomes[piece]
+    return gram, cross
+
+
+def _inverse(gram: FloatArray, which: str) -> FloatArray:
+    if is_singular(gram):
         raise EstimationError(
             explain(
                 f"The covariates of units {which} labels are combinations of one another.",
                 rule="each column tells something that the others do not, with labels and without",
-                fix="leave out columns that do not vary and one of lams that sum to one, and take the mean off "
+                fix="leave out columns that do not vary and one of shares that sum to one, and take the mean off "
                 "columns that are far from zero",
             )
         )
-    inverse = np.asarray(np.linalg.inv(gram))
-    return inverse, list((inverse @ cross).T)
+    return np.asarray(np.linalg.inv(gram), dtype=float)
 
 
-def _influence(
-    sample: Sample, residuals: FloatArray, inverse: FloatArray, *, centre: bool = False
-) -> FloatArray:
-    """Return ``w r x' inverse`` (m, k), less its weighted mean where that is not zero by construction."""
-    made = np.empty_like(sample.columns)
-    weighted = sample.weights * residuals
-    for piece in _pieces(len(residuals)):
-        np.matmul(sample.columns[piece] * weighted[piece, None], inverse, out=made[piece])
-    if centre:
-        made -= sample.weights[:, None] * (made.sum(axis=0) / sample.total)
-    return made
+def is_singular(gram: FloatArray) -> bool:
+    """Say whether columns with this Gram matrix (k, k) are combinations of one another."""
+    scale = np.sqrt(np.diag(gram))
+    return not (scale > 0).all() or bool(np.linalg.eigvalsh(gram / np.outer(scale, scale))[0] < SINGULAR)
 
 
-def _moved(
-    moves: _Moves, lams: FloatArray, labelled: Sample, unlabelled: Sample
-) -> tuple[FloatArray, FloatArray]:
-    """Return influence values of both samples with lambdas (k,), each with the factor of its own size."""
-    known = moves.truth - lams * moves.gap_labelled
-    other = moves.gap_unlabelled * -lams
-    return known * _factor(labelled), other * _factor(unlabelled)
+def _influence(columns: FloatArray, residuals: FloatArray, inverse: FloatArray) -> FloatArray:
+    return np.asarray((columns * residuals[:, None]) @ inverse)
 
 
-def _factor(sample: Sample) -> float:
-    """Return the root of HC1's factor of one sample: what few labels need is not hidden by many predictions."""
-    n, width = sample.columns.shape
-    return float(np.sqrt(n / (n - width)))
-
-
-def _truth(labelled: Sample) -> FloatArray:
-    return np.zeros(0) if labelled.truth is None else labelled.truth
-
-
-def _pieces(n: int) -> list[slice]:
+def pieces(n: int) -> list[slice]:
+    """Return slices of rows that stay in the processor's cache."""
     return [slice(start, min(start + _PIECE, n)) for start in range(0, n, _PIECE)]
-
-
-def _no_likelihood() -> EstimationError:
-    return EstimationError(
-        explain(
-            "The logit of the truth on the covariates has no solution on the labelled units.",
-            rule="no combination of covariates tells all ones from all zeros",
-            fix="fewer covariates, or model='linear' for differences of lams",
-        )
-    )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import did_you_mean, one_of
@@ -15,13 +14,14 @@ from eocausal.errors import DebiasError, explain
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.vcov import resolve_vcov, variance_of
 from eocausal.labelled.labelled_table import LabelledTable, Roles, covariate_names, read_labelled
+from eocausal.labelled.rectified_logit import rectified_logistic
 from eocausal.labelled.rectified_regression import (
+    Fit,
+    Fits,
     Lambdas,
-    Rectified,
-    Sample,
+    Rows,
     given_lambda,
     rectified_linear,
-    rectified_logistic,
     tuned_lambda,
 )
 from eocausal.labelled.regression_result import PPIRegression
@@ -29,13 +29,11 @@ from eocausal.labelled.regression_result import PPIRegression
 if TYPE_CHECKING:
     from eocausal.units import Units
 
-FloatArray = npt.NDArray[np.float64]
-Rows = npt.NDArray[np.intp]
-
 METHODS = ("ppi++", "ppi++ overall", "ppi", "labelled")
 # A lambda this far above 1 is more than chance.
 _MUCH = 1.1
 _MODELS = {"linear": rectified_linear, "logistic": rectified_logistic}
+NAIVE_ASSUMES = "predictions err by chance alone, whatever the covariates"
 ASSUMES = (
     "units with labels are a random sample of all units (given clusters)",
     "predictions were made without the labels: by a model trained elsewhere, or out of fold",
@@ -121,28 +119,24 @@ def ppi_regression(
     roles = Roles(prediction, truth, labelled, cluster, weights, covariate_names(covariates))
     table = read_labelled(data, roles)
     _require_usable(table, roles, model)
-    known, other = _sample(table, table.labelled), _sample(table, ~table.labelled)
+    rows = Rows(table.columns, table.prediction, table.truth, table.labelled, table.weights)
     with one_blas_thread():
-        found = _MODELS[model](known, other, _lambdas(method, lam, table))
-        alone = _MODELS[model](known, other, given_lambda(0.0, len(table.names)))
-        naive = _of_predictions(table, model)
-    assembled: dict[str, Any] = {
+        fits = _MODELS[model](rows, _lambdas(method, lam, table))
+    named: dict[str, Any] = {
         "estimand": f"{model} regression of {truth}",
         "provenance": table.provenance(roles, model=model, method=method),
         "terms": table.names,
     }
-    told = (*table.warnings, *_clipped(table, found))
-    return PPIRegression(
-        _estimate(
-            table, found, assumptions=ASSUMES, method=_called(method), warnings=told,
-            diagnostics={**table.counts, "lambda": dict(zip(table.names, found.lams.tolist()))}, **assembled,
-        ),
-        _estimate(table, naive, method="naive", assumptions=("predictions err alike for all",), **assembled),
-        _estimate(
-            table, alone, rows=np.flatnonzero(table.labelled), method="labelled", assumptions=ASSUMES[:1],
-            warnings=table.warnings, **assembled,
-        ),
+    diagnostics = {**table.counts, "lambda": dict(zip(table.names, fits.lams.tolist()))}
+    fit = _estimate(
+        table, fits.rectified, method=_called(method), assumptions=ASSUMES, diagnostics=diagnostics,
+        warnings=(*table.warnings, *_clipped(table, fits)), **named,
     )  # fmt: skip
+    naive = _estimate(table, fits.naive, method="naive", assumptions=(NAIVE_ASSUMES,), **named)
+    alone = _estimate(
+        table, fits.alone, method="labelled", assumptions=ASSUMES[:1], warnings=table.warnings, **named
+    )
+    return PPIRegression(fit, naive, alone)
 
 
 def _lambda(method: object) -> float | None:
@@ -164,9 +158,7 @@ def _called(method: str | float) -> str:
 def _lambdas(method: str | float, lam: float | None, table: LabelledTable) -> Lambdas:
     if lam is not None:
         return given_lambda(lam, len(table.names))
-    labels, rows = table.clusters, table.labelled
-    clusters = None if labels is None else (labels[rows], labels[~rows])
-    return tuned_lambda(clusters, each=method == "ppi++")
+    return tuned_lambda(table.labelled, table.clusters, each=method == "ppi++")
 
 
 def _require_usable(table: LabelledTable, roles: Roles, model: str) -> None:
@@ -206,23 +198,7 @@ def _require_usable(table: LabelledTable, roles: Roles, model: str) -> None:
         )
 
 
-def _sample(table: LabelledTable, rows: npt.NDArray[np.bool_]) -> Sample:
-    truth = table.truth[rows]
-    return Sample(
-        table.columns[rows],
-        table.prediction[rows],
-        table.weights[rows],
-        None if np.isnan(truth).any() else truth,
-    )
-
-
-def _of_predictions(table: LabelledTable, model: str) -> Rectified:
-    """Return the regression of predictions on all units, as if they were the truth."""
-    everyone = Sample(table.columns, table.prediction, table.weights, table.prediction)
-    return _MODELS[model](everyone, everyone, given_lambda(0.0, len(table.names)))
-
-
-def _clipped(table: LabelledTable, found: Rectified) -> tuple[str, ...]:
+def _clipped(table: LabelledTable, found: Fits) -> tuple[str, ...]:
     """Say where a lambda outside 0 to 1 would have made a variance smaller by more than a little."""
     below = [name for name, asked in zip(table.names, found.asked) if asked < 0]
     above = [name for name, asked in zip(table.names, found.asked) if asked > _MUCH]
@@ -238,25 +214,19 @@ def _clipped(table: LabelledTable, found: Rectified) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _estimate(table: LabelledTable, found: Rectified, *, rows: Rows | None = None, **named: Any) -> Estimate:
-    """Return coefficients as a result on all units, or on some with nothing of the others."""
-    scores = np.empty((table.ids.size, len(table.names)))
-    if len(found.labelled) == table.ids.size:
-        scores[:] = found.labelled
-    else:
-        scores[table.labelled], scores[~table.labelled] = found.labelled, found.unlabelled
-    kept = slice(None) if rows is None else rows
-    scores = scores[kept] * (table.ids.size if rows is None else rows.size)
+def _estimate(table: LabelledTable, found: Fit, **named: Any) -> Estimate:
+    """Return coefficients as a result on all units, or on those with labels where influence values are of them."""
+    kept = slice(None) if len(found.scores) == table.ids.size else table.labelled
     ids, places = table.ids[kept], None if table.coordinates is None else table.coordinates[kept]
-    columns = named["provenance"]["columns"]
-    groups = {} if table.clusters is None else {str(columns["cluster"]): table.clusters[kept]}
+    name = named["provenance"]["columns"].get("cluster")
+    groups = {} if table.clusters is None else {str(name): table.clusters[kept]}
     how, groups = resolve_vcov("cluster" if groups else "iid", groups=groups, ids=ids)
-    variance = variance_of(scores, how, groups=groups, coordinates=places, n_params=1)
+    variance = variance_of(found.scores, how, groups=groups, coordinates=places, n_params=1)
     warnings = tuple(dict.fromkeys((*named.pop("warnings", ()), *variance.notes)))
     return Estimate(
         values=found.coefficients,
         ids=ids,
-        score_values=scores,
+        score_values=found.scores,
         variance=variance,
         groups=groups,
         coordinates=places,
