@@ -83,7 +83,7 @@ class Binned:
         return shared
 
     def quantile(self, share: float) -> float:
-        """Return the value that a share of the weight lies below, even within a cell.
+        """Return the value that a share of the weight lies below, even within a cell, in the middle of a gap.
 
         Examples
         --------
@@ -92,7 +92,8 @@ class Binned:
         """
         reached = self.below + np.concatenate([[0.0], np.cumsum(self.counts)])
         edges = np.linspace(self.low, self.high, reached.size)
-        return float(np.interp(share * self.total, reached, edges))
+        sides = share * self.total + np.array([-1e-9, 1e-9]) * self.total
+        return float(np.interp(sides, reached, edges).mean())
 
     def variance_inside(self) -> float:
         """Return the variance of what lies within the range, from the middles of cells."""

@@ -110,7 +110,7 @@ class DensityScore:
     >>> score
     DensityScore(gaussian, n=4,000, mean 9.97, sd 2)
     >>> score.at([6.0, 10.0]).round(2).tolist(), score.slope([6.0]).round(2).tolist()
-    ([0.99, -0.01], [-0.25])
+    ([1.0, -0.01], [-0.25])
     """
 
     kind: str

@@ -19,6 +19,10 @@ DEFAULT_DF = 7
 MOST_DF = 15
 # above this the spline misses more than chance does (the rule of R's locfdr)
 MISFIT = 1.5
+# chi-square distance of fit and counts that matters to nobody, however plain it is in many rows
+SMALL_DISTANCE = 0.005
+# share of the rows in what knots divide evenly; the rest is the range
+ROWS_IN_KNOTS = 0.75
 # rows spread evenly over the bins, so that the logarithm of an empty stretch of the range stays finite
 PRIOR_ROWS = 0.1
 MOST_STEPS = 100
@@ -26,27 +30,31 @@ MOST_STEPS = 100
 
 @dataclass(frozen=True, eq=False)
 class LindseyDensity:
-    """A density ``exp(B(u) c)`` over bins, ``B`` natural splines with even knots.
+    """A density ``exp(B(u) c)`` over bins, ``B`` natural splines.
 
     Parameters
     ----------
-    low, high : float
-        The outer knots; beyond them the score is constant, as the logarithm of the density is straight.
+    knots : ndarray, shape (df + 1,)
+        Rising; beyond the outer ones the score is constant, as the logarithm of the density is straight.
     bins : int
         How many bins it was fitted to.
     coefficients : ndarray, shape (df + 1,)
         Logarithm of the density at the knots, up to a constant.
     """
 
-    low: float
-    high: float
+    knots: FloatArray
     bins: int
     coefficients: FloatArray
 
     @property
-    def knots(self) -> FloatArray:
-        """The knots (df + 1,)."""
-        return np.linspace(self.low, self.high, self.coefficients.size)
+    def low(self) -> float:
+        """The lower end of the bins."""
+        return float(self.knots[0])
+
+    @property
+    def high(self) -> float:
+        """The upper end of the bins."""
+        return float(self.knots[-1])
 
     def table(self) -> EvenTable:
         """Return the score and its slope over the range."""
@@ -79,13 +87,17 @@ class LindseyDensity:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe content."""
-        plain = {"low": self.low, "high": self.high, "bins": self.bins}
-        return {**plain, "coefficients": self.coefficients.tolist()}
+        return {
+            "knots": self.knots.tolist(),
+            "bins": self.bins,
+            "coefficients": self.coefficients.tolist(),
+        }
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> LindseyDensity:
         """Rebuild what ``to_dict`` wrote."""
-        return cls(**{**content, "coefficients": np.asarray(content["coefficients"], dtype=float)})
+        arrays = {name: np.asarray(content[name], dtype=float) for name in ("knots", "coefficients")}
+        return cls(**{**content, **arrays})
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +112,10 @@ class LindseyFit:
 
 def fit_lindsey(binned: Binned, *, df: int | None = None, bins: int = 120) -> LindseyFit:
     """Fit the logarithm of a density by Poisson regression of counts in even bins (Lindsey 1974; Efron 2010).
+
+    Inner knots lie so that between each two there is as much of a mixture: three parts the rows and one part an
+    even spread over the range. In the mixture of four normals that scores were compared on (2,000 to 200,000 rows)
+    such knots left half of the bias of even knots, or less.
 
     Weighted counts are brought to the effective number of units before misfit is judged, because sums of weights
     vary more than counts do.
@@ -128,15 +144,25 @@ def fit_lindsey(binned: Binned, *, df: int | None = None, bins: int = 120) -> Li
     counts = binned.coarse(bins) * (binned.n_effective / binned.total)
     candidates = range(DEFAULT_DF, _most(bins) + 1) if df is None else [_asked(df, bins)]
     for tried in candidates:
-        knots = np.linspace(binned.low, binned.high, tried + 1)
+        knots = _knots(binned, counts, tried)
         columns = spline_columns(knots, _middles(binned.low, binned.high, bins))
         coefficients = _poisson(columns, counts + PRIOR_ROWS / bins)
         fitted = np.exp(columns @ coefficients)
         misfit = float(((counts - fitted) ** 2 / (fitted + 1)).sum() / (bins - 2 - tried))
         if misfit <= MISFIT:
             break
-    density = LindseyDensity(binned.low, binned.high, bins, coefficients)
-    return LindseyFit(density, tried, misfit, _told(tried, misfit, asked=df is not None))
+    density = LindseyDensity(knots, bins, coefficients)
+    apart = (misfit - 1) * (bins - 2 - tried) / float(counts.sum())
+    return LindseyFit(density, tried, misfit, _told(tried, misfit, asked=df is not None, apart=apart))
+
+
+def _knots(binned: Binned, counts: FloatArray, df: int) -> FloatArray:
+    """Return df + 1 knots from one end of the bins to the other, closer where there are more rows."""
+    even = np.linspace(0.0, 1.0, counts.size + 1)
+    reached = np.concatenate([[0.0], np.cumsum(counts)]) / counts.sum()
+    edges = np.linspace(binned.low, binned.high, counts.size + 1)
+    mixture = ROWS_IN_KNOTS * reached + (1 - ROWS_IN_KNOTS) * even
+    return np.asarray(np.interp(np.linspace(0.0, 1.0, df + 1), mixture, edges), dtype=float)
 
 
 def _most(bins: int) -> int:
@@ -149,13 +175,16 @@ def _asked(df: int, bins: int) -> int:
     return df
 
 
-def _told(df: int, misfit: float, *, asked: bool) -> tuple[str, ...]:
+def _told(df: int, misfit: float, *, asked: bool, apart: float) -> tuple[str, ...]:
+    """Return what a reader must know; ``apart`` is the chi-square distance of fit and counts beyond chance."""
     if misfit > MISFIT:
-        rest = "" if asked else ", the most that are tried"
+        rest = "" if asked else ", the most that are tried,"
+        text = f"A spline with {df} degrees of freedom{rest} misses the predictions' density (misfit {misfit:.2f}"
+        if apart < SMALL_DISTANCE:
+            return (f"{text}, above {MISFIT}) by little ({apart:.2%} of it), which shows in so many rows.",)
         return (
-            f"A spline with {df} degrees of freedom{rest}, misses the density of the predictions (misfit "
-            f"{misfit:.2f}, above {MISFIT}): its score is rough; compare with score='kde', and look for rounded or "
-            "repeated predictions.",
+            f"{text}, above {MISFIT}; {apart:.1%} of it): its score is rough. Compare with score='kde', and "
+            "look for rounded or repeated predictions.",
         )
     if not asked and df > DEFAULT_DF:
         return (
