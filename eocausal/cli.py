@@ -1,4 +1,4 @@
-"""The command line: ``validate``, ``run``, ``chips``, ``embed``, ``encoders``, ``demo``, ``schema``, ``version``.
+"""The command line: ``validate``, ``run``, ``chips``, ``embed``, ``encoders``, ``debias``, ``demo`` and others.
 
 Each command imports what it needs when it runs, so that help comes at once.
 """
@@ -166,6 +166,61 @@ def show_encoder(
 
 
 @app.command()
+def debias(  # noqa: PLR0913 - each option is an argument
+    map: Annotated[Path, typer.Argument(help="The map: a GeoTIFF of predictions.", show_default=False)],
+    card: Annotated[Path, typer.Option(help="Its card, or the map itself where tags hold the card.")],
+    units: Annotated[Path, typer.Option(help="Table of the trial: CSV, Parquet, GeoPackage or Stata.")],
+    treatment: Annotated[str, typer.Option(help="Column of 0 and 1.")],
+    id: Annotated[str, typer.Option(help="Column that names each unit once.")] = "id",
+    lon: Annotated[str | None, typer.Option(help="Column of longitude; none for files with points.")] = None,
+    lat: Annotated[str | None, typer.Option(help="Column of latitude.")] = None,
+    crs: Annotated[str | None, typer.Option(help="Reference system of the coordinates.")] = None,
+    date: Annotated[str | None, typer.Option(help="Column with the day of treatment.")] = None,
+    outcome_date: Annotated[
+        str | None, typer.Option(help="Column with the day or year of which the outcome is wanted.")
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="difference, ipw, regression, aipw, ... By default difference, with covariates aipw."
+        ),
+    ] = None,
+    covariates: Annotated[str, typer.Option(help="Columns to adjust for, with commas between.")] = "",
+    cluster: Annotated[str | None, typer.Option(help="Column of units that were treated together.")] = None,
+    weights: Annotated[str | None, typer.Option(help="Column of sampling weights.")] = None,
+    propensity: Annotated[
+        str | None, typer.Option(help="Known probability of treatment: a number, or a column.")
+    ] = None,
+    keep_missing: Annotated[
+        bool, typer.Option("--keep-missing", help="Go on where units have no prediction, and count them.")
+    ] = False,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("debias_output"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of folds and learners.")] = 0,
+    no_progress: Quiet = False,
+) -> None:
+    """Correct a map at the units of a trial by the map's card, and estimate effects on it."""
+    from eocausal.map_cards.debiased_trial import AskedTrial, debias_trial
+    from eocausal.units import read_units
+
+    asked = AskedTrial(
+        treatment=treatment,
+        method=method,
+        covariates=tuple(name.strip() for name in covariates.split(",") if name.strip()),
+        cluster=cluster,
+        weights=weights,
+        propensity=_number_or_name(propensity),
+        outcome_date=outcome_date,
+        missing="keep" if keep_missing else "error",
+        seed=seed,
+    )
+    read = read_units(units, id=id, lon=lon, lat=lat, crs=crs, date=date)
+    made = debias_trial(map, read, card=card, asked=asked, out=out, progress=not no_progress)
+    typer.echo(made.summary())
+    typer.echo(f"Predictions: {made.predictions}")
+    typer.echo(f"Effects:     {made.effects}")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the simulated region and the results.")] = Path(
         "demo_output"
@@ -200,6 +255,13 @@ def version() -> None:
     from eocausal import __version__
 
     typer.echo(f"eocausal {__version__}")
+
+
+def _number_or_name(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 def _tell_result(result: Any) -> None:
