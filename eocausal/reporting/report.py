@@ -35,8 +35,8 @@ def report(
     """Lay results out for a reader who decides, in one self-contained HTML file.
 
     The page holds its pictures, loads nothing, runs no script, and prints on A4. Sections appear in a fixed order,
-    those only that the items allow: summary, data, balance and overlap, average effects, who gains more, warnings
-    and assumptions, provenance.
+    those only that the items allow: summary, data, balance and overlap, average effects, outcomes predicted from
+    images, who gains more, warnings and assumptions, provenance.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ def report(
         Results in any order: ``Units``, ``Chips``, ``Design``, ``Balance``, ``Overlap``, ``Assignment``,
         ``Sweep``, ``Estimate`` (several become one table), ``Cate``, ``Rate`` (several are shown side by side),
         ``SourceComparison``, ``ScaleSearch``, ``Calibration``, ``EffectGroups``, ``EffectLosses``, ``PolicyValue``,
-        ``MultiArmQini``, ``ImageTypes``, ``Transport``.
+        ``MultiArmQini``, ``ImageTypes``, ``Transport``; of outcomes that were predicted from images ``Diagnosis``,
+        ``Corrected``, ``Ppi``, ``PPIRegression``, ``RemoteOutcome``.
         The summary speaks of the first ``Estimate`` of an average effect and of the first ``Rate``.
     path : str or Path
         The file to write, ending in ``.html``; missing folders are made.

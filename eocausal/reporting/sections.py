@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,9 @@ from eocausal.reporting.blocks import (
     Section,
     Text,
 )
-from eocausal.reporting.effect_items import EFFECT_ITEMS
 from eocausal.reporting.origins import gather, provenance_section, warnings_section
 from eocausal.reporting.study import Study
+from eocausal.reporting.told_items import TOLD_ITEMS
 
 if TYPE_CHECKING:
     from eocausal.effects.cate import Cate
@@ -51,13 +51,14 @@ def build_section(anchor: str, study: Study) -> Section | None:
 
 def _summary(study: Study) -> list[Block]:
     notes = gather(study, "warnings")
-    told = [words.answer(study)] if words.answer(study) else _findings(study)
+    answer = words.answer(study)
+    told = [answer, *_said(study.on_outcomes)] if answer else _said({**study.on_outcomes, **study.on_effects})
     return [*(Text(text, "lead") for text in told), Facts(words.facts(study, len(notes)))]
 
 
-def _findings(study: Study) -> list[str]:
-    """Return what was found of effects by unit, where neither an average effect nor a ranking leads."""
-    return [EFFECT_ITEMS[kind].sentence(result) for kind, result in study.on_effects.items()]
+def _said(results: Mapping[str, Any]) -> list[str]:
+    """Return what was found, in a sentence for each result."""
+    return [TOLD_ITEMS[kind].sentence(result) for kind, result in results.items()]
 
 
 def _data(study: Study) -> list[Block]:
@@ -197,12 +198,16 @@ def _truth_sentence(rows: pd.DataFrame, truth: float) -> str:
     )
 
 
+def _predicted(study: Study) -> list[Block]:
+    return [block for kind, result in study.on_outcomes.items() for block in TOLD_ITEMS[kind].blocks(result)]
+
+
 def _heterogeneity(study: Study) -> list[Block]:
     blocks: list[Block] = []
     if study.rates:
         blocks += _rate_blocks(study)
     for kind, result in study.on_effects.items():
-        blocks += EFFECT_ITEMS[kind].blocks(result)
+        blocks += TOLD_ITEMS[kind].blocks(result)
     if study.cate is not None:
         blocks += _effects_blocks(study, study.cate)
     return blocks
@@ -321,6 +326,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Study], list[Block]]]] = {
     "data": ("Data", _data),
     "comparability": ("Balance and overlap", _comparability),
     "average": ("Average effects", _average),
+    "predicted": ("Outcomes predicted from images", _predicted),
     "heterogeneity": ("Who gains more", _heterogeneity),
     "warnings": ("Warnings and assumptions", warnings_section),
     "provenance": ("Provenance", provenance_section),

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["AVERAGE", "METHOD_NAMES", "Study", "read_items"]
 
+# Results on outcomes predicted from images, in the order in which they are read, and the name of their warnings.
+ON_OUTCOMES = {
+    "Diagnosis": "Diagnosis of the map",
+    "Corrected": "Corrected effects",
+    "Ppi": "Predictions and labels",
+    "PPIRegression": "Regression by predictions and labels",
+    "RemoteOutcome": "Outcome measured elsewhere",
+}
 # Results on effects by unit, in the order in which they are read, and what their warnings are filed under.
 ON_EFFECTS = {
     "SourceComparison": "Comparison of sources",
@@ -40,7 +48,7 @@ ON_EFFECTS = {
 }
 ACCEPTED = (
     "Units", "Chips", "Design", "Balance", "Overlap", "Assignment", "Sweep", "Estimate", "Cate", "Rate",
-    *ON_EFFECTS,
+    *ON_OUTCOMES, *ON_EFFECTS,
 )  # fmt: skip
 # Kinds of which a report can show several, side by side.
 SEVERAL = ("Estimate", "Rate")
@@ -69,8 +77,9 @@ class Study:
     ----------
     estimates, rates : tuple
         In the order given; the first of each leads the summary.
-    on_effects : dict of str to result
-        Results on effects by unit by kind, in the order of ``ON_EFFECTS``.
+    on_outcomes, on_effects : dict of str to result
+        Results on predicted outcomes, and on effects by unit, by kind, in the order of ``ON_OUTCOMES`` and
+        ``ON_EFFECTS``.
     truth : float or None
         The true average effect, where it is known by construction.
     """
@@ -85,6 +94,7 @@ class Study:
     cate: Cate | None = None
     estimates: tuple[Estimate, ...] = ()
     rates: tuple[Rate, ...] = ()
+    on_outcomes: Mapping[str, Any] = field(default_factory=dict)
     on_effects: Mapping[str, Any] = field(default_factory=dict)
     truth: float | None = None
     title: str | None = None
@@ -142,6 +152,7 @@ class Study:
         found += [(f"{AVERAGE} ({name})", one) for name, one in zip(names, self.estimates)]
         if self.sweep is not None:
             found.append(("Other pictures", self.sweep))
+        found += [(ON_OUTCOMES[kind], result) for kind, result in self.on_outcomes.items()]
         if self.cate is not None:
             found.append(("Predicted effects", self.cate))
         found += [(ON_EFFECTS[kind], result) for kind, result in self.on_effects.items()]
@@ -243,7 +254,12 @@ def read_items(
         )
     single = {kind: members[0] for kind, members in found.items() if kind not in SEVERAL}
     return Study(
-        **{kind.lower(): result for kind, result in single.items() if kind not in ON_EFFECTS},
+        **{
+            kind.lower(): result
+            for kind, result in single.items()
+            if kind not in {**ON_OUTCOMES, **ON_EFFECTS}
+        },
+        on_outcomes={kind: single[kind] for kind in ON_OUTCOMES if kind in single},
         on_effects={kind: single[kind] for kind in ON_EFFECTS if kind in single},
         estimates=tuple(found.get("Estimate", ())),
         rates=tuple(found.get("Rate", ())),
@@ -287,6 +303,8 @@ def _by_kind(items: list[Any]) -> dict[str, list[Any]]:
 
 def _kinds() -> dict[type, str]:
     """Return the table that says which type is what; imported here, so that importing the report is cheap."""
+    from eocausal.debiasing.corrected_result import Corrected
+    from eocausal.debiasing.diagnosis_result import Diagnosis
     from eocausal.design import Design
     from eocausal.effects.cate import Cate
     from eocausal.effects.image_types_result import ImageTypes
@@ -305,11 +323,15 @@ def _kinds() -> dict[type, str]:
     from eocausal.evaluate.transport_result import Transport
     from eocausal.imagery.chips import Chips
     from eocausal.inference.estimate import Estimate
+    from eocausal.labelled.ppi_result import Ppi
+    from eocausal.labelled.regression_result import PPIRegression
+    from eocausal.labelled.remote_result import RemoteOutcome
     from eocausal.units import Units
 
     types = (
         Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, Rate, SourceComparison,
         ScaleSearch, Calibration, EffectGroups, EffectLosses, PolicyValue, MultiArmQini, ImageTypes, Transport,
+        Diagnosis, Corrected, Ppi, PPIRegression, RemoteOutcome,
     )  # fmt: skip
     return {one: one.__name__ for one in types}
 

@@ -12,12 +12,12 @@ import pytest
 
 import eocausal as ec
 from eocausal.reporting.blocks import Figure, Heading, Table, Text
-from eocausal.reporting.effect_items import EFFECT_ITEMS
 from eocausal.reporting.frames import frame_table, heading_of
 from eocausal.reporting.phrases import from_zero, with_interval
 from eocausal.reporting.plots import plot_svg
 from eocausal.reporting.sections import build_section
 from eocausal.reporting.study import ACCEPTED, ON_EFFECTS, read_items
+from eocausal.reporting.told_items import EFFECT_ITEMS
 from tests.judged import drawn_cate
 from tests.report_items import effect_results, image_types
 from tests.scale_studies import trial

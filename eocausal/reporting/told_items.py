@@ -1,4 +1,4 @@
-"""Results on effects by unit that a report shows: what is asked, what is said, and what is shown."""
+"""Results with a heading of their own in the report: what is asked, what is said, and what is shown."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from eocausal.reporting import elsewhere, judging, policies, searches, typed
+from eocausal.reporting import elsewhere, judging, policies, predicted, searches, typed
 from eocausal.reporting.blocks import Block, Heading, Text
 
-__all__ = ["EFFECT_ITEMS", "EffectItem"]
+__all__ = ["EFFECT_ITEMS", "OUTCOME_ITEMS", "TOLD_ITEMS", "ToldItem"]
 
 
 @dataclass(frozen=True)
-class EffectItem:
-    """How a result on effects by unit is told.
+class ToldItem:
+    """How a result is told.
 
     Attributes
     ----------
@@ -35,40 +35,64 @@ class EffectItem:
         return [Heading(self.heading), Text(sentence), *self.shown(result, sentence)]
 
 
-# By kind, as `study.ON_EFFECTS` sorts them.
+# On outcomes that were predicted from images, by kind, as `study.ON_OUTCOMES` sorts them.
+OUTCOME_ITEMS = {
+    "Diagnosis": ToldItem(
+        "Should the map be corrected?", predicted.diagnosis_sentence, predicted.diagnosis_blocks
+    ),
+    "Corrected": ToldItem(
+        "The effect on the map, and on the outcome",
+        predicted.corrected_sentence, predicted.corrected_blocks,
+    ),
+    "Ppi": ToldItem(
+        "What do measured outcomes in the study add?", predicted.ppi_sentence, predicted.ppi_blocks
+    ),
+    "PPIRegression": ToldItem(
+        "Regression by predictions and measured outcomes",
+        predicted.regression_sentence, predicted.regression_blocks,
+    ),
+    "RemoteOutcome": ToldItem(
+        "The effect on an outcome measured elsewhere",
+        predicted.remote_sentence, predicted.remote_blocks,
+    ),
+}  # fmt: skip
+
+# On effects by unit, by kind, as `study.ON_EFFECTS` sorts them.
 EFFECT_ITEMS = {
-    "SourceComparison": EffectItem(
+    "SourceComparison": ToldItem(
         "Which pictures tell who gains more?",
         searches.sources_sentence, searches.sources_blocks,
     ),
-    "ScaleSearch": EffectItem(
+    "ScaleSearch": ToldItem(
         "One size of picture, or two?", searches.scales_sentence, searches.scales_blocks
     ),
-    "Calibration": EffectItem(
+    "Calibration": ToldItem(
         "Are predicted effects of the right size?",
         judging.calibration_sentence, judging.calibration_blocks,
     ),
-    "EffectGroups": EffectItem(
+    "EffectGroups": ToldItem(
         "How much do those gain who are predicted to gain most?",
         judging.groups_sentence, judging.groups_blocks,
     ),
-    "EffectLosses": EffectItem(
+    "EffectLosses": ToldItem(
         "Which model comes nearest to the effects?",
         judging.losses_sentence, judging.losses_blocks,
     ),
-    "PolicyValue": EffectItem(
+    "PolicyValue": ToldItem(
         "What is treating those ranked highest worth?",
         policies.policy_sentence, policies.policy_blocks,
     ),
-    "MultiArmQini": EffectItem(
+    "MultiArmQini": ToldItem(
         "What does a larger budget gain?", policies.budget_sentence, policies.budget_blocks
     ),
-    "ImageTypes": EffectItem(
+    "ImageTypes": ToldItem(
         "Do places of different types gain differently?",
         typed.types_sentence, typed.types_blocks,
     ),
-    "Transport": EffectItem(
+    "Transport": ToldItem(
         "What would the effect be elsewhere?",
         elsewhere.transport_sentence, elsewhere.transport_blocks,
     ),
 }  # fmt: skip
+
+TOLD_ITEMS = {**OUTCOME_ITEMS, **EFFECT_ITEMS}
