@@ -199,6 +199,29 @@ class Design:
         object.__setattr__(other, "table", replace(self.table, outcome=change(self.table.outcome)))
         return other
 
+    def redrawn(self, counts: npt.NDArray[Any]) -> Self:
+        """Return the units drawn anew: each weighs as often as it was drawn, and those never drawn are left out.
+
+        Parameters
+        ----------
+        counts : array of shape (n,)
+            Whole numbers from 0.
+        """
+        rows = np.flatnonzero(counts)
+        part = self.take(rows)
+        weights = part.table.weights * counts[rows]
+        # a space keeps the column apart from those of a user
+        named = {" drawn": weights}
+        data = (
+            part.data.assign(**named)
+            if isinstance(part.data, pd.DataFrame)
+            else part.data.with_columns(**named)
+        )
+        object.__setattr__(part, "data", data)
+        object.__setattr__(part, "weights", " drawn")
+        object.__setattr__(part, "table", replace(part.table, weights=weights))
+        return part
+
     def _again(self, **changes: Any) -> Self:
         """Return the design read anew, with what is said of units that its data no longer hold."""
         made = replace(self, **changes)

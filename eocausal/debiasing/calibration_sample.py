@@ -12,7 +12,9 @@ import pandas as pd
 
 from eocausal._checks import require_columns
 from eocausal._study_columns import read_clusters, read_numbers, read_weights
+from eocausal.debiasing.changes import changes_of, measured_again, read_rounds
 from eocausal.errors import DebiasError, explain
+from eocausal.inference.panel_index import PanelIndex
 
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
@@ -33,6 +35,8 @@ class CalibrationColumns:
     cluster: str | None = None
     groups: tuple[str, ...] = ()
     trained_on: str | None = None
+    unit: str | None = None
+    period: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,8 @@ class CalibrationSample:
         Columns by which places differ.
     notes : tuple of str
         What a reader must know of the sample.
+    panel : PanelIndex or None
+        Unit and period of each row, where changes within places are asked for; rows are in that order.
     """
 
     ids: Labels
@@ -57,6 +63,7 @@ class CalibrationSample:
     clusters: Labels | None = None
     groups: pd.DataFrame = field(default_factory=pd.DataFrame)
     notes: tuple[str, ...] = ()
+    panel: PanelIndex | None = None
 
     def __len__(self) -> int:
         return int(self.ids.size)
@@ -76,6 +83,7 @@ class CalibrationSample:
             None if self.clusters is None else self.clusters[rows],
             self.groups.iloc[rows] if len(self.groups.columns) else self.groups,
             self.notes,
+            None if self.panel is None else self.panel.take(rows),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,6 +96,7 @@ class CalibrationSample:
             "clusters": None if self.clusters is None else self.clusters.tolist(),
             "groups": {name: self.groups[name].tolist() for name in self.groups},
             "notes": list(self.notes),
+            "panel": None if self.panel is None else self.panel.to_dict(),
         }
 
     @classmethod
@@ -102,6 +111,7 @@ class CalibrationSample:
             None if clusters is None else np.array(clusters),
             pd.DataFrame(content["groups"]),
             tuple(content["notes"]),
+            None if content["panel"] is None else PanelIndex.from_dict(content["panel"]),
         )
 
 
@@ -124,10 +134,11 @@ def read_sample(calibration: object, columns: CalibrationColumns) -> Calibration
             )
         )
     optional = [name for name in (columns.weights, columns.cluster, columns.trained_on) if name is not None]
+    optional += [name for name in (columns.unit, columns.period) if name is not None]
     named = [columns.prediction, columns.truth, *optional, *columns.groups]
     require_columns(calibration, named, table="calibration", error=DebiasError)
     frame, notes = _held_out(calibration, columns.trained_on)
-    ids = frame.index.to_numpy()
+    frame, panel, ids = _by_round(frame, columns)
     prediction, truth = (_complete(frame, name, ids) for name in (columns.prediction, columns.truth))
     if ids.size < LEAST:
         raise DebiasError(
@@ -136,16 +147,30 @@ def read_sample(calibration: object, columns: CalibrationColumns) -> Calibration
     for name, values in ((columns.prediction, prediction), (columns.truth, truth)):
         if np.ptp(values) == 0:
             raise DebiasError(explain(f"Column {name!r} has the same value everywhere: {values[0]:g}."))
-    everyone = np.arange(ids.size)
+    clusters = read_clusters(frame, columns.cluster, ids, np.arange(ids.size))
+    if panel is not None:
+        notes = (*notes, *measured_again(panel))
+        clusters = panel.unit if clusters is None else clusters
     sample = CalibrationSample(
         ids,
         prediction,
         truth,
         read_weights(frame, columns.weights, ids),
-        read_clusters(frame, columns.cluster, ids, everyone),
+        clusters,
         frame[list(columns.groups)].reset_index(drop=True),
+        panel=panel,
     )
     return CalibrationSample(**{**vars(sample), "notes": (*notes, *_suspicions(sample, columns))})
+
+
+def _by_round(
+    frame: pd.DataFrame, columns: CalibrationColumns
+) -> tuple[pd.DataFrame, PanelIndex | None, Labels]:
+    """Return the rows, with the unit and period of each and in their order where changes are asked for."""
+    if columns.unit is None or columns.period is None:
+        return frame, None, frame.index.to_numpy()
+    order, index, names = read_rounds(frame, columns.unit, columns.period)
+    return frame.iloc[order], index, names.astype(object)
 
 
 def _held_out(calibration: pd.DataFrame, trained_on: str | None) -> tuple[pd.DataFrame, Sequence[str]]:
@@ -189,7 +214,11 @@ def _complete(frame: pd.DataFrame, name: str, ids: Labels) -> FloatArray:
 def _suspicions(sample: CalibrationSample, columns: CalibrationColumns) -> list[str]:
     """Raise where predictions fall as the truth rises; say where the two seem to be in different units."""
     named = f"{columns.prediction!r} and {columns.truth!r}"
-    together = float(np.corrcoef(sample.prediction, sample.truth)[0, 1])
+    prediction, truth = sample.prediction, sample.truth
+    if sample.panel is not None:
+        found = changes_of(sample, sample.panel)
+        prediction, truth = found.prediction, found.truth
+    together = float(np.corrcoef(prediction, truth)[0, 1])
     if together < -2 / np.sqrt(len(sample)):
         raise DebiasError(
             explain(
@@ -198,7 +227,7 @@ def _suspicions(sample: CalibrationSample, columns: CalibrationColumns) -> list[
                 fix=f"if the sign is turned: calibration[{columns.prediction!r}] *= -1",
             )
         )
-    ratio = float(sample.prediction.std() / sample.truth.std())
+    ratio = float(prediction.std() / truth.std())
     if SPREADS[0] <= ratio <= SPREADS[1]:
         return []
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,9 +26,14 @@ from eocausal.inference.tables import jsonable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from eocausal.debiasing.diagnosis_result import Diagnosis
+    from eocausal.map_cards.map_card import MapCard
+
 FloatArray = npt.NDArray[np.float64]
 
 METHODS = ("none", "lcc", "tweedie")
+# What effects on corrected predictions are called; those on predictions as they are, are naive.
+NAIVE, LCC, TWEEDIE = "naive", "lcc", "tweedie"
 # From so many predictions on, their own density is known better than that of a calibration elsewhere fits them.
 OWN_DENSITY_FROM = 500
 # Places on the support at which a correction is looked at.
@@ -63,6 +69,9 @@ class Corrector:
     truth_range : (float, float)
         Smallest and largest measured outcome, to which the column for display is clipped.
     label_noise_var : float
+    score : {"lindsey", "kde", "gaussian"}
+        How densities are estimated. A small calibration's own may be ``gaussian`` whatever was asked for; that of
+        many predictions is not.
     level : {"levels", "changes"}
         Whether k is that of levels across places, or of changes within them.
     reasons, warnings : tuple of str
@@ -96,6 +105,7 @@ class Corrector:
     n_drawn: int
     truth_range: tuple[float, float]
     label_noise_var: float = 0.0
+    score: str = "lindsey"
     level: str = "levels"
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -107,6 +117,11 @@ class Corrector:
         """What tells this corrector from others: a hash of its numbers."""
         numbers = np.array([self.k, self.m, self.a, self.b, *self.noise.coefficients])
         return hash_arrays(numbers, self.covariance, self.density.table)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The estimates that stand side by side where effects are corrected; of changes there is no Tweedie."""
+        return (NAIVE, LCC, TWEEDIE) if self.level == "levels" else (NAIVE, LCC)
 
     @property
     def r2(self) -> float:
@@ -131,7 +146,7 @@ class Corrector:
         """
         if predictions.size < OWN_DENSITY_FROM:
             return self.density
-        return fit_density_score(predictions, weights=weights, kind=self.density.kind)
+        return fit_density_score(predictions, weights=weights, kind=self.score)
 
     def correct(
         self, predictions: npt.ArrayLike, *, method: str | None = None, score: DensityScore | None = None
@@ -149,7 +164,7 @@ class Corrector:
         Raises
         ------
         DebiasError
-            Unknown method.
+            Unknown method, or Tweedie's with a calibration of changes.
         """
         values = np.asarray(predictions, dtype=float)
         chosen = one_of(method or self.method, METHODS, argument="method", error=DebiasError)
@@ -157,6 +172,7 @@ class Corrector:
             return values.copy()
         if chosen == "lcc":
             return np.asarray((values - self.m) / self.k)
+        self._require_levels("Tweedie's correction")
         density = self.density if score is None else score
         pull = self.noise.at(values) * density.at(values) + self.noise.slope(values)
         return np.asarray(self.a + self.b * values - pull / self.b)
@@ -171,8 +187,9 @@ class Corrector:
         Raises
         ------
         DebiasError
-            Predictions that are missing or infinite.
+            Predictions that are missing or infinite, or a calibration of changes.
         """
+        self._require_levels("A map of levels")
         index = predictions.index if isinstance(predictions, pd.Series) else None
         values = np.asarray(predictions, dtype=float)
         bad = ~np.isfinite(values)
@@ -194,12 +211,43 @@ class Corrector:
             index=index,
         )
 
+    def diagnose(self) -> Diagnosis:
+        """Return what the calibration says of the map and of correcting it, as :func:`eocausal.diagnose` does.
+
+        Raises
+        ------
+        DebiasError
+            The corrector was read from a file, which holds no measured outcomes.
+        """
+        from eocausal.debiasing.diagnose import diagnose_sample
+
+        self._require_levels("A diagnosis of levels")
+        if self.sample is None:
+            raise DebiasError(
+                explain(
+                    "This corrector holds no places: it was read from a file.",
+                    fix="ec.diagnose(prediction, truth) where measured outcomes are at hand",
+                )
+            )
+        return diagnose_sample(self.sample, label_noise_var=self.label_noise_var)
+
     def table(self) -> pd.DataFrame:
         """Return the parameters: ``parameter value std_error``, without those of the density."""
         values = [self.k, self.m, self.a, self.b, *self.noise.coefficients]
         names = self.parameters[: len(values)]
         errors = np.sqrt(np.diag(self.covariance))[: len(values)]
         return pd.DataFrame({"parameter": names, "value": values, "std_error": errors})
+
+    def _require_levels(self, what: str) -> None:
+        """Raise where k is of changes, so that it says nothing of levels."""
+        if self.level == "changes":
+            raise DebiasError(
+                explain(
+                    f"{what} cannot be made from a calibration of changes within places.",
+                    rule="k of changes divides effects on changes: ec.panel(design, correct=corrector)",
+                    fix="ec.debias(calibration, prediction=..., truth=...) without unit and period",
+                )
+            )
 
     def __repr__(self) -> str:
         """One line: which correction, the slope it rests on, and on how many places."""
@@ -214,10 +262,10 @@ class Corrector:
         shown = self.table().to_string(index=False, float_format=lambda value: f"{value:.4f}")
         drawn = "" if self.n_drawn == self.n else f", {self.n_drawn} clusters"
         head = f"{self.prediction} corrected for {self.truth}: {self.method}; {self.n} places{drawn}, {self.level}"
-        order = "keeps" if self.monotone else "does not keep"
-        tail = [
-            f"lcc multiplies naive effects by 1 / k = {1 / self.k:.3f}; Tweedie {order} the order of predictions"
-        ]
+        tail = [f"lcc multiplies naive effects by 1 / k = {1 / self.k:.3f}"]
+        if TWEEDIE in self.kinds:
+            order = "keeps" if self.monotone else "does not keep"
+            tail[0] += f"; Tweedie {order} the order of predictions"
         told = [f"reason: {text}" for text in self.reasons] + [f"warning: {text}" for text in self.warnings]
         return "\n".join([head, *shown.splitlines(), *tail, *told][:25])
 
@@ -240,6 +288,7 @@ class Corrector:
             "n",
             "n_drawn",
             "label_noise_var",
+            "score",
             "level",
         )
         content: dict[str, Any] = {"type": "Corrector", **{name: getattr(self, name) for name in plain}}
@@ -285,6 +334,59 @@ class Corrector:
         text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
         write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"))
         return target
+
+    def to_map_card(
+        self,
+        path: str | Path,
+        *,
+        period: str | int | None = None,
+        unit: str | None = None,
+        note: str | None = None,
+        band: int | str = 1,
+        radius_m: float | None = None,
+        card: str | Path | None = None,
+        tags: bool = False,
+        progress: bool = True,
+    ) -> MapCard:
+        """Write a card beside a map, by which everyone corrects it the same way without a measured outcome.
+
+        Parameters
+        ----------
+        path : path
+            The map: one raster. Every pixel is read once, since the card is of these pixels and no others.
+        period : str or int, optional
+            Days that the map is of, such as ``2015``, ``"2015-06"`` or ``"2012/2014"``.
+        unit, note : str, optional
+            What else its users need to know.
+        band : int or str
+            Band with the predictions.
+        radius_m : float, optional
+            Where predictions of the calibration were means of pixels within so many metres; default one pixel.
+        card : path, optional
+            Where to write it. Default: ``wealth_2015.card.json`` beside ``wealth_2015.tif``.
+        tags : bool
+            Write the card into the tags of the GeoTIFF as well. Its pixels stay as they are.
+        progress : bool
+            Show a progress bar while the map is read.
+
+        Returns
+        -------
+        MapCard
+
+        Raises
+        ------
+        DebiasError
+            No pixel of the map has a value that the calibration saw; no period.
+        ImageryError
+            The map cannot be read, or its tags not be written.
+        """
+        # by its name: what corrects predictions imports nothing that reads pixels
+        files = importlib.import_module("eocausal.map_cards.card_files")
+        made: MapCard = files.write_map_card(
+            self, path, period=period, unit=unit, note=note, band=band, radius_m=radius_m, card=card, tags=tags,
+            progress=progress,
+        )  # fmt: skip
+        return made
 
     @classmethod
     def from_json(cls, path: str | Path) -> Corrector:

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from eocausal._checks import one_of
 from eocausal._provenance import hash_arrays, versions
 from eocausal.debiasing.calibration_sample import CalibrationColumns, CalibrationSample, read_sample
+from eocausal.debiasing.changes import NOISY
 from eocausal.debiasing.choice import choose_method, held_out
 from eocausal.debiasing.corrector import METHODS, Corrector
-from eocausal.debiasing.density_score import fit_density_score
+from eocausal.debiasing.density_score import DensityScore, fit_density_score
 from eocausal.debiasing.diagnose import diagnose_sample
-from eocausal.debiasing.linear_fit import Line, line
-from eocausal.debiasing.noise import fit_noise
+from eocausal.debiasing.fitted_parts import fitted_parts
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.variance import FEW_CLUSTERS, score_variance
 
@@ -28,6 +28,7 @@ FloatArray = npt.NDArray[np.float64]
 
 SCORES = ("lindsey", "kde", "gaussian")
 NOISES = ("constant", "spline")
+OF_CHANGES = "the calibration is of changes within places, which are what effects in panels are made of"
 # A slope that is fewer standard errors than this above zero cannot be divided by.
 WEAK = 3.0
 
@@ -39,6 +40,8 @@ class HowCorrected(TypedDict, total=False):
     score: str
     noise: str
     recalibrate: bool
+    unit: str | None
+    period: str | None
 
 
 def debias(
@@ -85,6 +88,11 @@ def debias(
         Whether the variance of the error is one number (default) or varies with the prediction.
     recalibrate : bool
         Make the slope of the truth on the prediction 1 before Tweedie's correction (default).
+    unit, period : str
+        Columns of places that were measured in several rounds, and of the rounds: periods as in
+        :class:`eocausal.PanelDesign`. Then k is that of changes within places, with unit and period effects taken
+        out, which effects in panels are divided by: that a map is right across places says nothing of it. Only
+        ``lcc`` and ``none`` are made of changes; standard errors are by unit unless ``cluster`` is named.
 
     Returns
     -------
@@ -96,7 +104,9 @@ def debias(
         Fewer than 30 places, missing values, columns that do not vary, rows that all trained the map, predictions
         that fall as the truth rises or hardly follow it, more label noise than variance.
     DesignError
-        Columns that are not numeric or infinite, weights that are not positive, missing clusters.
+        Columns that are not numeric or infinite, weights that are not positive, missing clusters or periods.
+    EstimationError
+        A unit twice in a period.
 
     Notes
     -----
@@ -118,7 +128,10 @@ def debias(
     """
     options = _read_options(how)
     _require_noise(label_noise_var)
-    columns = CalibrationColumns(prediction, truth, weights, cluster, _as_names(groups), trained_on)
+    rounds = options.pop("unit"), options.pop("period")
+    named = _as_names(groups)
+    _require_changes(rounds, how, named)
+    columns = CalibrationColumns(prediction, truth, weights, cluster, named, trained_on, *rounds)
     sample = read_sample(calibration, columns)
     return fit_corrector(sample, columns, options, float(label_noise_var))
 
@@ -127,47 +140,46 @@ def fit_corrector(
     sample: CalibrationSample, columns: CalibrationColumns, options: HowCorrected, label_noise_var: float
 ) -> Corrector:
     """Fit all parameters of a corrector to a sample, with their joint covariance."""
-    y, truth, w = sample.prediction, sample.truth, sample.weights
-    shrunk = line(y, truth, w, noise_in_on=label_noise_var)
-    back, free = _recalibration(y, truth, w, recalibrate=options["recalibrate"])
-    residuals = back.residuals(truth, y)
-    noise = fit_noise(
-        y, residuals, weights=w, kind=options["noise"], label_noise_var=label_noise_var, ddof=free
-    )
+    fitted = fitted_parts(sample, options, label_noise_var)
+    y, truth, w, noise = fitted.prediction, fitted.truth, sample.weights, fitted.noise
     density = fit_density_score(y, weights=w, kind=options["score"])
-    scores = np.column_stack(
-        [shrunk.scores, back.scores[:, ::-1], noise.influence(y, residuals, w), density.influence(y, w)]
-    )
-    noises = list(noise.names)
+    share = (w / w.mean())[:, None]
+    scores = np.column_stack([fitted.scores, share * density.influence(y)])
     densities = [f"density {place}" for place in range(density.columns(y[:1]).shape[1])]
     made = score_variance(
-        scores, vcov="iid" if sample.clusters is None else "cluster", clusters=sample.clusters
+        scores,
+        vcov="iid" if sample.clusters is None else "cluster",
+        clusters=sample.clusters,
+        n_params=fitted.n_params,
     )
     method = "none" if options["method"] == "auto" else options["method"]
     corrector = Corrector(
         prediction=columns.prediction,
         truth=columns.truth,
         method=method,
-        k=shrunk.slope,
-        m=shrunk.intercept,
-        a=back.intercept,
-        b=back.slope,
+        k=fitted.shrunk.slope,
+        m=fitted.shrunk.intercept,
+        a=fitted.back.intercept,
+        b=fitted.back.slope,
         noise=noise,
         density=density,
-        parameters=("k", "m", "a", "b", *noises, *densities),
+        parameters=("k", "m", "a", "b", *noise.names, *densities),
         covariance=made.matrix,
         n=len(sample),
         n_drawn=sample.n_drawn,
         truth_range=(float(truth.min()), float(truth.max())),
         label_noise_var=label_noise_var,
         score=options["score"],
-        warnings=(*sample.notes, *density.warnings, *_few(sample)),
+        level="levels" if sample.panel is None else "changes",
+        warnings=(*sample.notes, *_about(sample, density, label_noise_var), *_few(sample)),
         provenance={
             "calibration_hash": hash_arrays(y, truth, w),
             "columns": {
                 "weights": columns.weights,
                 "cluster": columns.cluster,
                 "groups": list(columns.groups),
+                "unit": columns.unit,
+                "period": columns.period,
             },
             "options": dict(options),
             "folds": "predictions are taken as held out",
@@ -178,6 +190,8 @@ def fit_corrector(
     _require_followed(corrector)
     if options["method"] != "auto":
         return corrector
+    if sample.panel is not None:
+        return replace(corrector, method="lcc", reasons=(OF_CHANGES,))
     plain: HowCorrected = {**options, "method": "lcc"}
     return _chosen(corrector, sample, lambda part: fit_corrector(part, columns, plain, label_noise_var))
 
@@ -198,6 +212,8 @@ def _read_options(how: HowCorrected) -> HowCorrected:
         "score": "lindsey",
         "noise": "constant",
         "recalibrate": True,
+        "unit": None,
+        "period": None,
         **how,
     }
     one_of(made["method"], ("auto", *METHODS), argument="method", error=DebiasError)
@@ -206,6 +222,44 @@ def _read_options(how: HowCorrected) -> HowCorrected:
     if not isinstance(made["recalibrate"], bool):
         raise DebiasError(explain(f"recalibrate={made['recalibrate']!r}.", rule="True or False"))
     return made
+
+
+def _require_changes(
+    rounds: tuple[str | None, str | None], how: HowCorrected, groups: tuple[str, ...]
+) -> None:
+    """Raise where rounds are named by halves, or with what has no meaning for changes."""
+    if rounds == (None, None):
+        return
+    if None in rounds:
+        raise DebiasError(
+            explain(
+                f"unit={rounds[0]!r} and period={rounds[1]!r}.",
+                rule="both, for places measured in several rounds, or neither",
+            )
+        )
+    if how.get("method") == "tweedie":
+        raise DebiasError(
+            explain(
+                "method='tweedie' is not made of changes within places.",
+                rule="it rests on the density of what was predicted for one time, and that of changes depends on "
+                "how many rounds they are taken over",
+                fix="method='lcc'; or one row for each place, with the change as prediction and truth",
+            )
+        )
+    strange = [name for name in ("score", "noise", "recalibrate") if name in how] + (
+        ["groups"] if groups else []
+    )
+    if strange:
+        raise DebiasError(
+            explain("Options of levels were given with unit and period.", where=strange, fix="leave them out")
+        )
+
+
+def _about(sample: CalibrationSample, density: DensityScore, label_noise_var: float) -> tuple[str, ...]:
+    """Return what there is to say of the density of levels, or of the noise in changes."""
+    if sample.panel is None:
+        return density.warnings
+    return () if label_noise_var else (NOISY,)
 
 
 def _as_names(groups: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -218,13 +272,6 @@ def _require_noise(value: object) -> None:
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not number or not 0 <= float(value) < np.inf:  # type: ignore[arg-type]
         raise DebiasError(explain(f"label_noise_var={value!r}.", rule="a variance, 0 or above"))
-
-
-def _recalibration(y: FloatArray, truth: FloatArray, w: FloatArray, *, recalibrate: bool) -> tuple[Line, int]:
-    """Return the line of the truth on the prediction and its degrees of freedom, or the prediction as it is."""
-    if recalibrate:
-        return line(truth, y, w), 2
-    return Line(1.0, 0.0, np.zeros((y.size, 2))), 1
 
 
 def _require_followed(corrector: Corrector) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from eocausal._checks import one_of
 from eocausal.design import Design
@@ -28,6 +27,7 @@ from eocausal.effects.methods import (
     require_repeatable,
 )
 from eocausal.effects.partially_linear import partially_linear
+from eocausal.effects.predicted_design import predicted_study
 from eocausal.effects.unweighted import difference, regression
 from eocausal.effects.weighting import aipw
 from eocausal.errors import EstimationError, explain
@@ -255,14 +255,9 @@ def _corrected(design: Design, corrector: object, options: Mapping[str, Any]) ->
             )
         )
 
-    def outcomes(estimate: Estimate) -> tuple[FloatArray, FloatArray]:
-        whole = design.unadjusted().table if options["method"] == "difference" else design.table
-        rows = pd.Index(whole.ids).get_indexer(pd.Index(estimate.ids))
-        return whole.outcome[rows], whole.weights[rows]
-
-    return corrected(
-        corrector, lambda change: ate(design.with_changed_outcome(change), **options), predictions=outcomes
-    )
+    # the difference in means leaves out columns, and so takes in units that miss some
+    whole = design.unadjusted() if options["method"] == "difference" else design
+    return corrected(corrector, predicted_study(whole, lambda other: ate(other, **options)))
 
 
 def _result(
