@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import one_of
-from eocausal._io import write_atomically
+from eocausal._io import write_text
 from eocausal._provenance import hash_arrays
 from eocausal.debiasing.calibration_sample import CalibrationSample
 from eocausal.debiasing.density_score import DensityScore, fit_density_score
@@ -317,7 +317,7 @@ class Corrector:
         """
         if content.get("type") != "Corrector":
             raise DebiasError(explain("The content is not of a Corrector.", fix="corrector.to_json(path)"))
-        built = {
+        built: dict[str, Any] = {
             "noise": NoiseModel.from_dict(content["noise"]),
             "density": DensityScore.from_dict(content["density"]),
             "covariance": np.array(content["covariance"], dtype=float),
@@ -330,10 +330,7 @@ class Corrector:
 
     def to_json(self, path: str | Path) -> Path:
         """Write the corrector, without any measured outcome, and return the path."""
-        target = Path(path)
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
-        write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-        return target
+        return write_text(path, json.dumps(self.to_dict(), indent=2, allow_nan=False))
 
     def to_map_card(
         self,

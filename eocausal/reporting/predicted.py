@@ -27,6 +27,8 @@ __all__ = [
 
 # Inches: four panels, two by two.
 WIDE, HIGH = 7.2, 6.0
+# Errors of contrasts are no standard errors.
+OFF = {"naive_error": "naive_off_by", "corrected_error": "corrected_off_by"}
 # What is believed, in words for readers who decide.
 BELIEVED = {
     "naive": "the uncorrected one",
@@ -73,7 +75,12 @@ def diagnosis_blocks(found: Diagnosis, sentence: str) -> list[Block]:
             "Errors are those of a contrast, relative to its true size, uncorrected and divided by the slope."
         )
         blocks.append(
-            frame_table(found.table(), "Differences between groups", leave=["kind", "strength"], note=note)
+            frame_table(
+                found.table().rename(columns=OFF),
+                "Differences between groups",
+                leave=["kind", "strength"],
+                note=note,
+            )
         )
     note = "What corrections take for granted of the error; a check that fails speaks against what needs it."
     blocks.append(frame_table(found.to_checks(), "Checks of the error", note=note))
