@@ -116,7 +116,7 @@ class Corrector:
     def key(self) -> str:
         """What tells this corrector from others: a hash of its numbers."""
         numbers = np.array([self.k, self.m, self.a, self.b, *self.noise.coefficients])
-        return hash_arrays(numbers, self.covariance, self.density.table)
+        return hash_arrays(numbers, self.covariance, *self.density.table)
 
     @property
     def kinds(self) -> tuple[str, ...]:
