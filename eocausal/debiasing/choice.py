@@ -37,10 +37,10 @@ USE_LABELS, NOTHING, USELESS = "use labels", "nothing to correct", "predictions 
 NAIVE_NEARER, CORRECTION_NEARER = "naive is nearer", "correction is nearer"
 TOO_ROUGH, HARDLY_DIFFER, CUT = "too rough to tell", "groups hardly differ in truth", "cut from the {}"
 
-# Below this slope a correction more than doubles what is wrong for another reason than shrinkage.
-WEAK_SLOPE = 0.5
-# How far a correction may overshoot at any level where the slope is weak.
-MARGIN = 0.10
+# Where predictions explain less than this of the truth, a correction that is wrong more than doubles an effect.
+WEAK_R2 = 0.5
+# How far it may then overshoot at most, by the level that shows it best.
+MARGIN = 0.25
 _ONE_SIDED = 0.95
 FOLDS, TRUTH_BINS = 5, 10
 
@@ -71,22 +71,25 @@ def threshold(k: float) -> float:
 def reading(level: Attenuation, k: float) -> str:
     """Return what one level says of a slope ``k`` of units.
 
-    It can tell where its standard error is so small that, were either reading true, the other would be chosen
-    in one of twenty samples at most. Groups that were cut from predictions keep all of their difference under
-    any error that the prediction does not know of, and groups cut from the truth lose the share of units:
-    neither says anything.
+    It can tell where it lies beyond the threshold by more than chance, or where its standard error is so
+    small that, were either reading true, the other would be chosen in one of twenty samples at most. Groups
+    that were cut from predictions keep all of their difference under any error that the prediction does not
+    know of, and groups cut from the truth lose the share of units: neither says anything.
     """
     if level.formed_from:
         return CUT.format(level.formed_from)
     if level.strength < LEAST_F or not np.isfinite(level.estimate):
         return HARDLY_DIFFER
-    room = threshold(k) - k
-    if not 0 < k < 1 or stats.t.ppf(_ONE_SIDED, level.df) * level.std_error > room:
+    middle = threshold(k)
+    if _half(level) > max(abs(middle - k), abs(level.estimate - middle)):
         return TOO_ROUGH
-    return NAIVE_NEARER if level.estimate > threshold(k) else CORRECTION_NEARER
+    naive, corrected = abs(level.estimate - 1), abs(level.estimate / k - 1)
+    return NAIVE_NEARER if naive < corrected else CORRECTION_NEARER
 
 
-def weigh(unit: Attenuation, levels: Sequence[Attenuation], tests: pd.DataFrame | None = None) -> Weighed:
+def weigh(
+    unit: Attenuation, levels: Sequence[Attenuation], tests: pd.DataFrame | None = None, *, r2: float
+) -> Weighed:
     """Weigh the slope of units, what groups keep, and the tests that labels with a treatment allow.
 
     Parameters
@@ -96,12 +99,14 @@ def weigh(unit: Attenuation, levels: Sequence[Attenuation], tests: pd.DataFrame 
         Of groups, contrasts and the treatment.
     tests : DataFrame, optional
         Of :func:`eocausal.debiasing.label_tests.label_tests`.
+    r2 : float
+        Share of the variance of the truth that a line in the prediction explains.
     """
     k, half = unit.estimate, float(stats.t.ppf(0.975, unit.df)) * unit.std_error
     if k <= half:
         told = f"the slope of the prediction on the truth is {k:.3f}, not above its error of {unit.std_error:.2g}"
         return Weighed(USELESS, False, (told,), (f"{told}: no correction brings back what is not there",))
-    if k + half >= 1:
+    if abs(k - 1) <= half:
         told = (
             f"the slope of the prediction on the truth is {k:.3f} (se {unit.std_error:.2g}), not told from 1"
         )
@@ -109,7 +114,7 @@ def weigh(unit: Attenuation, levels: Sequence[Attenuation], tests: pd.DataFrame 
     if tests is not None and any(differential(tests)):
         return _by_labels(k, tests)
     beside = () if tests is None else (words_of(tests),)
-    found = _by_levels(k, levels)
+    found = _by_levels(k, levels, r2)
     return Weighed(found.verdict, found.corrects, (*beside, *found.reasons), found.warnings)
 
 
@@ -130,7 +135,7 @@ def _by_labels(k: float, tests: pd.DataFrame) -> Weighed:
     return Weighed(USE_LABELS, nearer == "corrected", (told, f"{sizes}: {nearer} is nearer"), (warning,))
 
 
-def _by_levels(k: float, levels: Sequence[Attenuation]) -> Weighed:
+def _by_levels(k: float, levels: Sequence[Attenuation], r2: float) -> Weighed:
     """Let differences between groups decide: those that can tell; one that speaks for naive is enough."""
     said = [(level, reading(level, k)) for level in levels]
     reasons = tuple(sentence(level, k, what) for level, what in said)
@@ -139,42 +144,48 @@ def _by_levels(k: float, levels: Sequence[Attenuation]) -> Weighed:
     if against:
         names = ", ".join(f"{level.term} ({level.estimate:.0%})" for level in against)
         warning = (
-            f"predictions keep more of the differences between places than their slope of {k:.2f} says ({names}): "
-            f"their error is not the same for all places of one truth, and a correction would overshoot; {INTERVAL}"
+            f"predictions keep other shares of differences between places than their slope of {k:.2f} says ({names}): "
+            f"their error is not the same for all places of one truth, and a correction is farther off; {INTERVAL}"
         )
         return Weighed(DO_NOT, False, reasons, (warning,))
     if not telling:
-        return _unseen(k, reasons, bool(levels))
-    rough = [level for level in telling if _may_overshoot(level, k)] if k < WEAK_SLOPE else []
-    if rough:
+        return _unseen(k, reasons, any_levels=bool(levels), r2=r2)
+    if r2 < WEAK_R2 and not _safe(telling, k):
         warning = (
-            f"the slope of the prediction on the truth is {k:.2f}: a correction multiplies any other error by "
-            f"{1 / k:.1f}, and differences by {', '.join(level.term for level in rough)} do not show that it "
-            f"stays within {MARGIN:.0%}; {INTERVAL}"
+            f"{_weak(k, r2)}, and groups do not show that it overshoots by less than {MARGIN:.0%}; {INTERVAL}"
         )
         return Weighed(DO_NOT, False, reasons, (warning,))
     return Weighed(CORRECT, True, reasons)
 
 
-def _unseen(k: float, reasons: tuple[str, ...], any_levels: bool) -> Weighed:
+def _unseen(k: float, reasons: tuple[str, ...], *, any_levels: bool, r2: float) -> Weighed:
     """Return the guess where nothing tells the two readings apart."""
     nothing = "no groups can tell" if any_levels else "without groups nothing tells"
     warning = (
         f"{nothing} whether the error of predictions depends on treatment given the truth: that it does not is an "
         f"assumption, and {INTERVAL}"
     )
-    if k < WEAK_SLOPE:
-        told = (
-            f"the slope of the prediction on the truth is {k:.2f}: uncorrected, because a correction would "
-            f"multiply any other error by {1 / k:.1f}"
-        )
+    if r2 < WEAK_R2:
+        told = f"{_weak(k, r2)}: left as it is"
         return Weighed(CANNOT_TELL, False, (*reasons, told), (warning,))
     return Weighed(CANNOT_TELL, True, (*reasons, "corrected by assumption"), (warning,))
 
 
-def _may_overshoot(level: Attenuation, k: float) -> bool:
-    upper = level.estimate + float(stats.t.ppf(_ONE_SIDED, level.df)) * level.std_error
-    return upper / k > 1 + MARGIN
+def _weak(k: float, r2: float) -> str:
+    return (
+        f"predictions explain {r2:.0%} of the variance of the truth, and a correction multiplies any other error by "
+        f"{1 / k:.1f}"
+    )
+
+
+def _safe(telling: Sequence[Attenuation], k: float) -> bool:
+    """Tell whether one level shows that a correction hardly overshoots, and none that it overshoots at all."""
+    ends = [(level.estimate - _half(level), level.estimate + _half(level)) for level in telling]
+    return all(low <= k for low, _ in ends) and any(high <= (1 + MARGIN) * k for _, high in ends)
+
+
+def _half(level: Attenuation) -> float:
+    return float(stats.t.ppf(_ONE_SIDED, level.df)) * level.std_error
 
 
 def sentence(level: Attenuation, k: float, said: str) -> str:
@@ -270,7 +281,7 @@ def nearer_at_each_truth(sample: CalibrationSample, made: dict[str, FloatArray])
     moved = (scores["lcc"] - scores["tweedie"])[:, None]
     error = float(np.sqrt(score_variance(moved, vcov=how, clusters=sample.clusters).matrix[0, 0]))
     shown = {name: np.sqrt(max(size, 0.0)) for name, size in sizes.items()}
-    chosen = "tweedie" if gain > error else "lcc"
+    chosen = "tweedie" if gain > stats.norm.ppf(_ONE_SIDED) * error else "lcc"
     return chosen, (
         f"at given truth the root mean square bias, held out, is {shown['lcc']:.3g} with lcc and "
         f"{shown['tweedie']:.3g} with tweedie: {chosen}"

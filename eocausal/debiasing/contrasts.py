@@ -153,9 +153,7 @@ def _centred(values: FloatArray, share: FloatArray, codes: npt.NDArray[np.intp])
 
 def _pairwise(pairs: Pairs, codes: npt.NDArray[np.intp], term: str) -> Attenuation:
     """Return the slope from products of different units of one group, or of different clusters where these nest."""
-    parts = np.arange(codes.size)
-    if pairs.clusters is not None and nested(pairs.clusters, codes):
-        parts = np.unique(pairs.clusters, return_inverse=True)[1]
+    parts = _parts(pairs, codes)
     share = pairs.weights / pairs.weights.mean()
     of, on = (share * (values - float((share * values).mean())) for values in (pairs.prediction, pairs.truth))
     group_of_part = np.zeros(int(parts.max()) + 1, dtype=np.intp)
@@ -167,7 +165,7 @@ def _pairwise(pairs: Pairs, codes: npt.NDArray[np.intp], term: str) -> Attenuati
     if alone.all():
         raise DebiasError(
             explain(
-                f"No two {'units' if pairs.clusters is None else 'clusters'} share a group of column {term!r}.",
+                f"No two places share a group of column {term!r}.",
                 rule="groups of several, so that what is common to a group can be told from noise",
                 fix="coarser groups",
             )
@@ -185,6 +183,13 @@ def _pairwise(pairs: Pairs, codes: npt.NDArray[np.intp], term: str) -> Attenuati
     error, df = pairs.error_of(n * (of - slope * on) * others / total, n_params=1, also=codes)
     strength = _strength(pairs.truth, share, codes, parts)
     return Attenuation(term, GROUPS, slope, error, df, strength, n, n_groups, left_out=left_out)
+
+
+def _parts(pairs: Pairs, codes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return what must differ in a pair (n,): units, or clusters where groups are made up of several."""
+    if pairs.clusters is not None and nested(pairs.clusters, codes) and not nested(codes, pairs.clusters):
+        return np.asarray(np.unique(pairs.clusters, return_inverse=True)[1])
+    return np.arange(codes.size)
 
 
 def _strength(

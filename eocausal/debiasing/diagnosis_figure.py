@@ -47,8 +47,7 @@ def _on_truth(ax: Axes, diagnosis: Diagnosis) -> None:
         rasterized=True,
     )
     ends = np.array([sample.truth.min(), sample.truth.max()])
-    middle = (np.average(values, weights=sample.weights) for values in (sample.truth, sample.prediction))
-    at, height = middle
+    at, height = (np.average(values, weights=sample.weights) for values in (sample.truth, sample.prediction))
     ax.plot(ends, ends, color=MUTED, linewidth=0.9, dashes=(4, 3), label="equal")
     ax.plot(
         ends, height + diagnosis.k * (ends - at), color=CORRECTED, linewidth=1.8, label=f"k {diagnosis.k:.2f}"
@@ -81,7 +80,7 @@ def _levels(ax: Axes, diagnosis: Diagnosis) -> None:
     height = np.arange(len(rows))[::-1].astype(float)
     k = diagnosis.k
     ax.axvline(1, color=MUTED, linewidth=0.9)
-    if 0 < k < 1:
+    if k > 0:
         ax.axvline(threshold(k), color=MUTED, linewidth=0.9, dashes=(4, 3))
     for at, one in zip(height, rows):
         half = float(stats.t.ppf(0.975, one.df)) * one.std_error
@@ -99,7 +98,7 @@ def _levels(ax: Axes, diagnosis: Diagnosis) -> None:
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.margins(x=0.12)
     ax.set_xlabel(
-        "share of a true difference (1) with 95% interval;\nleft of the dashes, the correction of naive is nearer",
+        "share of a true difference (1) with 95% interval;\nnaive left of the dashes: the correction is nearer",
         fontsize=8.5,
     )
     ax.set_title("What is left of differences", loc="left", fontsize=10)
