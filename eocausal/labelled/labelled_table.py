@@ -129,7 +129,7 @@ def read_labelled(data: object, roles: Roles) -> LabelledTable:
         names,
         clusters,
         coordinates,
-        _few(labelled, clusters, roles.cluster),
+        _few(labelled, clusters),
     )
 
 
@@ -245,15 +245,9 @@ def _columns(
     return made, ("intercept", *names)
 
 
-def _few(labelled: BoolArray, clusters: Labels | None, name: str | None) -> tuple[str, ...]:
+def _few(labelled: BoolArray, clusters: Labels | None) -> tuple[str, ...]:
+    """Say where there are few labels; of clusters the standard error speaks itself."""
     n = int(labelled.sum())
-    if clusters is not None:
-        with_labels = int(np.unique(clusters[labelled]).size)
-        if with_labels < FEW_LABELS:
-            return (
-                f"{with_labels} clusters of {name!r} have labels: with fewer than {FEW_LABELS} standard errors are "
-                "too small",
-            )
-    if n < FEW_LABELS:
-        return (f"{n} units have labels: with fewer than {FEW_LABELS} standard errors are too small",)
-    return ()
+    if clusters is not None or n >= FEW_LABELS:
+        return ()
+    return (f"{n} units have labels: with fewer than {FEW_LABELS} standard errors are too small",)

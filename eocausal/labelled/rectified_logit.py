@@ -16,7 +16,7 @@ _STILL = 1e-10
 _HALVINGS = 50
 
 
-def rectified_logistic(rows: Rows, choose: Lambdas) -> Fits:
+def rectified_logistic(rows: Rows, choose: Lambdas, bounds: tuple[float, float] = BOUNDS) -> Fits:
     """Return coefficients of a logit that solve the rectified likelihood equations, each with its own lambda.
 
     With ``s`` for lambda they solve ``mean_labelled[(m - y - s (m - f)) x] + s mean_unlabelled[(m - f) x] = 0``,
@@ -32,7 +32,7 @@ def rectified_logistic(rows: Rows, choose: Lambdas) -> Fits:
     naive = solved(rows.columns, everyone, everyone * rows.prediction, alone)
     of_labelled = float(rows.weights[labelled].sum() / rows.weights.sum())
     asked = choose(_moves_at(rows, alone, of_labelled))
-    lams = np.clip(asked, *BOUNDS)
+    lams = np.clip(asked, *bounds)
     values, scores = np.zeros(width), np.zeros((n, width))
     for lam in np.unique(lams):
         found = _rectified_at(rows, float(lam), alone)

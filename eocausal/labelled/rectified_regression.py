@@ -131,7 +131,7 @@ def tuned_lambda(labelled: BoolArray, clusters: Labels | None, *, each: bool) ->
     return chosen
 
 
-def rectified_linear(rows: Rows, choose: Lambdas) -> Fits:
+def rectified_linear(rows: Rows, choose: Lambdas, bounds: tuple[float, float] = BOUNDS) -> Fits:
     """Return least-squares coefficients: of the truth, less lambda times the gap between those of the predictions.
 
     The gap is that of units with labels to units without. Residuals are each regression's own.
@@ -163,7 +163,7 @@ def rectified_linear(rows: Rows, choose: Lambdas) -> Fits:
     n, (factor, factor_apart) = labelled.size, rows.factors
     scores, of_naive, squares = _both_influences(rows, others, apart, naive, inverse_apart, n * everyone)
     asked = choose(Moves(known, gap, scores, squares))
-    lams = np.clip(asked, *BOUNDS)
+    lams = np.clip(asked, *bounds)
     scores *= -lams * n * factor_apart
     scores[labelled] = (known - lams * gap) * (n * factor)
     return Fits(

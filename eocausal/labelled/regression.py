@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from eocausal._checks import did_you_mean, one_of
+from eocausal._checks import one_of
 from eocausal._threads import one_blas_thread
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.vcov import resolve_vcov, variance_of
+from eocausal.labelled.asked import PowerTuning, tuning_of
 from eocausal.labelled.labelled_table import LabelledTable, Roles, covariate_names, read_labelled
+from eocausal.labelled.ppi_result import CLASSICAL, NAIVE, PLAIN, POWERED
+from eocausal.labelled.rectified import BOUNDS
 from eocausal.labelled.rectified_logit import rectified_logistic
 from eocausal.labelled.rectified_regression import (
     Fit,
@@ -29,7 +33,8 @@ from eocausal.labelled.regression_result import PPIRegression
 if TYPE_CHECKING:
     from eocausal.units import Units
 
-METHODS = ("ppi++", "ppi++ overall", "ppi", "labelled")
+OVERALL = "ppi++ overall"
+METHODS = (POWERED, OVERALL, PLAIN, CLASSICAL)
 # A lambda this far above 1 is more than chance.
 _MUCH = 1.1
 _MODELS = {"linear": rectified_linear, "logistic": rectified_logistic}
@@ -47,7 +52,7 @@ def ppi_regression(
     truth: str,
     covariates: Sequence[str],
     model: Literal["linear", "logistic"] = "linear",
-    method: str | float = "ppi++",
+    method: str | float | PowerTuning = POWERED,
     labelled: str | None = None,
     cluster: str | None = None,
     weights: str | None = None,
@@ -69,11 +74,12 @@ def ppi_regression(
         out. An intercept is added.
     model : {"linear", "logistic"}
         ``logistic``: a truth of 0 and 1, and predictions that are probabilities.
-    method : str or float
-        How much of the predictions is used: lambda, from 0 to 1. ``ppi++`` (default): for each coefficient the
-        lambda that makes its variance smallest; ``ppi++ overall``: one that makes the sum of variances smallest,
-        which moves with the units that covariates are measured in. ``ppi``: 1, all of it. ``labelled``: 0, the
-        regression on labelled units alone. A number is lambda itself.
+    method : {"ppi++", "ppi++ overall", "ppi", "classical"}, float or PowerTuning
+        How much of the predictions is used: lambda. ``ppi++`` (default): for each coefficient the lambda, from 0 to
+        1, that makes its variance smallest; ``ppi++ overall``: one that makes the sum of variances smallest, which
+        moves with the units that covariates are measured in. ``ppi``: 1, all of it. ``classical``: 0, the
+        regression on labelled units alone. A number is lambda itself, and ``PowerTuning(bounds=(0, 3))`` lets
+        predictions that move too little count for more; a logit needs lambda from 0 to 1.
     labelled : str, optional
         Column that says whose truth may be used. Default: where the truth is there.
     cluster : str, optional
@@ -112,53 +118,64 @@ def ppi_regression(
     >>> table["wealth"] = wealth.where(table.index < 200)
     >>> found = ec.ppi_regression(table, prediction="predicted", truth="wealth", covariates=["road"])
     >>> found.table().query("term == 'road'")[["method", "estimate"]].round(2).to_dict("list")
-    {'method': ['naive', 'labelled', 'ppi++'], 'estimate': [0.82, 1.17, 1.06]}
+    {'method': ['naive', 'classical', 'ppi++'], 'estimate': [0.82, 1.17, 1.06]}
     """
     one_of(model, tuple(_MODELS), argument="model", error=DebiasError)
-    lam = _lambda(method)
+    name, tuning = _tuning(method, model)
     roles = Roles(prediction, truth, labelled, cluster, weights, covariate_names(covariates))
     table = read_labelled(data, roles)
     _require_usable(table, roles, model)
     rows = Rows(table.columns, table.prediction, table.truth, table.labelled, table.weights)
     with one_blas_thread():
-        fits = _MODELS[model](rows, _lambdas(method, lam, table))
+        fits = _MODELS[model](rows, _lambdas(name, tuning, table), _bounds(tuning))
     named: dict[str, Any] = {
         "estimand": f"{model} regression of {truth}",
-        "provenance": table.provenance(roles, model=model, method=method),
+        "provenance": table.provenance(roles, model=model, method=name),
         "terms": table.names,
     }
     diagnostics = {**table.counts, "lambda": dict(zip(table.names, fits.lams.tolist()))}
     fit = _estimate(
-        table, fits.rectified, method=_called(method), assumptions=ASSUMES, diagnostics=diagnostics,
-        warnings=(*table.warnings, *_clipped(table, fits)), **named,
+        table, fits.rectified, method=name, assumptions=ASSUMES, diagnostics=diagnostics,
+        warnings=(*table.warnings, *_clipped(table, fits, tuning)), **named,
     )  # fmt: skip
-    naive = _estimate(table, fits.naive, method="naive", assumptions=(NAIVE_ASSUMES,), **named)
+    naive = _estimate(table, fits.naive, method=NAIVE, assumptions=(NAIVE_ASSUMES,), **named)
     alone = _estimate(
-        table, fits.alone, method="labelled", assumptions=ASSUMES[:1], warnings=table.warnings, **named
+        table, fits.alone, method=CLASSICAL, assumptions=ASSUMES[:1], warnings=table.warnings, **named
     )
-    return PPIRegression(fit, naive, alone)
+    return PPIRegression(fit, naive, alone, table.labelled).by_labels()
 
 
-def _lambda(method: object) -> float | None:
-    """Return the lambda that a method stands for, or None where it is tuned."""
-    if isinstance(method, (int, float, np.number)) and not isinstance(method, bool):
-        if not 0 <= float(method) <= 1:
-            raise DebiasError(explain(f"method={method!r}.", rule="a lambda from 0 to 1"))
-        return float(method)
-    if method not in METHODS:
-        fix = f"{did_you_mean(str(method), METHODS)} A number from 0 to 1, lambda, serves too."
-        raise DebiasError(explain(f"method={method!r} is not known.", fix=fix))
-    return {"ppi": 1.0, "labelled": 0.0}.get(str(method))
+def _tuning(method: object, model: str) -> tuple[str, PowerTuning]:
+    """Return the name of the estimate, and how predictions are powered."""
+    name, tuning = tuning_of(method, METHODS)
+    if tuning != PowerTuning(lam=tuning.lam, bounds=tuning.bounds):
+        raise DebiasError(
+            explain(
+                f"{tuning!r} asks for what regressions do not have.",
+                rule="lam= and bounds= of PowerTuning",
+                fix="ec.PowerTuning(bounds=(0, 2))",
+            )
+        )
+    tuning = replace(tuning, lam={PLAIN: 1.0, CLASSICAL: 0.0}.get(name, tuning.lam))
+    outer = _bounds(tuning)
+    if model == "logistic" and not 0 <= outer[0] <= outer[1] <= 1:
+        raise DebiasError(
+            explain(
+                f"lambda is allowed from {outer[0]:g} to {outer[1]:g}.",
+                rule="from 0 to 1 for model='logistic', whose equations have one solution there",
+            )
+        )
+    return name, tuning
 
 
-def _called(method: str | float) -> str:
-    return method if isinstance(method, str) else f"ppi, lambda {method:g}"
+def _bounds(tuning: PowerTuning) -> tuple[float, float]:
+    return tuning.bounds if tuning.lam is None else (tuning.lam, tuning.lam)
 
 
-def _lambdas(method: str | float, lam: float | None, table: LabelledTable) -> Lambdas:
-    if lam is not None:
-        return given_lambda(lam, len(table.names))
-    return tuned_lambda(table.labelled, table.clusters, each=method == "ppi++")
+def _lambdas(name: str, tuning: PowerTuning, table: LabelledTable) -> Lambdas:
+    if tuning.lam is not None:
+        return given_lambda(tuning.lam, len(table.names))
+    return tuned_lambda(table.labelled, table.clusters, each=name != OVERALL)
 
 
 def _require_usable(table: LabelledTable, roles: Roles, model: str) -> None:
@@ -198,8 +215,10 @@ def _require_usable(table: LabelledTable, roles: Roles, model: str) -> None:
         )
 
 
-def _clipped(table: LabelledTable, found: Fits) -> tuple[str, ...]:
+def _clipped(table: LabelledTable, found: Fits, tuning: PowerTuning) -> tuple[str, ...]:
     """Say where a lambda outside 0 to 1 would have made a variance smaller by more than a little."""
+    if tuning.lam is not None or tuning.bounds != BOUNDS:
+        return ()
     below = [name for name, asked in zip(table.names, found.asked) if asked < 0]
     above = [name for name, asked in zip(table.names, found.asked) if asked > _MUCH]
     told = []
@@ -208,8 +227,8 @@ def _clipped(table: LabelledTable, found: Fits) -> tuple[str, ...]:
     if above:
         most = max(found.asked)
         told.append(
-            f"predictions move less than the truth for {', '.join(above)}: a lambda of up to {most:.2g}, where 1 "
-            "is the most, would use them better; multiply predictions by it, or ec.predict_then_debias"
+            f"predictions move less than the truth for {', '.join(above)}: lambda is 1, and up to {most:.2g} would "
+            f"use them better; predictions times that, or PowerTuning(bounds=(0, {np.ceil(most):.0f}))"
         )
     return tuple(told)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from eocausal.inference.delegate import Delegated
@@ -14,9 +15,12 @@ from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import interval_plot
 from eocausal.inference.vcov import VcovChoice
+from eocausal.labelled.ppi_result import CLASSICAL, NAIVE, by_labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_PARTS = ("fit", "naive", "classical")
 
 
 @result_type
@@ -32,13 +36,16 @@ class PPIRegression:
         ``diagnostics["lambda"]`` holds how much of the predictions each coefficient uses.
     naive : Estimate
         Of predictions alone, on all units, as if they were the truth.
-    labelled : Estimate
+    classical : Estimate
         Of the truth alone, on units with labels.
+    labelled : boolean array of shape (n,)
+        Who has a label.
     """
 
     fit: Estimate
     naive: Estimate
-    labelled: Estimate
+    classical: Estimate
+    labelled: npt.NDArray[np.bool_]
 
     estimand = Delegated("fit")
     method = Delegated("fit")
@@ -65,14 +72,14 @@ class PPIRegression:
         error without predictions, over the labels that there are.
         """
         lams = self.fit.diagnostics["lambda"]
-        by_method = {"naive": 1.0, "labelled": 0.0}
+        by_method = {NAIVE: 1.0, CLASSICAL: 0.0}
         parts = []
-        for one in (self.naive, self.labelled, self.fit):
+        for one in (self.naive, self.classical, self.fit):
             frame = one.to_frame(level)
             frame["lambda"] = [by_method.get(one.method, lams[term]) for term in one.terms]
             frame["worth"] = np.nan
             if one is not self.naive:
-                errors = np.diag(self.labelled.variance.matrix), np.diag(one.variance.matrix)
+                errors = np.diag(self.classical.variance.matrix), np.diag(one.variance.matrix)
                 frame["worth"] = np.divide(*errors, out=np.full(len(frame), np.nan), where=errors[1] > 0)
             parts.append(frame)
         joined = pd.concat(parts, keys=range(len(parts)), names=["method_order", "term_order"]).reset_index()
@@ -84,8 +91,15 @@ class PPIRegression:
 
         Those of predictions alone and of labels alone change with them; lambdas stay as they were.
         """
-        made = {name: getattr(self, name).with_vcov(vcov) for name in ("fit", "naive")}
-        return replace(self, labelled=self.labelled.with_vcov(_of(vcov, self.labelled)), **made)
+        own = _of(vcov, self.classical)
+        changed = self.fit.with_vcov(vcov), self.naive.with_vcov(vcov), self.classical.with_vcov(own)
+        return type(self)(*changed, self.labelled).by_labels()
+
+    def by_labels(self) -> Self:
+        """Return the same with degrees of freedom of units with labels, or of the clusters that hold them."""
+        everyone = np.ones(self.classical.n, dtype=bool)
+        fit, classical = _by_labels(self.fit, self.labelled), _by_labels(self.classical, everyone)
+        return replace(self, fit=fit, classical=classical)
 
     def __repr__(self) -> str:
         """One line: the coefficients, how sure, and how many labels there are."""
@@ -100,13 +114,15 @@ class PPIRegression:
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
         """Return JSON-safe content; unit-level values only when ``scores`` is true."""
-        parts = {name: getattr(self, name).to_dict(scores=scores) for name in ("fit", "naive", "labelled")}
-        return {"type": "PPIRegression", **parts}
+        parts = {name: getattr(self, name).to_dict(scores=scores) for name in _PARTS}
+        marked = {"labelled": self.labelled.tolist()} if scores else {}
+        return {"type": "PPIRegression", **parts, **marked}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> PPIRegression:
         """Rebuild the result that ``to_dict(scores=True)`` wrote."""
-        return cls(*(Estimate.from_dict(content[name]) for name in ("fit", "naive", "labelled")))
+        fit, naive, classical = (Estimate.from_dict(content[name]) for name in _PARTS)
+        return cls(fit, naive, classical, np.array(content["labelled"], dtype=bool))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the coefficients of all three regressions with 95% intervals and return the Axes."""
@@ -114,6 +130,12 @@ class PPIRegression:
         frame = frame[frame["term"] != "intercept"].reset_index(drop=True)
         frame["term"] = frame["term"] + ", " + frame["method"]
         return interval_plot(frame, ax=ax)
+
+
+def _by_labels(fit: Estimate, labelled: npt.NDArray[np.bool_]) -> Estimate:
+    """Count coefficients among the parameters for degrees of freedom; influence values hold their factor."""
+    counted = by_labels(replace(fit, n_params=len(fit.terms)), labelled)
+    return replace(counted, n_params=fit.n_params)
 
 
 def _of(vcov: VcovChoice, part: Estimate) -> VcovChoice:

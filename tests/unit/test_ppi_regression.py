@@ -122,7 +122,7 @@ def test_coefficients_with_a_given_lambda_are_those_of_ppi_py(lam: float) -> Non
 
 def test_with_lambda_zero_standard_errors_differ_from_ppi_py_by_factors_alone() -> None:
     table = known_table()
-    ours = linear(table, method="labelled").std_error
+    ours = linear(table, method="classical").std_error
     np.testing.assert_allclose(ours, factor() * half_width(PPI_PY_OLS[0.0]), rtol=1e-9)
     np.testing.assert_allclose(
         logistic(table, method=0.0).std_error, factor() * half_width(PPI_PY_LOGIT[0.0]), rtol=1e-6
@@ -171,7 +171,7 @@ def test_each_lambda_makes_the_variance_of_its_coefficient_smallest() -> None:
     for lam in np.linspace(0, 1, 21):
         assert (tuned <= np.asarray(linear(table, method=lam).std_error) * (1 + 1e-12)).all()
     logit = np.asarray(logistic(table).std_error)
-    assert (logit < np.asarray(logistic(table, method="labelled").std_error)).all()
+    assert (logit < np.asarray(logistic(table, method="classical").std_error)).all()
 
 
 def test_lambda_is_the_covariance_over_the_variance_and_clusters_count_whole() -> None:
@@ -207,7 +207,7 @@ def test_given_clusters_afterwards_standard_errors_are_those_of_clusters_given_b
     before = linear(table, cluster="village", method="ppi")
     after = linear(table, method="ppi").with_vcov({"cluster": table["village"]})
     np.testing.assert_allclose(after.std_error, before.std_error, rtol=1e-12)
-    np.testing.assert_allclose(after.labelled.std_error, before.labelled.std_error, rtol=1e-12)
+    np.testing.assert_allclose(after.classical.std_error, before.classical.std_error, rtol=1e-12)
 
 
 def test_predictions_that_are_noise_are_not_used_and_perfect_ones_are() -> None:
@@ -273,14 +273,19 @@ def test_a_column_says_whose_truth_may_be_used() -> None:
 def test_all_three_regressions_stand_side_by_side_and_the_result_is_complete(tmp_path: object) -> None:
     found = linear(known_table())
     table = found.table()
-    assert table["method"].tolist() == ["naive", "labelled", "ppi++"] * 3
+    assert table["method"].tolist() == ["naive", "classical", "ppi++"] * 3
     assert table["term"].tolist() == [name for name in ("intercept", "x1", "x2") for _ in range(3)]
     assert (table.query("method == 'ppi++'")["worth"] > 1.5).all()
+    # intervals by the labelled units: 60 less three coefficients
+    from scipy import stats
+
+    half = stats.t.ppf(0.975, 57) * np.asarray(found.std_error)
+    np.testing.assert_allclose(found.ci()[:, 1] - found.estimate, half, rtol=1e-12)
     assert repr(found).startswith("PPIRegression(linear regression of wealth by ppi++: intercept")
     assert len(found.summary().splitlines()) <= 25
     assert "ppi++" in found.summary()
     assert found.naive.n == 300
-    assert found.labelled.n == N_LABELLED
+    assert found.classical.n == N_LABELLED
     again = type(found).from_dict(json.loads(json.dumps(found.to_dict(scores=True))))
     assert again == found
     np.testing.assert_allclose(found.scores.to_numpy().mean(axis=0), 0, atol=1e-12)
@@ -305,17 +310,24 @@ def test_predictions_that_move_too_little_or_the_wrong_way_are_spoken_of() -> No
     shrunk = linear(table.assign(predicted=table["predicted"] / 3))
     assert any("move less than the truth" in text for text in shrunk.warnings)
     assert set(shrunk.diagnostics["lambda"].values()) == {1.0}
+    free = linear(table.assign(predicted=table["predicted"] / 3), method=ec.PowerTuning(bounds=(0, 4)))
+    expected = 3 * np.array(list(linear(table).diagnostics["lambda"].values()))
+    np.testing.assert_allclose(list(free.diagnostics["lambda"].values()), expected, rtol=1e-9)
+    np.testing.assert_allclose(free.std_error, linear(table).std_error, rtol=1e-9)
     against = linear(table.assign(predicted=-table["predicted"]))
     assert any("go against the truth" in text for text in against.warnings)
-    np.testing.assert_allclose(against.estimate, linear(table, method="labelled").estimate, rtol=1e-12)
+    np.testing.assert_allclose(against.estimate, linear(table, method="classical").estimate, rtol=1e-12)
+
+
+def test_a_lambda_of_ones_own_may_lie_beyond_one_with_least_squares() -> None:
+    at = {lam: np.asarray(linear(known_table(), method=lam).estimate) for lam in (0.0, 1.0, 1.5)}
+    np.testing.assert_allclose(at[1.5], at[0.0] + 1.5 * (at[1.0] - at[0.0]), rtol=1e-10)
 
 
 def test_few_labels_and_few_clusters_with_labels_are_spoken_of() -> None:
     table = known_table().assign(few=np.arange(300) < 20, village=np.arange(300) // 5)
     assert any("20 units have labels" in text for text in linear(table, labelled="few").warnings)
-    assert any(
-        "12 clusters of 'village' have labels" in text for text in linear(table, cluster="village").warnings
-    )
+    assert any("labels are in 12 clusters" in text for text in linear(table, cluster="village").warnings)
 
 
 def _used(first: int) -> pd.DataFrame:
@@ -339,7 +351,9 @@ def _with(column: str, rows: object, value: object) -> pd.DataFrame:
         (known_table(), {"covariates": ["x1", "x1"]}, DebiasError, "named twice"),
         (known_table(), {"truth": "predicted"}, DebiasError, "same column"),
         (known_table(), {"method": "ppi+"}, DebiasError, "Did you mean 'ppi"),
-        (known_table(), {"method": 1.5}, DebiasError, "from 0 to 1"),
+        (known_table(), {"method": np.inf}, DebiasError, "a finite number"),
+        (known_table(), {"method": ec.PowerTuning(pooled=True)}, DebiasError, "regressions do not have"),
+        (known_table(), {"method": 1.5, "model": "logistic"}, DebiasError, "from 0 to 1 for model='logistic'"),
         (known_table(), {"model": "probit"}, DebiasError, "model='probit' is not known"),
         (_with("predicted", [3, 9], np.nan), {}, DebiasError, r"predicted' is missing .*\n  Where: 2 \(3, 9\)"),
         (_with("predicted", 3, np.inf), {}, DesignError, "infinite"),
