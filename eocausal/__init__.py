@@ -68,6 +68,7 @@ _HOME = {
     "conley_curve": "eocausal.inference.spatial_curve",
     "Corrector": "eocausal.debiasing.corrector",
     "debias": "eocausal.debiasing.debias",
+    "group_means": "eocausal.debiasing.group_means",
     "MapCard": "eocausal.map_cards.map_card",
     "read_map_card": "eocausal.map_cards.card_files",
     "sample_map": "eocausal.map_cards.sampling",
@@ -77,6 +78,8 @@ _HOME = {
     "Labelling": "eocausal.labelled.asked",
     "PowerTuning": "eocausal.labelled.asked",
     "Aipw": "eocausal.labelled.asked",
+    "predict_then_debias": "eocausal.labelled.bootstrap",
+    "Resampling": "eocausal.labelled.resampling",
     "ppi_regression": "eocausal.labelled.regression",
     "remote_outcome": "eocausal.labelled.remote_outcome",
     "rogan_gladen": "eocausal.labelled.rogan_gladen",
@@ -150,6 +153,7 @@ if TYPE_CHECKING:
     from eocausal.debiasing.corrector import Corrector as Corrector
     from eocausal.debiasing.debias import debias as debias
     from eocausal.debiasing.diagnose import diagnose as diagnose
+    from eocausal.debiasing.group_means import group_means as group_means
     from eocausal.design import Design as Design
     from eocausal.effects.arm_effects import arm_effects as arm_effects
     from eocausal.effects.ate import ate as ate
@@ -220,10 +224,12 @@ if TYPE_CHECKING:
     from eocausal.labelled.asked import Aipw as Aipw
     from eocausal.labelled.asked import Labelling as Labelling
     from eocausal.labelled.asked import PowerTuning as PowerTuning
+    from eocausal.labelled.bootstrap import predict_then_debias as predict_then_debias
     from eocausal.labelled.ppi import ppi as ppi
     from eocausal.labelled.ppi_result import Ppi as Ppi
     from eocausal.labelled.regression import ppi_regression as ppi_regression
     from eocausal.labelled.remote_outcome import remote_outcome as remote_outcome
+    from eocausal.labelled.resampling import Resampling as Resampling
     from eocausal.labelled.rogan_gladen import rogan_gladen as rogan_gladen
     from eocausal.map_cards.card_files import read_map_card as read_map_card
     from eocausal.map_cards.map_card import MapCard as MapCard
