@@ -257,7 +257,7 @@ def fit_density_score(
     >>> mixed = np.concatenate([rng.normal(-2, 1, 5000), rng.normal(2, 1, 5000)])
     >>> score = fit_density_score(mixed)
     >>> score.kind, score.at([-4.0, 4.0]).round(1).tolist()
-    ('lindsey', [2.0, -2.1])
+    ('lindsey', [2.2, -2.1])
     """
     one_of(kind, KINDS, argument="kind", error=DebiasError)
     whole_number(bins, argument="bins", error=DebiasError, least=30)

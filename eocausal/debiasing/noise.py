@@ -264,10 +264,10 @@ def _range(values: FloatArray, share: FloatArray, worth: float) -> tuple[float, 
 
 
 def _quantiles(values: FloatArray, share: FloatArray, levels: tuple[float, ...]) -> FloatArray:
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(share[order])
-    rows = np.searchsorted(reached, np.asarray(levels) - 1e-9)
-    return np.asarray(values[order][np.minimum(rows, values.size - 1)], dtype=float)
+    """Return weighted quantiles that lie between rows too: each value in the middle of its own weight."""
+    found, codes = np.unique(values, return_inverse=True)
+    weight = np.bincount(codes, share)
+    return np.asarray(np.interp(levels, np.cumsum(weight) - weight / 2, found), dtype=float)
 
 
 def _constant(

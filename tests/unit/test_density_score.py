@@ -229,9 +229,9 @@ def test_influence_is_what_a_row_moves_the_whole_fit_by(how: dict[str, object]) 
         assert np.abs(predicted[:, row] - by_refit).max() < TOLERANCE[how["kind"]] * scale
 
 
-# of the largest effect on the score; for splines the knots move with the rows, which influence values hold fixed, and
-# for kernels rows are brought to places two a bandwidth
-TOLERANCE = {"gaussian": 1e-4, "lindsey": 0.15, "kde": 0.08}
+# of the largest effect on the score: knots of splines move with the rows, which influence values do not follow, and
+# with kernels rows are brought to places two a bandwidth
+TOLERANCE = {"gaussian": 1e-4, "lindsey": 0.2, "kde": 0.08}
 
 
 def test_influence_of_a_spline_is_exact_where_its_knots_stay(monkeypatch: pytest.MonkeyPatch) -> None:
