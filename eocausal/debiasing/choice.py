@@ -1,8 +1,8 @@
 """Whether predictions are to be corrected, and by which correction: the evidence weighed.
 
-A difference that keeps the share ``c`` of its true size is naively off by ``1 - c``. Divided by the slope
-``k`` of units it is off by ``c / k - 1``. The correction is nearer where ``c < 2 k / (1 + k)``: at ``c = k``
-it is right, at ``c = 1`` the naive difference is.
+A difference that keeps the share ``c`` of its true size is naively off by ``1 - c``. Divided by the slope ``k`` of
+units it is off by ``c / k - 1``. At ``c = k`` the correction is right, at ``c = 1`` the naive difference is, and at
+``c = 2 k / (1 + k)`` both are equally far off.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ def _by_levels(k: float, levels: Sequence[Attenuation], r2: float) -> Weighed:
     if against:
         names = ", ".join(f"{level.term} ({level.estimate:.0%})" for level in against)
         warning = (
-            f"predictions keep other shares of differences between places than their slope of {k:.2f} says ({names}): "
-            f"their error is not the same for all places of one truth, and a correction is farther off; {INTERVAL}"
+            f"predictions keep other shares of differences than their slope of {k:.2f} says ({names}): their "
+            f"error is not the same for all places of one truth, and a correction is farther off; {INTERVAL}"
         )
         return Weighed(DO_NOT, False, reasons, (warning,))
     if not telling:
@@ -173,8 +173,8 @@ def _unseen(k: float, reasons: tuple[str, ...], *, any_levels: bool, r2: float) 
 
 def _weak(k: float, r2: float) -> str:
     return (
-        f"predictions explain {r2:.0%} of the variance of the truth, and a correction multiplies any other error by "
-        f"{1 / k:.1f}"
+        f"predictions explain {r2:.0%} of the variance of the truth, and a correction multiplies any other "
+        f"error by {1 / k:.1f}"
     )
 
 
@@ -258,9 +258,8 @@ def nearer_at_each_truth(sample: CalibrationSample, made: dict[str, FloatArray])
     """Return which of two corrections has less bias at given truth, and that in words.
 
     The bias is the mean of corrected less truth in a tenth of the truth; squared, averaged, less what noise
-    adds. Error of single places is no guide: a right correction makes it larger. Tweedie is chosen where its
-    bias is smaller by more than the standard error of the difference, since the linear correction needs fewer
-    assumptions.
+    adds. Error of single places is no guide: a right correction makes it larger. Tweedie is chosen where its bias
+    is smaller by more than chance (one-sided, 5%), since the linear correction needs fewer assumptions.
     """
     edges = np.unique(np.quantile(sample.truth, np.linspace(0, 1, TRUTH_BINS + 1)[1:-1]))
     codes = np.unique(np.searchsorted(edges, sample.truth, side="left"), return_inverse=True)[1]

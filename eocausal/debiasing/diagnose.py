@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -11,7 +9,7 @@ import pandas as pd
 from eocausal._provenance import hash_arrays, versions
 from eocausal.debiasing.berkson import berkson_checks
 from eocausal.debiasing.calibration_sample import CalibrationSample
-from eocausal.debiasing.choice import Correct, choose_method, held_out, weigh
+from eocausal.debiasing.choice import weigh
 from eocausal.debiasing.contrasts import Attenuation, Pairs, between_arms, between_groups, between_units
 from eocausal.debiasing.diagnosis_result import Diagnosis
 from eocausal.debiasing.label_tests import label_tests
@@ -129,24 +127,6 @@ def diagnose_sample(
             "versions": versions(),
         },
     )
-
-
-def chosen_method(
-    sample: CalibrationSample, fit: Callable[[CalibrationSample], Correct], *, label_noise_var: float = 0.0
-) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
-    """Return the method that a calibration speaks for, ``none``, ``lcc`` or ``tweedie``, with reasons and warnings.
-
-    Parameters
-    ----------
-    sample : CalibrationSample
-    fit : callable
-        From a sample to a function of predictions and a method, which gives corrected predictions.
-    label_noise_var : float
-    """
-    found = diagnose_sample(sample, label_noise_var=label_noise_var)
-    corrected = held_out(sample, fit) if found.corrects else None
-    method, reasons = choose_method(found, corrected=corrected)
-    return method, reasons, tuple(text for text in found.warnings if text not in sample.notes)
 
 
 def _of_levels(levels: list[Attenuation]) -> list[str]:
