@@ -16,6 +16,7 @@ from eocausal.debiasing.corrector import Corrector
 from eocausal.errors import DebiasError, ImageryError, explain
 from eocausal.imagery.files import DRIVERS, in_a_shell, raster_files
 from eocausal.imagery.sources import open_dataset
+from eocausal.map_cards.content import LONGEST
 from eocausal.map_cards.map_card import MANY_OUTSIDE, MapCard, Period, without_outcomes
 from eocausal.map_cards.mapped_raster import OneBand, PixelCount, look_at, one_band
 from eocausal.specs._periods import PERIOD, period_of
@@ -42,8 +43,9 @@ def write_map_card(
     """Write a card beside a map; see :meth:`eocausal.Corrector.to_map_card`."""
     known = None if period is None else _period(period)
     for name, text in (("unit", unit), ("note", note)):
-        if text is not None and not isinstance(text, str):
-            raise DebiasError(explain(f"{name}={text!r} is no text."))
+        if text is not None and not (isinstance(text, str) and text.isprintable() and len(text) <= LONGEST):
+            rule = f"one line of text, at most {LONGEST:,} characters"
+            raise DebiasError(explain(f"{name}={text!r:.60} is no line of text.", rule=rule))
     radius = None
     if radius_m is not None:
         radius = positive_metres(radius_m, what=f"radius_m={radius_m!r}.", error=DebiasError)
@@ -106,7 +108,7 @@ def read_map_card(path: str | Path) -> MapCard:
     >>> places["survey"] = places["map"] + 0.7 * rng.normal(size=1600)
     >>> fix = ec.debias(places, prediction="map", truth="survey", method="lcc")
     >>> fix.to_map_card(file, period=2015, unit="wealth index")
-    MapCard(wealth_2015.tif, 2015-01-01 to 2015-12-31: lcc, k 0.68, n 1600)
+    MapCard(wealth_2015.tif, 2015-01-01 to 2015-12-31: lcc, k 0.662, n 1600)
     >>> card = ec.read_map_card(file.replace(".tif", ".card.json"))
     >>> trial = pd.DataFrame({"village": ["a", "b"], "lon": [30.1, 30.2], "lat": [1.9, 1.8]})
     >>> card.sample(file, ec.read_units(trial, id="village", lon="lon", lat="lat"))
@@ -195,9 +197,16 @@ def _told(found: PixelCount, corrector: Corrector) -> tuple[str, ...]:
 
 
 def _require_tiff(opened: OneBand, *, tags: bool) -> None:
-    if tags and DRIVERS[opened.file.suffix.lower()] != "GTiff":
-        text = f"Tags cannot be written into {opened.file.name!r}."
+    if not tags:
+        return
+    text = f"Tags cannot be written into {opened.file.name!r}."
+    if DRIVERS[opened.file.suffix.lower()] != "GTiff":
         raise ImageryError(explain(text, rule="tags are written into GeoTIFF", fix="leave out tags=True"))
+    with open_dataset(opened.file) as dataset:
+        layout = dataset.tags(ns="IMAGE_STRUCTURE").get("LAYOUT")
+    if layout == "COG":
+        rule = "a cloud optimised GeoTIFF would be one no longer"
+        raise ImageryError(explain(text, rule=rule, fix="leave out tags=True; the card lies beside the map"))
 
 
 def _write_tags(file: Path, card: MapCard) -> None:

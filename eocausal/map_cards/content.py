@@ -25,6 +25,9 @@ DEFAULT_PATH = Path("data_specs/schema/map_card.schema.json")
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[int, Field(ge=1)]
 Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+LONGEST = 2000
+# Text that no card can move a terminal's cursor with.
+Line = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f-\x9f]*$", max_length=LONGEST)]
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
@@ -33,9 +36,9 @@ class RasterContent(BaseModel):
 
     model_config = _STRICT
 
-    name: str = Field(description="Name of the file; it may change.")
+    name: Line = Field(description="Name of the file; it may change.")
     band: Positive = Field(description="Band with the predictions, from 1.")
-    band_name: str = Field(description="Its name.")
+    band_name: Line = Field(description="Its name.")
     crs: str = Field(description="Reference system: EPSG code or WKT.")
     transform: list[Finite] = Field(
         min_length=6,
@@ -61,8 +64,8 @@ class CorrectorContent(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
     type: Literal["Corrector"]
-    prediction: str = Field(description="What predictions were called in the calibration.")
-    truth: str = Field(description="What the measured outcome was called.")
+    prediction: Line = Field(description="What predictions were called in the calibration.")
+    truth: Line = Field(description="What the measured outcome was called.")
     method: Literal["none", "lcc", "tweedie"] = Field(description="The correction that is believed.")
     k: Finite = Field(description="Slope of the prediction on the truth.")
     m: Finite = Field(description="Its intercept: lcc is (y - m) / k.")
@@ -95,9 +98,9 @@ class CardContent(BaseModel):
     period: Annotated[list[Day], Field(min_length=2, max_length=2)] | None = Field(
         description="First and last day that the map is of."
     )
-    unit: str | None = Field(description="Unit of predictions and outcome.")
-    note: str | None = Field(description="Anything else that users of the map need to know.")
-    warnings: list[str] = Field(description="What was found when map and calibration were put together.")
+    unit: Line | None = Field(description="Unit of predictions and outcome.")
+    note: Line | None = Field(description="Anything else that users of the map need to know.")
+    warnings: list[Line] = Field(description="What was found when map and calibration were put together.")
     corrector: CorrectorContent
     key: str = Field(pattern=r"^[0-9a-f]{16}$", description="Hash of the corrector's numbers.")
     seal: str = Field(pattern=r"^[0-9a-f]{16}$", description="Hash of all that stands above, by eocausal.")

@@ -261,7 +261,7 @@ class MapCard:
         try:
             corrector = Corrector.from_dict(content["corrector"])
             period = None if read.period is None else tuple(np.datetime64(day, "D") for day in read.period)
-        except (KeyError, TypeError, ValueError, IndexError) as cause:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as cause:
             text = f"{source} holds a corrector that cannot be read."
             raise DebiasError(explain(text, rule=str(cause)[:200])) from cause
         if corrector.key != read.key:
@@ -285,7 +285,7 @@ def without_outcomes(corrector: Corrector) -> Corrector:
     Examples
     --------
     >>> wider_range(0.31, 7.4)
-    (0.2, 7.5)
+    (0.3, 7.5)
     """
     return replace(corrector, sample=None, truth_range=wider_range(*corrector.truth_range))
 
@@ -294,7 +294,12 @@ def wider_range(low: float, high: float) -> tuple[float, float]:
     """Return round numbers below and above, a hundredth to a tenth of the range away at most."""
     exponent = math.floor(math.log10(high - low)) - 1
     digits, step = max(-exponent, 0), 10.0**exponent
-    below, above = math.ceil(low / step) - 1, math.floor(high / step) + 1
+    below, above = math.ceil(low / step), math.floor(high / step)
+    # quotients of decimals may be off by a rounding, and then an end would be an outcome
+    while round(below * step, digits) >= low:
+        below -= 1
+    while round(above * step, digits) <= high:
+        above += 1
     return round(below * step, digits), round(above * step, digits)
 
 

@@ -15,6 +15,7 @@ from eocausal._checks import one_of, positive_metres, require_units
 from eocausal.errors import ImageryError, explain
 from eocausal.imagery.tiles import OpenRasters
 from eocausal.imagery.windows import (
+    first_pixel,
     ground_pixel,
     is_geographic,
     project,
@@ -125,9 +126,8 @@ def sample_band(band: OneBand, units: Units, *, radius_m: float | None, missing:
         raise ImageryError(
             explain("These units have no coordinates.", fix="ec.read_units(table, id=..., lon=..., lat=...)")
         )
-    rows, columns = _pixels_of(band, units.longitude, units.latitude)
-    inside = (rows >= 0) & (rows < band.tile.height) & (columns >= 0) & (columns < band.tile.width)
-    row, column = (np.where(inside, np.floor(place), -1).astype(np.int64) for place in (rows, columns))
+    row, column = _pixels_of(band, units.longitude, units.latitude)
+    inside = row >= 0
     values, counts = np.full(len(units), np.nan), np.zeros(len(units), dtype=np.int64)
     here = np.flatnonzero(inside)
     pixel = row[here], column[here]
@@ -145,15 +145,18 @@ def sample_band(band: OneBand, units: Units, *, radius_m: float | None, missing:
     return MapSample(frame, (*units.notes, *told))
 
 
-def _pixels_of(band: OneBand, longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return continuous rows and columns (n,) of points; NaN where the reference system of the map has none."""
+def _pixels_of(band: OneBand, longitude: FloatArray, latitude: FloatArray) -> tuple[Places, Places]:
+    """Return rows and columns (n,) of the pixels that points lie in, -1 outside of the map."""
     lattice = band.lattice
     x, y = project(longitude, latitude, lattice.crs)
     if is_geographic(lattice.crs) and lattice.north_up:
         # a map may count its degrees from 0 to 360, or across the 180th meridian
         x = lattice.c + (x - lattice.c) % 360
     rows, columns = lattice.pixel(x, y)
-    return np.nan_to_num(rows, nan=-1.0), np.nan_to_num(columns, nan=-1.0)
+    lost = ~(np.isfinite(rows) & np.isfinite(columns))
+    row, column = (first_pixel(np.where(lost, -1.0, place), 1) for place in (rows, columns))
+    outside = (row < 0) | (row >= band.tile.height) | (column < 0) | (column >= band.tile.width)
+    return np.where(outside, -1, row), np.where(outside, -1, column)
 
 
 def _read_at(opened: OpenRasters, band: OneBand, rows: Places, columns: Places) -> FloatArray:
