@@ -70,8 +70,8 @@ def mean_part(
         What units weigh whose predictions are averaged: those not labelled, or all. Where there are fewer than two
         such units, predictions add nothing.
     ddof : int
-        With 1, influence values of ``m`` units are multiplied by ``sqrt(m / (m - 1))``, so that the variance of a
-        mean of ``m`` is the unbiased one; with 0 not.
+        With 1, influence values are divided by ``sqrt(1 - share)``, with the share that a unit has in its mean, so
+        that variances are unbiased where all units vary alike (HC2); of ``m`` equal units they are over ``m - 1``.
 
     Examples
     --------
@@ -100,10 +100,11 @@ def weighted_mean(values: FloatArray, weights: FloatArray, *, ddof: int = 1) -> 
     >>> mean, scores.tolist()
     (2.0, [-1.5, 1.5, 0.0])
     """
-    total, count = float(weights.sum()), int((weights != 0).sum())
-    mean = float(weights @ values) / total
-    factor = np.sqrt(count / (count - ddof)) if count > ddof else 1.0
-    return mean, factor * values.size * weights * (values - mean) / total
+    shares = weights / float(weights.sum())
+    mean = float(shares @ values)
+    # a share of 1 is that of a single unit, which is its own mean
+    left = np.where(shares < 1, 1 - ddof * shares, 1.0)
+    return mean, values.size * shares * (values - mean) / np.sqrt(left)
 
 
 def tune(
