@@ -15,11 +15,15 @@ import pandas as pd
 
 from eocausal._io import hash_file, write_atomically, write_json
 from eocausal._provenance import versions
+from eocausal.debiasing.corrected_result import Corrected
+from eocausal.debiasing.diagnosis_result import Diagnosis
 from eocausal.design import Design
 from eocausal.effects.cate import Cate
 from eocausal.evaluate.asked import (
     asked_average,
     asked_cate,
+    asked_corrected,
+    asked_corrector,
     asked_design,
     asked_folds,
     asked_judgements,
@@ -76,6 +80,10 @@ class Run:
         Of displaced units: features averaged over draws, and how far draws disagree.
     judgements : dict of str to result
         What else was asked of effects by unit: ``calibration`` and ``groups``.
+    corrected : Corrected or None
+        The first average effect as it is and corrected, where the outcome was predicted from images.
+    diagnosis : Diagnosis or None
+        What the calibration says of correcting; None where a corrector was read.
     """
 
     folder: Path
@@ -92,6 +100,8 @@ class Run:
     seconds: dict[str, float] = field(default_factory=dict)
     displacement: DrawAverage | None = None
     judgements: Mapping[str, Calibration | EffectGroups] = field(default_factory=dict)
+    corrected: Corrected | None = None
+    diagnosis: Diagnosis | None = None
 
     def __repr__(self) -> str:
         """One line: what was estimated and where the report is."""
@@ -101,7 +111,8 @@ class Run:
         """Return every estimate in one table: broom's columns, and the ``name`` it has among the results."""
         # a Rate holds both targets; its table is here once for each that was asked for
         of_target = {target: result.rates for target, result in self.rates.items()}
-        named: dict[str, Estimate] = {**self.estimates, **of_target}
+        corrected = {} if self.corrected is None else {"corrected": self.corrected.fit}
+        named: dict[str, Estimate] = {**self.estimates, **corrected, **of_target}
         frames: list[pd.DataFrame] = [result.to_frame().assign(name=name) for name, result in named.items()]
         return pd.concat(frames, ignore_index=True)
 
@@ -118,6 +129,7 @@ class Run:
     def _results(self) -> list[Any]:
         found: list[Any] = [self.balance, self.overlap, *self.estimates.values(), *self.rates.values()]
         found += self.judgements.values()
+        found += [one for one in (self.corrected, self.diagnosis) if one is not None]
         return found if self.cate is None else [*found, self.cate]
 
 
@@ -163,6 +175,8 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     folder = Path(out if out is not None else asked.out)
     folder.mkdir(parents=True, exist_ok=True)
     clock = _Clock(progress)
+    # before anything long: a calibration that cannot be read would stop the run at its end
+    corrector = asked_corrector(asked)
     with clock.step("units"):
         units = asked_units(asked.units)
     with clock.step("features"):
@@ -173,6 +187,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
         overlapping = overlap(design, folds=folds, learners=asked_learners(asked), seed=asked.seed)
     with clock.step("average effects"):
         estimates = {one.name: asked_average(one, asked, design) for one in asked.effects.ate}
+        corrected = asked_corrected(asked, design, corrector)
         # no classifier: it learns from fewer folds than the estimates, and could fail where they do not
         balanced = balance(design, weights=_first_that_weighs(estimates), classifier=False, seed=asked.seed)
     with clock.step("effects by unit"):
@@ -194,6 +209,8 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
         seconds=clock.seconds,
         displacement=seen.displacement,
         judgements=judgements,
+        corrected=corrected,
+        diagnosis=None if corrector is None or corrector.sample is None else corrector.diagnose(),
     )
     with clock.step("report"):
         _write(made, loaded)
@@ -284,7 +301,7 @@ def _write(made: Run, loaded: LoadedSpec) -> None:
     items: list[Any] = [made.units, made.design, made.balance, made.overlap, *made.estimates.values()]
     # chips of draws have keys and places of their own, which are not those of the units
     items += [] if made.chips is None or made.displacement is not None else [made.chips]
-    items += [] if made.cate is None else [made.cate]
+    items += [one for one in (made.diagnosis, made.corrected, made.cate) if one is not None]
     # one result holds both targets, that declared beforehand in front
     items += [*list(made.rates.values())[:1], *made.judgements.values()]
     spec = loaded.spec
@@ -306,6 +323,8 @@ def _write_figures(made: Run) -> None:
     if made.cate is not None:
         results["effects"] = made.cate
     results |= made.judgements
+    if made.corrected is not None:
+        results["corrected"] = made.corrected
     for name, result in results.items():
         height = 1.3 + 0.24 * min(len(result.table), MOST_ROWS) if name == "balance" else 3.6
         _write_figure(made, name, height, result.plot)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from eocausal._tables import read_table
+from eocausal.debiasing.corrected_result import Corrected
+from eocausal.debiasing.corrector import Corrector
+from eocausal.debiasing.debias import debias
 from eocausal.design import Design
 from eocausal.effects.ate import METHODS, ate
 from eocausal.effects.cate import Cate, cate
 from eocausal.effects.known_learners import LEARNERS
 from eocausal.effects.methods import Asked, no_predictions, require_answerable
-from eocausal.errors import EstimationError
+from eocausal.errors import DebiasError, EstimationError
 from eocausal.evaluate.calibration import calibration
 from eocausal.evaluate.calibration_result import Calibration
 from eocausal.evaluate.effect_groups import groups
@@ -51,16 +55,41 @@ def asked_design(spec: AnalysisSpec, units: Units, features: Embeddings) -> Desi
 
 def asked_average(one: AteSpec, spec: AnalysisSpec, design: Design) -> Estimate:
     """Return one of the average effects that a specification asks for."""
-    return ate(
-        design,
-        method=one.method,
-        estimand=one.estimand,
-        trim=_trim(one),
-        folds=replace(asked_folds(spec), repeats=one.repeats),
-        learners=asked_learners(spec),
-        vcov=None if spec.effects.vcov is None else spec.effects.vcov.choice,
-        seed=spec.seed,
-    )
+    found: Estimate = ate(design, **_options(one, spec))
+    return found
+
+
+def asked_corrected(spec: AnalysisSpec, design: Design, corrector: Corrector | None) -> Corrected | None:
+    """Return the first average effect as it is and corrected, where the outcome is a prediction."""
+    if corrector is None:
+        return None
+    found: Corrected = ate(design, correct=corrector, **_options(spec.effects.ate[0], spec))
+    return found
+
+
+def _options(one: AteSpec, spec: AnalysisSpec) -> dict[str, Any]:
+    return {
+        "method": one.method,
+        "estimand": one.estimand,
+        "trim": _trim(one),
+        "folds": replace(asked_folds(spec), repeats=one.repeats),
+        "learners": asked_learners(spec),
+        "vcov": None if spec.effects.vcov is None else spec.effects.vcov.choice,
+        "seed": spec.seed,
+    }
+
+
+def asked_corrector(spec: AnalysisSpec) -> Corrector | None:
+    """Return how the outcome is corrected: learned from places where it was measured, or as it was written."""
+    asked = spec.debias
+    if asked is None:
+        return None
+    if asked.calibration is None:
+        return Corrector.from_json(str(asked.corrector))
+    keys = [one for one in (asked.id, asked.cluster) if one is not None]
+    table = read_table(asked.calibration, key_columns=keys, error=DebiasError)
+    table = table if asked.id is None else table.set_index(asked.id)
+    return debias(table, **asked.model_dump(exclude={"corrector", "calibration", "id"}))
 
 
 def _trim(one: AteSpec) -> Trim | None:

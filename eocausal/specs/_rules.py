@@ -131,6 +131,26 @@ def _trim_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("rule",), f"rule: {block['rule']} needs both bounds. Add low: and high:"
 
 
+def _debias_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
+    if len(given(block, "corrector", "calibration")) != 1:
+        yield (), "one of calibration and corrector says how predictions are corrected. Keep one"
+    if given(block, "corrector"):
+        for name in block:
+            if name not in ("corrector", "calibration") and block[name] is not None:
+                yield (name,), f"{name} goes with calibration; a corrector was fitted already. Leave it out"
+        return
+    for name in ("prediction", "truth"):
+        if not given(block, name):
+            yield (), f"a calibration needs {name}. Add {name}: <column>"
+
+
+def _first_estimate(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the block of the first average effect that is asked for; nothing where it is a name alone."""
+    asked = inner(block, "effects").get("ate")
+    first = asked[0] if isinstance(asked, list | tuple) and asked else asked
+    return first if isinstance(first, Mapping) else {}
+
+
 def _analysis_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     if not given(block, "imagery", "embeddings"):
         yield (), "neither imagery nor embeddings is given. Add one: it is what the features come from"
@@ -138,6 +158,10 @@ def _analysis_rules(block: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
         yield ("imagery",), "imagery needs an encoder. Add encoder: {name: rcf}"
     if given(block, "encoder") and not given(block, "imagery"):
         yield ("encoder",), "an encoder needs imagery to work on. Add imagery or leave the encoder out"
+    first = _first_estimate(block)
+    if given(block, "debias") and given(first, "repeats") and first["repeats"] != 1:
+        text = "medians over repeated folds are not corrected. Put an estimate without repeats first"
+        yield ("effects", "ate"), text
     units, imagery = inner(block, "units"), inner(block, "imagery")
     if given(inner(imagery, "frames"), "before") and not given(units, "date"):
         text = "before treatment needs the day of each unit's treatment. Name its column: units: {date: treated_on}"
@@ -227,5 +251,6 @@ RULES: dict[str, Rule] = {
     "FoldsSpec": _folds_rules,
     "TrimSpec": _trim_rules,
     "VcovSpec": _vcov_rules,
+    "DebiasSpec": _debias_rules,
     "AnalysisSpec": _analysis_rules,
 }

@@ -15,6 +15,7 @@ import pandas as pd
 from eocausal._checks import did_you_mean, nearest
 from eocausal.specs._encoder_names import is_encoder_file
 from eocausal.specs._fields import POLYGON, is_address
+from eocausal.specs.debias import DebiasSpec
 from eocausal.specs.encoders import EncoderSpec, PretrainedSpec
 from eocausal.specs.imagery import ImagerySpec
 from eocausal.specs.load import LoadedSpec, spec_error
@@ -53,6 +54,8 @@ def check_inputs(loaded: LoadedSpec) -> None:
         mistakes += _encoder_mistakes(loaded.spec.encoder, ("encoder",))
     if loaded.spec.embeddings is not None:
         mistakes += _embeddings_mistakes(loaded.spec.embeddings)
+    if loaded.spec.debias is not None:
+        mistakes += _debias_mistakes(loaded.spec.debias)
     if mistakes:
         raise spec_error(loaded.path, loaded.document, mistakes=mistakes)
 
@@ -182,6 +185,27 @@ def _embeddings_mistakes(embeddings: EmbeddingsSpec) -> Mistakes:
         yield from _column_mistakes(listed, columns=columns, table="embeddings table")
     elif wanted is not None and not any(column.startswith(wanted) for column in columns):
         yield ("embeddings", "columns"), f"no column of the embeddings table begins with {wanted!r}"
+
+
+def _debias_mistakes(debias: DebiasSpec) -> Mistakes:
+    field = "corrector" if debias.calibration is None else "calibration"
+    path = str(debias.corrector if debias.calibration is None else debias.calibration)
+    if missing := _missing_file(path):
+        yield ("debias", field), missing
+        return
+    if debias.calibration is None:
+        return
+    try:
+        columns = _columns_of(path)
+    except _UNREADABLE as error:
+        yield ("debias", "calibration"), f"the table cannot be read: {error}"
+        return
+    if columns is None:
+        return
+    single = ("id", "prediction", "truth", "weights", "cluster", "trained_on")
+    named: list[tuple[Place, str | None]] = [(("debias", name), getattr(debias, name)) for name in single]
+    named += [(("debias", "groups", index), column) for index, column in enumerate(debias.groups)]
+    yield from _column_mistakes(iter(named), columns=columns, table="calibration table")
 
 
 def _missing_file(path: str) -> str:

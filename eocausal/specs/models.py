@@ -24,13 +24,14 @@ from eocausal.specs._fields import (
     Share,
     Text,
 )
+from eocausal.specs.debias import DebiasSpec
 from eocausal.specs.effects import EffectsSpec
 from eocausal.specs.encoders import EncoderSpec
 from eocausal.specs.imagery import ImagerySpec
 
 __all__ = [
-    "AnalysisSpec", "DesignSpec", "DisplacementSpec", "EffectsSpec", "EmbeddingsSpec", "EncoderSpec", "ImagerySpec",
-    "TruthSpec", "UnitsSpec",
+    "AnalysisSpec", "DebiasSpec", "DesignSpec", "DisplacementSpec", "EffectsSpec", "EmbeddingsSpec", "EncoderSpec",
+    "ImagerySpec", "TruthSpec", "UnitsSpec",
 ]  # fmt: skip
 
 
@@ -123,6 +124,11 @@ class AnalysisSpec(Block):
     encoder: EncoderSpec | None = Field(None, description="How features are made from imagery.")
     design: DesignSpec = Field(description="Which columns play which part.")
     effects: EffectsSpec = Field(description="What is estimated.")
+    debias: DebiasSpec | None = Field(
+        None,
+        description="How the outcome is corrected, where it was predicted from images: the first of effects.ate is "
+        "given as it is and corrected.",
+    )
     truth: TruthSpec | None = Field(None, description="Known effects, for simulated data only.")
     seed: Seed = Field(0, description="Seed of folds and forests.")
     out: FilePath = Field("out", validate_default=True, description="Folder the results are written to.")

@@ -321,3 +321,25 @@ def test_scenes_of_a_catalogue_are_searched_and_cut(tmp_path: Path) -> None:
     )
     direct = read_all(ec.chips(units, found, size_m=300, frames=ec.Frames(["2021", "2022"])))
     np.testing.assert_array_equal(read_all(run.chips).pixels["300m"], direct.pixels["300m"])
+
+
+def test_an_outcome_from_a_map_is_given_as_it_is_and_corrected(folder: Path) -> None:
+    rng = np.random.default_rng(7)
+    scene = rng.normal(size=(1, HEIGHT, WIDTH)).astype("float32")
+    write_scene(folder / "scene.tif", scene)
+    mapped = rng.normal(size=300)
+    places = pd.DataFrame({"map": mapped, "income": mapped + 0.6 * rng.normal(size=300)})
+    places.to_csv(folder / "places.csv", index=False)
+    imagery = "imagery: {rasters: scene.tif, size_m: 300, date: 2006-01-01}\n"
+    debias = "debias: {calibration: places.csv, prediction: map, truth: income, method: lcc}\n"
+    made = ec.run(write_spec(folder, imagery, tail=TAIL + debias), out=folder / "out", progress=False)
+    assert made.corrected is not None
+    assert made.corrected.estimate[0] == pytest.approx(made.estimates["difference"].estimate)
+    frame = pd.read_csv(folder / "out" / "estimates.csv")
+    rows = frame[frame["name"] == "corrected"]
+    assert rows["term"].tolist() == ["naive", "lcc", "tweedie"]
+    assert rows["estimate"].to_numpy() == pytest.approx(made.corrected.estimate)
+    assert (folder / "out" / "figures" / "corrected.png").is_file()
+    page = made.report.read_text()
+    assert "Should the map be corrected?" in page
+    assert "The effect on the map, and on the outcome" in page

@@ -16,6 +16,8 @@ from eocausal.effects.known_learners import LEARNERS
 from eocausal.errors import SpecError
 from eocausal.evaluate.asked import (
     asked_cate,
+    asked_corrected,
+    asked_corrector,
     asked_folds,
     asked_judgements,
     asked_learner,
@@ -33,6 +35,7 @@ from eocausal.nuisance.learners import (
 )
 from eocausal.specs._rules import CATE_OPTIONS
 from eocausal.specs.effects import AteSpec, CateSpec, LearnersSpec, Method
+from eocausal.specs.inputs import check_inputs
 from eocausal.specs.load import LoadedSpec, load_spec
 
 STUDY = """\
@@ -260,3 +263,68 @@ def test_a_method_that_cannot_answer_is_refused_before_anything_is_read(tmp_path
     found = loaded(tmp_path, "  ate:\n    - aipw\n    - {method: regression, estimand: ato}\n")
     with pytest.raises(SpecError, match=r":9:7 effects\.ate\[1\]: method='regression' has no estimand='ato'"):
         check_estimates(found)
+
+
+PLACES = "debias: {calibration: places.csv, prediction: map, truth: wealth, groups: [urban]}\n"
+
+
+@pytest.fixture
+def predicted(tmp_path: Path) -> Path:
+    """A study whose outcome is a map, and places where it was measured too."""
+    rng = np.random.default_rng(0)
+    mapped = rng.normal(size=400)
+    urban = (rng.random(400) < 0.4).astype(int)
+    truth = mapped + 0.6 * rng.normal(size=400) + 0.8 * urban
+    pd.DataFrame({"map": mapped + 0.5 * urban, "wealth": truth, "urban": urban}).to_csv(
+        tmp_path / "places.csv", index=False
+    )
+    return tmp_path
+
+
+def test_a_correction_is_asked_for_as_in_python(predicted: Path) -> None:
+    found = loaded(predicted, "  ate: difference\n" + PLACES)
+    fix = asked_corrector(found.spec)
+    table = pd.read_csv(predicted / "places.csv")
+    assert fix == ec.debias(table, prediction="map", truth="wealth", groups=["urban"])
+    fix.to_json(predicted / "fix.json")
+    again = asked_corrector(loaded(predicted, "  ate: difference\ndebias: {corrector: fix.json}\n").spec)
+    assert again.key == fix.key
+    rng = np.random.default_rng(1)
+    trial = pd.DataFrame({"aid": rng.integers(0, 2, 200), "wealth": rng.normal(size=200)})
+    design = ec.Design(trial, outcome="wealth", treatment="aid")
+    assert asked_corrected(found.spec, design, fix) == ec.ate(design, method="difference", correct=fix)
+    assert asked_corrected(found.spec, design, None) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("{}", "one of calibration and corrector says how"),
+        ("{calibration: places.csv, truth: wealth}", "a calibration needs prediction"),
+        ("{corrector: fix.json, method: lcc}", "method goes with calibration"),
+        ("{calibration: places.csv, prediction: map, truth: wealth, score: kernel}", "score"),
+        ("{calibration: places.csv, prediction: map, truth: wealth, label_noise_var: -1}", "label_noise_var"),
+    ],
+)
+def test_mistakes_of_a_correction_are_told_at_their_lines(predicted: Path, written: str, told: str) -> None:
+    with pytest.raises(SpecError, match=told):
+        loaded(predicted, f"  ate: difference\ndebias: {written}\n")
+
+
+def test_medians_are_not_asked_to_be_corrected(predicted: Path) -> None:
+    with pytest.raises(SpecError, match="medians over repeated folds are not corrected"):
+        loaded(predicted, "  ate: {method: aipw, repeats: 3}\n" + PLACES)
+
+
+def test_columns_and_files_of_a_correction_must_be_there(predicted: Path) -> None:
+    pd.DataFrame({"unit": ["a"], "lon": [1.0], "lat": [1.0], "wealth": [0], "aid": [1], "urban": [0]}).to_csv(
+        predicted / "units.csv", index=False
+    )
+    pd.DataFrame({"unit": ["a"], "f": [1.0]}).to_parquet(predicted / "features.parquet")
+    wrong = loaded(predicted, "  ate: difference\n" + PLACES.replace("truth: wealth", "truth: weath"))
+    with pytest.raises(
+        SpecError, match=r"debias\.truth: column 'weath' is not in the calibration table. Did you"
+    ):
+        check_inputs(wrong)
+    with pytest.raises(SpecError, match=r"debias\.corrector: there is no file"):
+        check_inputs(loaded(predicted, "  ate: difference\ndebias: {corrector: fix.json}\n"))
