@@ -1,8 +1,8 @@
 """Whether predictions are to be corrected, and by which correction: the evidence weighed.
 
-A difference that keeps the share ``c`` of its true size is naively off by ``1 - c``. Divided by the slope ``k`` of
-units it is off by ``c / k - 1``. At ``c = k`` the correction is right, at ``c = 1`` the naive difference is, and at
-``c = 2 k / (1 + k)`` both are equally far off.
+A difference that keeps the share ``c`` of its true size is naively off by ``1 - c``. Divided by the slope
+``k`` of units it is off by ``c / k - 1``. At ``c = k`` the correction is right, at ``c = 1`` the naive
+difference is, and at ``c = 2 k / (1 + k)`` both are equally far off.
 """
 
 from __future__ import annotations
@@ -243,9 +243,11 @@ def held_out(
     rank[np.argsort(mean, kind="stable")] = np.arange(mean.size)
     fold = (rank % FOLDS)[codes]
     parts = [(np.flatnonzero(fold == one), np.flatnonzero(fold != one)) for one in range(FOLDS)]
-    fitted = [(rows, fit(sample.take(others))) for rows, others in parts if rows.size]
+    fitted: list[tuple[npt.NDArray[np.intp], Correct]] = []
 
     def corrected(method: str) -> FloatArray:
+        if not fitted:
+            fitted.extend((rows, fit(sample.take(others))) for rows, others in parts if rows.size)
         made = np.empty(len(sample))
         for rows, correct in fitted:
             made[rows] = correct(sample.prediction[rows], method)
@@ -258,8 +260,8 @@ def nearer_at_each_truth(sample: CalibrationSample, made: dict[str, FloatArray])
     """Return which of two corrections has less bias at given truth, and that in words.
 
     The bias is the mean of corrected less truth in a tenth of the truth; squared, averaged, less what noise
-    adds. Error of single places is no guide: a right correction makes it larger. Tweedie is chosen where its bias
-    is smaller by more than chance (one-sided, 5%), since the linear correction needs fewer assumptions.
+    adds. Error of single places is no guide: a right correction makes it larger. Tweedie is chosen where its
+    bias is smaller by more than chance (one-sided, 5%), since the linear correction needs fewer assumptions.
     """
     edges = np.unique(np.quantile(sample.truth, np.linspace(0, 1, TRUTH_BINS + 1)[1:-1]))
     codes = np.unique(np.searchsorted(edges, sample.truth, side="left"), return_inverse=True)[1]

@@ -14,8 +14,7 @@ from eocausal.debiasing.contrasts import Attenuation, Pairs, between_arms, betwe
 from eocausal.debiasing.diagnosis_result import Diagnosis
 from eocausal.debiasing.label_tests import label_tests
 from eocausal.debiasing.linear_fit import line
-from eocausal.debiasing.paired_arrays import read_pairs, suspicions
-from eocausal.inference.variance import FEW_CLUSTERS
+from eocausal.debiasing.paired_arrays import read_pairs
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -120,7 +119,7 @@ def diagnose_sample(
         sample=sample,
         treatment=treatment,
         label_tests=tests,
-        warnings=(*sample.notes, *suspicions(sample), *_of_levels(levels), *found.warnings, *_few(sample)),
+        warnings=(*sample.notes, *_of_levels(levels), *found.warnings),
         provenance={
             "sample_hash": hash_arrays(sample.prediction, sample.truth, sample.weights),
             "label_noise_var": float(label_noise_var),
@@ -142,9 +141,3 @@ def _of_levels(levels: list[Attenuation]) -> list[str]:
         for one in levels
         if one.left_out
     ]
-
-
-def _few(sample: CalibrationSample) -> list[str]:
-    if sample.clusters is None or sample.n_drawn >= FEW_CLUSTERS:
-        return []
-    return [f"{sample.n_drawn} clusters: with fewer than {FEW_CLUSTERS} standard errors are too small"]

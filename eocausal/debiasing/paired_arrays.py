@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 
 from eocausal.debiasing.calibration_sample import LEAST, SPREADS, CalibrationSample
 from eocausal.errors import DebiasError, explain
+from eocausal.inference.variance import FEW_CLUSTERS
 
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
@@ -66,11 +68,11 @@ def read_pairs(
     sample = CalibrationSample(
         ids, numbers["prediction"], numbers["truth"], given, labels, _groups(groups, index, ids)
     )
-    return sample, numbers.get("treatment")
+    return replace(sample, notes=tuple(_suspicions(sample))), numbers.get("treatment")
 
 
-def suspicions(sample: CalibrationSample) -> list[str]:
-    """Return warnings of predictions that fall where the truth rises, or that seem to be in another unit."""
+def _suspicions(sample: CalibrationSample) -> list[str]:
+    """Return warnings of a reversed sign, of another unit, of few clusters."""
     told = []
     together = float(np.corrcoef(sample.prediction, sample.truth)[0, 1])
     if together < -2 / np.sqrt(len(sample)):
@@ -90,6 +92,10 @@ def suspicions(sample: CalibrationSample) -> list[str]:
         told.append(
             f"predictions and truth differ by {apart:.1f} standard deviations on average: are both in the same "
             "unit?"
+        )
+    if sample.clusters is not None and sample.n_drawn < FEW_CLUSTERS:
+        told.append(
+            f"{sample.n_drawn} clusters: with fewer than {FEW_CLUSTERS} standard errors are too small"
         )
     return told
 
