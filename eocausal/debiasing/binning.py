@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,12 @@ FEWEST = 10
 # cells are at least so many, and a multiple of the bins that are asked for
 CELLS = 4096
 # a range wider than so many standard deviations is cut at these shares, the first that makes it narrow enough
-WIDEST_SD = 12
+WIDEST_SD = 16
 CUT_SHARES = (0.001, 0.005, 0.01, 0.025)
 # rows with the same value are one unit seen again unless values repeat on average more often than this
 MOST_REPEATS = 4
+# a range cut to so many of its cells is known well enough, one that so much is left of is as good as not cut
+CELLS_IN_RANGE, MOST_LEFT = 256, 0.98
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +109,7 @@ class Binned:
 def bin_values(values: npt.ArrayLike, weights: npt.ArrayLike | None = None, *, bins: int = 120) -> Binned:
     """Put predictions into even cells over their range.
 
-    A range that is wider than twelve standard deviations of what lies in it is cut at quantiles, so that a few far
+    A range that is wider than sixteen standard deviations of what lies in it is cut at quantiles, so that a few far
     predictions do not take the cells from all others; how much lies beyond is kept in ``below`` and ``above``.
 
     Parameters
@@ -276,20 +279,28 @@ def _narrowed(
     """Return the cells of the widest range that far predictions do not rule."""
     made = _binned(whole, found)
     for share in CUT_SHARES:
-        if made.high - made.low <= WIDEST_SD * np.sqrt(made.variance_inside()):
+        if made.high - made.low <= WIDEST_SD * math.sqrt(made.variance_inside()):
             break
-        shares = np.array([share, 1 - share])
-        if weights is None:
-            low, high = np.quantile(values, shares)
-        else:
-            low, high = np.quantile(values, shares, weights=weights, method="inverted_cdf")
-        if low < high:
-            # a little more on both sides, so that densities at the quantiles know both of their sides
-            extra = (high - low) / 10
-            first = float(max(low - extra, found["smallest"]))
-            last = float(min(high + extra, found["largest"]))
-            made = _binned(fill_cells(values, weights, first, last, whole.counts.size), found)
+        made = _cut(values, weights, made, share, found)
     return made
+
+
+def _cut(
+    values: npt.NDArray[Any], weights: FloatArray | None, made: Binned, share: float, found: dict[str, Any]
+) -> Binned:
+    """Return cells between the quantiles at a share, filled again until there are cells enough to find these."""
+    while True:
+        low, high = made.quantile(share), made.quantile(1 - share)
+        # a little more on both sides, so that densities at the quantiles know both of their sides
+        extra = (high - low) / 10 + made.width
+        first, last = max(low - extra, found["smallest"]), min(high + extra, found["largest"])
+        narrower = (last - first) / (made.high - made.low)
+        resolved = narrower * made.counts.size > CELLS_IN_RANGE
+        if narrower > MOST_LEFT or (last - first) < 1e-12 * max(abs(first), abs(last)):
+            return made
+        made = _binned(fill_cells(values, weights, first, last, made.counts.size), found)
+        if resolved:
+            return made
 
 
 def _binned(filled: Filled, found: dict[str, Any]) -> Binned:

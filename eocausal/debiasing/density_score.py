@@ -331,7 +331,7 @@ def _told(binned: Binned) -> tuple[str, ...]:
     beyond = (binned.below + binned.above) / binned.total
     if beyond > 0:
         told.append(
-            f"{beyond:.2%} of the predictions lie far beyond all others (outside {binned.low:.6g} to "
+            f"{beyond:.2%} of the predictions lie far beyond most others (outside {binned.low:.6g} to "
             f"{binned.high:.6g}) and have no part in the density: its score is constant there. Look for "
             "fill values."
         )

@@ -19,6 +19,8 @@ TOLD, REFUSED = 0.02, 0.10
 ROWS = 12
 # rows for each cell that holds any, before values are looked at for steps
 ROWS_A_CELL = 20
+# share of the cells in the middle that hold rows, above which values are not looked at
+MOST_HELD = 0.75
 FEWEST_STEPS = 20
 
 
@@ -91,7 +93,7 @@ def even_steps(
     >>> found.bins == int(whole.max() - whole.min()) + 1, found.binned.low % 1
     (True, 0.5)
     """
-    if np.count_nonzero(binned.counts) * ROWS_A_CELL > binned.n:
+    if not _gaps(binned):
         return None
     array, given = checked_sample(values, weights)
     inside = (array >= binned.low) & (array <= binned.high)
@@ -115,6 +117,14 @@ def even_steps(
     low = float(found[0]) - step / 2
     high = low + made * each * step
     return Stepped(_again(binned, array, given, (low, high, made)), made, (_rounded(step, found.size),))
+
+
+def _gaps(binned: Binned) -> bool:
+    """Say whether cells in the middle of the rows are empty although there are rows enough for all of them."""
+    first, last = (int((binned.quantile(share) - binned.low) / binned.width) for share in (0.1, 0.9))
+    middle = binned.counts[first : last + 1]
+    held = np.count_nonzero(middle)
+    return held < MOST_HELD * middle.size and held * ROWS_A_CELL < 0.8 * binned.n
 
 
 def _again(
