@@ -31,7 +31,7 @@ MISSING = ("error", "keep")
 # A mean is of at most so many pixels; further out another map would be meant.
 _MOST_PIXELS = 100_000
 # Pixels of so many places are looked up at once.
-_AT_ONCE = 2_000_000
+_AT_ONCE = 500_000
 
 
 @dataclass(frozen=True, eq=False)

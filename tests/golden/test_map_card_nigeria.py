@@ -1,4 +1,4 @@
-"""A published map of wealth in Nigeria (Yeh et al. 2020), carded by half of the survey places for the other half."""
+"""A published map of wealth in Nigeria (Yeh et al. 2020), with a card by half of its survey places for the rest."""
 
 from __future__ import annotations
 
