@@ -39,8 +39,8 @@ ASSUMES = (
     "given the truth, predictions are spread alike in the study and in the labelled sample (stability)",
 )
 ASSUMES_LEVELS = (
-    "the function of predictions whose mean in each level of the truth is right moves with treatment as the truth "
-    "does"
+    "predictions, bent so that their mean is right in each level of the truth, are right on average at every "
+    "truth, or treatment moves units between levels alone"
 )
 
 
@@ -88,9 +88,9 @@ def remote_outcome(
         ``prediction``: as it is. ``efficient``: the function of it, and of other columns, that makes the
         standard error smallest, learned out of fold with clusters kept whole. Both estimate the same effect.
     levels : sequence of float, optional
-        Cut points that part a bounded outcome, such as an index from 0 to 100, into levels. Predictions are
-        parted at the same ranks, and the effect is on the function of these parts whose mean is right in every
-        level.
+        Cut points that part a bounded or curved outcome, such as an index from 0 to 100, into levels. The effect
+        is on the line with a bend at each inner level whose mean is right in every level of the truth: with
+        classes from 0 to K - 1 as predictions it inverts the table of predicted by true classes.
     weights, cluster : str, optional
         Columns of the labelled sample; the design has its own.
     method : str
@@ -175,10 +175,8 @@ def _functions(
     """Return the functions of what was sensed that effects are estimated on."""
     if levels is not None:
         seen = samples.labelled.prediction
-        below = np.cumsum(np.bincount(samples.levels))[:-1] / samples.levels.size
-        cuts = np.quantile(seen, below)
-        of_trial, of_labelled = ((one[:, None] > cuts).astype(float) for one in (samples.trial.outcome, seen))
-        return _Functions("levels", of_trial, of_labelled)
+        bends = level_means(seen[:, None], samples.levels, samples.labelled.weights).means[1:-1, 0]
+        return _Functions("levels", _bent(samples.trial.outcome, bends), _bent(seen, bends))
     if h == "prediction":
         return _Functions(h, samples.trial.outcome[:, None], samples.labelled.prediction[:, None])
     trial, sample = samples.trial, samples.labelled
@@ -192,6 +190,11 @@ def _functions(
     found = efficient_function(stacked, seed=seed)
     n = trial.ids.size
     return _Functions(h, found[:n, None], found[n:, None])
+
+
+def _bent(values: FloatArray, bends: FloatArray) -> FloatArray:
+    """Return values (n,) beside what of them lies above each of K - 2 bends (n, K - 1)."""
+    return np.column_stack([values, np.maximum(values[:, None] - bends, 0.0)])
 
 
 def _estimates(

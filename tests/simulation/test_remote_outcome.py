@@ -125,3 +125,35 @@ def test_shares_by_rogan_and_gladen_cover() -> None:
     print("share", estimate.mean(), np.mean((low <= truth) & (truth <= high)))
     assert abs(estimate.mean() - truth) < 4 * estimate.std() / np.sqrt(DRAWS) + 0.003
     assert COVERED[0] <= np.mean((low <= truth) & (truth <= high)) <= COVERED[1]
+
+
+def _index(draw: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """An index from 0 to 100 on a map that flattens at both ends; the trial lies where the map is steep."""
+    rng = np.random.default_rng(draw)
+
+    def seen(truth: np.ndarray) -> np.ndarray:
+        return 20 + 50 / (1 + np.exp(-(truth - 40) / 12)) + 6 * rng.normal(size=truth.size)
+
+    grant = np.tile([0, 1], 2000)
+    trial = pd.DataFrame({"grant": grant, "seen": seen(rng.normal(45, 12, size=4000) + 5 * grant)})
+    truth = np.clip(rng.normal(45, 28, size=800), 0, 100)
+    survey = pd.DataFrame({"wealth": truth, "seen": seen(truth)}, index=[f"s{one}" for one in range(800)])
+    return trial, survey
+
+
+@pytest.mark.slow
+def test_levels_follow_a_curved_map_where_one_line_does_not() -> None:
+    found: dict[str, list[list[float]]] = {"line": [], "levels": []}
+    for draw in range(150):
+        trial, survey = _index(draw)
+        design = ec.Design(trial, outcome="seen", treatment="grant")
+        line = np.polyfit(survey["wealth"], survey["seen"], 1)[0]
+        found["line"].append([ec.ate(design, method="difference").estimate / line])
+        made = ec.remote_outcome(design, survey, truth="wealth", levels=[20, 35, 50, 65], method="difference")
+        found["levels"].append([made.estimate, made.std_error, *made.ci()])
+    line, levels = (np.array(found[name]) for name in ("line", "levels"))
+    covered = np.mean((levels[:, 2] <= 5) & (levels[:, 3] >= 5))
+    print("line", line.mean(), "levels", levels.mean(axis=0), levels[:, 0].std(), "covered", covered)
+    assert line.mean() > 6
+    assert abs(levels[:, 0].mean() - 5) < 0.3
+    assert 0.88 <= covered <= 0.99

@@ -266,18 +266,18 @@ def test_levels_recover_the_function_whose_mean_is_right_in_every_level() -> Non
     design = _design(_trial().assign(seen=lambda frame: 42 + 3 * frame["seen"]))
     found = ec.remote_outcome(design, survey, truth="wealth", levels=[30, 60], method="difference")
     codes = np.searchsorted([30, 60], index, side="right")
-    cuts = np.quantile(squashed, [np.mean(codes < 1), np.mean(codes < 2)])
-    above = (squashed[:, None] > cuts).astype(float)
-    means = np.array(
-        [[above[codes == k].mean(axis=0), index[codes == k].mean()] for k in range(3)], dtype=object
-    )
-    by = np.array([means[k][0] - means[0][0] for k in (1, 2)])
-    steps = np.array([means[k][1] - means[0][1] for k in (1, 2)], dtype=float)
-    loadings = np.linalg.solve(by, steps)
+    bend = squashed[codes == 1].mean()
+    seen = np.column_stack([squashed, np.maximum(squashed - bend, 0)])
+    means = np.array([seen[codes == k].mean(axis=0) for k in range(3)])
+    truths = np.array([index[codes == k].mean() for k in range(3)])
+    loadings = np.linalg.solve(means[1:] - means[0], truths[1:] - truths[0])
+    # what is left of the truth is the same in every level
+    left = [(index - seen @ loadings)[codes == k].mean() for k in range(3)]
+    assert left == pytest.approx([left[0]] * 3, rel=1e-9)
     table = design.table
-    own = (table.outcome[:, None] > cuts).astype(float)
-    contrast = own[table.treatment == 1].mean(axis=0) - own[table.treatment == 0].mean(axis=0)
-    assert found.estimate == pytest.approx(contrast @ loadings, rel=1e-10)
+    own = np.column_stack([table.outcome, np.maximum(table.outcome - bend, 0)]) @ loadings
+    contrast = own[table.treatment == 1].mean() - own[table.treatment == 0].mean()
+    assert found.estimate == pytest.approx(contrast, rel=1e-10)
     assert found.levels["moved"].sum() == pytest.approx(0.0, abs=1e-12)
     assert found.levels["n"].tolist() == np.bincount(codes).tolist()
     assert found.parts is None
@@ -290,11 +290,27 @@ def test_two_levels_are_the_effect_of_a_0_1_truth_times_the_step_of_its_mean() -
     trial, survey = _trial(), _survey()
     by_level = survey.assign(wealth=np.where(survey["poor"] == 1, 70.0, 20.0))
     found = ec.remote_outcome(_design(trial), by_level, truth="wealth", levels=[50], method="difference")
-    cut = np.quantile(survey["seen"], np.mean(by_level["wealth"] < 50))
-    flag = [one.assign(seen=(one["seen"] > cut).astype(float)) for one in (trial, survey)]
-    binary = _found(*flag)
+    binary = _found(trial, survey)
     assert found.estimate == pytest.approx(50 * binary.estimate, rel=1e-10)
     assert found.std_error == pytest.approx(50 * binary.std_error, rel=1e-10)
+
+
+def test_of_classes_it_inverts_the_table_of_predicted_by_true() -> None:
+    rng = np.random.default_rng(2)
+    table = np.array([[0.8, 0.15, 0.05], [0.2, 0.6, 0.2], [0.05, 0.25, 0.7]])
+
+    def seen(truth: np.ndarray) -> np.ndarray:
+        return (rng.uniform(size=truth.size)[:, None] > np.cumsum(table, axis=1)[truth]).sum(axis=1)
+
+    truth = rng.integers(0, 3, size=900)
+    survey = pd.DataFrame({"land": truth, "seen": seen(truth)}, index=[f"s{one}" for one in range(900)])
+    trial = pd.DataFrame({"grant": np.tile([0, 1], 1000), "seen": seen(rng.integers(0, 3, size=2000))})
+    found = ec.remote_outcome(_design(trial), survey, truth="land", levels=[0.5, 1.5], method="difference")
+    by_truth = pd.crosstab(survey["land"], survey["seen"], normalize="index").to_numpy()
+    shares = pd.crosstab(trial["grant"], trial["seen"], normalize="index").to_numpy()
+    moved = np.linalg.solve(by_truth.T, shares[1] - shares[0])
+    assert found.levels["moved"].tolist() == pytest.approx(moved.tolist(), rel=1e-8)
+    assert found.estimate == pytest.approx(moved @ [0, 1, 2], rel=1e-8)
 
 
 def test_a_weak_denominator_is_told_and_fiellers_set_is_wider() -> None:
