@@ -14,6 +14,7 @@ from eocausal._checks import one_of
 from eocausal._provenance import hash_arrays, versions
 from eocausal.debiasing.label_tests import label_tests
 from eocausal.design import Design
+from eocausal.effects.ate import ate
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.arms import nested
 from eocausal.inference.assemble import assemble
@@ -27,10 +28,13 @@ from eocausal.labelled.powered import Powered, powered
 from eocausal.labelled.ppi_result import CLASSICAL, NAIVE, PLAIN, POWERED, Ppi, by_labels
 
 if TYPE_CHECKING:
+    from eocausal.debiasing.corrector import Corrector
     from eocausal.inference.estimate import Estimate
 
 Labels = npt.NDArray[Any]
 
+# What warnings of corrections without labels begin with.
+CORRECTED = "corrected without labels"
 METHODS = (POWERED, PLAIN, CLASSICAL, NAIVE)
 ESTIMANDS = ("ate", "mean")
 ASSUMES = (
@@ -50,6 +54,7 @@ def ppi(
     estimand: str = "ate",
     adjust: str | Aipw = "difference",
     labelling: float | str | Labelling | None = None,
+    correct: Corrector | None = None,
 ) -> Ppi:
     """Estimate an effect on an outcome that is predicted for all units and was measured for some.
 
@@ -80,6 +85,9 @@ def ppi(
     labelling : float, str or Labelling, optional
         How it was decided who is labelled: a known probability, a column of them, or with strata, clusters and
         units that trained the model in :class:`Labelling`. Default: at random within each arm.
+    correct : Corrector, optional
+        From :func:`eocausal.debias`: its corrections, which use no labels of this study, stand beside the others,
+        each with the p-value that labels contradict it, and :meth:`Ppi.words` say which to believe.
 
     Returns
     -------
@@ -121,11 +129,7 @@ def ppi(
     one_of(estimand, ESTIMANDS, argument="estimand", error=DebiasError)
     chosen, tuning = tuning_of(method, METHODS)
     asked, drawn = adjusting_of(adjust), labelling_of(labelling)
-    if asked is not None and estimand == "mean":
-        text = "adjust='aipw' compares two arms, and estimand='mean' has none."
-        raise DebiasError(explain(text, fix="adjust='difference'"))
-    if estimand == "ate" and isinstance(design, Design):
-        design.require_binary("ppi")
+    _require_arms(design, estimand, asked, correct)
     study = read_labels(
         design, prediction=prediction, truth=truth, labelled=labelled, labelling=drawn, plain=asked is None
     )
@@ -135,8 +139,41 @@ def ppi(
     made = powered(study, averaged.blocks, tuning, clusters=clusters)
     terms = (NAIVE, CLASSICAL, PLAIN, chosen if chosen not in METHODS else POWERED)
     tests, untested = _tested(study, estimand, clusters)
+    free = None if correct is None else _without_labels(study, correct, asked, vcov)
     fit = _assembled(study, made, averaged, estimand, terms, vcov, untested, asked)
-    return Ppi(by_labels(fit, study.labelled), chosen, made.power, tests, study.labelled)
+    if free is not None:
+        more = [text for text in free.warnings if text not in fit.warnings]
+        fit = replace(fit, warnings=(*fit.warnings, *(f"{CORRECTED}: {text}" for text in more)))
+    return Ppi(by_labels(fit, study.labelled), chosen, made.power, tests, study.labelled, free)
+
+
+def _require_arms(design: object, estimand: str, asked: Aipw | None, correct: object) -> None:
+    """Raise where effects are asked of a treatment without two arms, or what needs arms of a mean."""
+    if estimand == "mean":
+        needs_arms = {"adjust='aipw'": asked is not None, "correct=": correct is not None}
+        found = [name for name, there in needs_arms.items() if there]
+        if found:
+            text = f"{found[0]} compares two arms, and estimand='mean' has none."
+            raise DebiasError(explain(text, fix="estimand='ate', or leave it out"))
+    elif isinstance(design, Design):
+        design.require_binary("ppi")
+
+
+def _without_labels(
+    study: Labelled, correct: Corrector, asked: Aipw | None, vcov: VcovChoice | None
+) -> Estimate:
+    """Return naive and corrected estimates of the same effect."""
+    if asked is None:
+        return ate(study.design, method="difference", correct=correct, vcov=vcov).fit
+    return ate(
+        study.design,
+        method="aipw",
+        folds=asked.folds,
+        learners=asked.learners,
+        seed=asked.seed,
+        correct=correct,
+        vcov=vcov,
+    ).fit
 
 
 def _dependence(study: Labelled) -> tuple[VcovChoice | None, Labels | None]:

@@ -99,12 +99,18 @@ class Ppi:
         """The chosen estimate alone."""
         return self._by_labels(contrast(self.fit, self.chosen))
 
+    @property
+    def judge(self) -> str:
+        """The estimate from labels that others are compared with: the chosen one, if it uses labels."""
+        return self.fit.terms[-1] if self.chosen == NAIVE else self.chosen
+
     def table(self, level: float = 0.95) -> pd.DataFrame:
-        """Return all estimates against the chosen one.
+        """Return all estimates side by side.
 
         Columns ``term estimate std_error conf_low conf_high worth_labels difference difference_p``: how many labels
-        alone would be as precise, and how far each is from the chosen estimate, with the p-value of the hypothesis
-        that they estimate the same. Corrections without labels stand below, where there are any.
+        alone would be as precise, and how far each is from the chosen estimate (from ``ppi++`` where ``naive`` was
+        chosen), with the p-value of the hypothesis that they estimate the same. Corrections without labels stand
+        below, where there are any.
         """
         frame = self.fit.to_frame(level)
         errors = frame["std_error"].to_numpy()
@@ -114,20 +120,21 @@ class Ppi:
         frame["worth_labels"] = np.where(frame["term"] == NAIVE, np.nan, worth)
         gaps = [self._gap(term) for term in self.fit.terms]
         if self.label_free is not None:
+            judge = contrast(self.fit, self.judge)
             kept = [term for term in self.label_free.terms if term != NAIVE]
             more = self.label_free.to_frame(level)
             more = more[more["term"].isin(kept)].assign(worth_labels=np.nan)
             frame = pd.concat([frame, more], ignore_index=True)
-            gaps += [_tested(self._by_labels(contrast(self.label_free, one) - self.best)) for one in kept]
+            gaps += [_tested(self._by_labels(contrast(self.label_free, one) - judge)) for one in kept]
         frame["difference"], frame["difference_p"] = zip(*gaps)
         shown = ["term", "estimate", "std_error", "conf_low", "conf_high", "worth_labels", "difference"]
         return frame[[*shown, "difference_p"]]
 
     def _gap(self, term: str) -> tuple[float, float]:
-        """Return how far an estimate is from the chosen one, and how likely so far by chance."""
-        if term == self.chosen:
+        """Return how far an estimate is from the judge, and how likely so far by chance."""
+        if term == self.judge:
             return 0.0, float("nan")
-        return _tested(self._by_labels(contrast(self.fit, term, against=self.chosen)))
+        return _tested(self._by_labels(contrast(self.fit, term, against=self.judge)))
 
     def _by_labels(self, result: Estimate) -> Estimate:
         return by_labels(result, np.isin(result.ids, self.fit.ids[self.labelled]))
@@ -135,7 +142,7 @@ class Ppi:
     def words(self) -> list[str]:
         """Return in sentences what labels add, what they say of estimates without labels, and which to believe."""
         told = None if self.label_tests is None else words_of(self.label_tests)
-        return sentences(self.table(), self.chosen, self.n_labelled, told)
+        return sentences(self.table(), self.judge, self.n_labelled, told)
 
     def with_vcov(self, vcov: VcovChoice) -> Self:
         """Return the same estimates with standard errors made another way, as in :meth:`Estimate.with_vcov`.
@@ -201,7 +208,7 @@ class Ppi:
         ax.plot([best], [height], "o", color="#c55a11", markersize=8, zorder=3)
         worth = frame["worth_labels"].to_numpy()
         labels = [
-            term if np.isnan(count) else f"{term}\n({count:.0f} labels' worth)"
+            term if np.isnan(count) else f"{term}\n(worth {count:.0f} labels)"
             for term, count in zip(frame["term"], worth)
         ]
         ax.set_yticks(np.arange(len(frame))[::-1], labels=labels)
