@@ -241,7 +241,7 @@ def test_without_the_slope_of_the_variance_the_mean_would_be_off() -> None:
 
 
 def test_clusters_drawn_anew_keep_how_often_they_were_drawn() -> None:
-    made = _world("gaussian", n=400, n_calibration=100)
+    made = _world("gaussian", n=600, n_calibration=100)
     tables = {}
     for times in (1, 3):
         trial, calibration = (
