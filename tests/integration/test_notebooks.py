@@ -122,12 +122,38 @@ def _check_heterogeneity(text: str, folder: Path) -> None:
 
 
 # What must hold after a notebook has run: a check of its printed text and of the folder it ran in.
+def _check_debias(text: str, folder: Path) -> None:
+    """A correction is nearer for grants, naive for markets, neither for roofs, and labels tell each time."""
+    rows = re.findall(
+        r"^(\w+) +truth (-?[\d.]+) +naive (-?[\d.]+) +lcc (-?[\d.]+) +tweedie (-?[\d.]+) +anywhere between: "
+        r"(-?[\d.]+) to (-?[\d.]+)", text, re.M,
+    )  # fmt: skip
+    truth, naive, lcc, _, low, high = (dict(zip(("grants", "markets", "roofs"), map(float, one)))
+                                       for one in list(zip(*rows))[1:])  # fmt: skip
+    assert abs(lcc["grants"] - truth["grants"]) < 0.1 < abs(naive["grants"] - truth["grants"])
+    assert abs(naive["markets"] - truth["markets"]) < 0.1 < abs(lcc["markets"] - truth["markets"])
+    assert truth["roofs"] < low["roofs"]
+    assert all(low[name] < truth[name] < high[name] for name in ("grants", "markets"))
+    answers = dict(re.findall(r"^(district|town|town and district) +auto answers (\w+)", text, re.M))
+    assert answers == {"district": "lcc", "town": "none", "town and district": "none"}
+    tests = {name: (float(one), float(other)) for name, one, other in
+             re.findall(r"^(\w+) +p against naive ([\d.]+), against corrections ([\d.]+)", text, re.M)}  # fmt: skip
+    assert tests["grants"][0] < 0.05 < tests["grants"][1]
+    assert tests["markets"][1] < 0.05 < tests["markets"][0]
+    assert max(tests["roofs"]) < 0.05
+    assert "believe ppi++" in text
+    assert "is not the map that this card was made for" in text
+    assert (folder / "out" / "wealth_2015.card.json").is_file()
+    assert (folder / "out" / "markets.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
 CHECKS = {
     "01_rct_heterogeneity": _check_rct,
     "02_chips": _check_chips,
     "03_encoders": _check_encoders,
     "04_confounding": _check_confounding,
     "05_heterogeneity": _check_heterogeneity,
+    "06_debias": _check_debias,
 }
 
 
