@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
 from rasterio.warp import transform as warp_points
 
 import eocausal as ec
@@ -193,3 +195,39 @@ def test_polygons_are_read_at_their_centroid_and_that_is_told(tmp_path: Path) ->
     found = ec.sample_map(file, ec.read_units(frame, id="id"))
     assert found.prediction.tolist() == [10_000 + 100 * 21 + 11]
     assert found.warnings == ("1 of 1 units are polygons: their place is the centroid.",)
+
+
+def test_a_tilted_map_is_read_where_its_pixels_lie(tmp_path: Path) -> None:
+    place = Affine.translation(WEST, NORTH) @ Affine.rotation(30) @ Affine.scale(100, -100)
+    file = write_scene(tmp_path / "map.tif", numbered(1), transform=place)
+    at = [(0, 0), (17, 40), (59, 79), (30, 2)]
+    x, y = zip(*(place @ (column + 0.5, row + 0.5) for row, column in at))
+    table = pd.DataFrame({"id": range(4), "x": x, "y": y})
+    units = ec.read_units(table, id="id", lon="x", lat="y", crs="EPSG:32636")
+    assert ec.sample_map(file, units).prediction.tolist() == [
+        10_000 + 100 * row + column for row, column in at
+    ]
+    assert ec.sample_map(file, units, radius_m=110).frame["pixels"].tolist() == [3, 5, 3, 5]
+
+
+def test_masked_and_infinite_pixels_have_no_value(tmp_path: Path) -> None:
+    values, mask = numbered(1), np.full((60, 80), 255, dtype="uint8")
+    values[0, 1, 1], mask[2, 2] = np.inf, 0
+    file = write_scene(tmp_path / "map.tif", values, mask=mask)
+    found = ec.sample_map(file, units_on([(1.5, 1.5), (2.5, 2.5), (3.5, 3.5)]), missing="keep")
+    assert found.prediction.isna().tolist() == [True, True, False]
+
+
+@pytest.fixture(scope="module")
+def tiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    where = tmp_path_factory.mktemp("tiled") / "map.tif"
+    return write_scene(where, numbered(1), tiled=True, blockxsize=16, blockysize=16)
+
+
+@given(pixels=st.lists(st.tuples(st.integers(0, 59), st.integers(0, 79)), min_size=1, max_size=30))
+def test_every_unit_gets_its_own_pixel_in_any_order(tiled: Path, pixels: list[tuple[int, int]]) -> None:
+    units = units_on([(row + 0.5, column + 0.5) for row, column in pixels])
+    expected = [10_000 + 100 * row + column for row, column in pixels]
+    assert ec.sample_map(tiled, units).prediction.tolist() == expected
+    turned = units.take(np.arange(len(units))[::-1])
+    assert ec.sample_map(tiled, turned).prediction.tolist() == expected[::-1]
