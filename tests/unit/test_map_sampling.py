@@ -198,15 +198,16 @@ def test_polygons_are_read_at_their_centroid_and_that_is_told(tmp_path: Path) ->
 
 
 def test_a_tilted_map_is_read_where_its_pixels_lie(tmp_path: Path) -> None:
-    place = Affine.translation(WEST, NORTH) @ Affine.rotation(30) @ Affine.scale(100, -100)
+    # turned by 30 degrees
+    along, aside = 50 * np.sqrt(3), 50.0
+    place = Affine(along, aside, WEST, aside, -along, NORTH)
     file = write_scene(tmp_path / "map.tif", numbered(1), transform=place)
-    at = [(0, 0), (17, 40), (59, 79), (30, 2)]
-    x, y = zip(*(place @ (column + 0.5, row + 0.5) for row, column in at))
-    table = pd.DataFrame({"id": range(4), "x": x, "y": y})
-    units = ec.read_units(table, id="id", lon="x", lat="y", crs="EPSG:32636")
-    assert ec.sample_map(file, units).prediction.tolist() == [
-        10_000 + 100 * row + column for row, column in at
-    ]
+    row, column = np.array([(0, 0), (17, 40), (59, 79), (30, 2)]).T + 0.5
+    x, y = WEST + along * column + aside * row, NORTH + aside * column - along * row
+    units = ec.read_units(
+        pd.DataFrame({"id": range(4), "x": x, "y": y}), id="id", lon="x", lat="y", crs="EPSG:32636"
+    )
+    assert ec.sample_map(file, units).prediction.tolist() == [10_000, 11_740, 15_979, 13_002]
     assert ec.sample_map(file, units, radius_m=110).frame["pixels"].tolist() == [3, 5, 3, 5]
 
 
