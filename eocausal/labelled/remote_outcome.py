@@ -59,8 +59,7 @@ def remote_outcome(
     *,
     truth: str,
     prediction: str | Sequence[str] | None = None,
-    h: str = "prediction",
-    levels: Sequence[float] | None = None,
+    h: str | Sequence[float] = "prediction",
     weights: str | None = None,
     cluster: str | None = None,
     method: str = "aipw",
@@ -79,18 +78,18 @@ def remote_outcome(
         Units with prediction and truth, the index their id. They may be units of the study or others: who is in
         both is known by the id, which clusters are by their labels.
     truth : str
-        Column of 0 and 1; with ``levels`` any number.
+        Column of 0 and 1; with cut points any number.
     prediction : str or list of str, optional
         Column of the labelled sample; default the name of the design's outcome. Of a list the first is the
         prediction, and the others are columns of both tables, such as bands or other maps, that
         ``h="efficient"`` reads too.
-    h : {"prediction", "efficient"}
-        ``prediction``: as it is. ``efficient``: the function of it, and of other columns, that makes the
-        standard error smallest, learned out of fold with clusters kept whole. Both estimate the same effect.
-    levels : sequence of float, optional
-        Cut points that part a bounded or curved outcome, such as an index from 0 to 100, into levels. The effect
-        is on the line with a bend at each inner level whose mean is right in every level of the truth: with
-        classes from 0 to K - 1 as predictions it inverts the table of predicted by true classes.
+    h : {"prediction", "efficient"} or sequence of float
+        The function of what was sensed that effects are estimated on. ``prediction``: as it is. ``efficient``:
+        that of it, and of other columns, that makes the standard error smallest, learned out of fold with
+        clusters kept whole. Both estimate the same effect. Cut points part a bounded or curved outcome, such as
+        an index from 0 to 100, into levels: the function is the line with a bend at each inner level whose mean
+        is right in every level of the truth. With classes from 0 to K - 1 as predictions it inverts the table of
+        predicted by true classes.
     weights, cluster : str, optional
         Columns of the labelled sample; the design has its own.
     method : str
@@ -105,8 +104,9 @@ def remote_outcome(
     Raises
     ------
     DebiasError
-        A truth that is not 0 or 1 without ``levels``, few units in a level, predictions that do not tell the
-        levels apart, units with one id and two predictions, missing values, ``levels`` with ``h="efficient"``.
+        A truth that is not 0 or 1 without cut points, few units in a level, predictions that do not tell the
+        levels apart, units with one id and two predictions, missing
+        values.
     EstimationError
         What :func:`eocausal.ate` raises.
 
@@ -135,14 +135,16 @@ def remote_outcome(
     >>> float(found.parts.values[0].round(2)), round(found.estimate, 2)
     (-0.1, -0.18)
     """
-    one_of(h, FUNCTIONS, argument="h", error=DebiasError)
+    levels = None if isinstance(h, str) else h
+    if isinstance(h, str):
+        one_of(h, FUNCTIONS, argument="h", error=DebiasError)
     whole_number(seed, argument="seed", error=DebiasError)
-    _require_one_way(h, levels, prediction)
+    _require_one_column(h, prediction)
     samples = read_samples(
         design, labelled, prediction=prediction, truth=truth, weights=weights, cluster=cluster, levels=levels
     )
     units = PooledUnits.of(samples.trial.ids, samples.trial.clusters, samples.trial.outcome, samples.labelled)
-    functions = _functions(samples, units, h=h, levels=levels, seed=seed)
+    functions = _functions(samples, units, h, seed)
     effects = [ate(samples.with_outcome(one), method=method, seed=seed) for one in functions.trial.T]
     sample = samples.labelled
     made = recovery(
@@ -156,24 +158,19 @@ def remote_outcome(
     return RemoteOutcome(fit, parts, _levels(samples, made), checks_table(checks))
 
 
-def _require_one_way(h: str, levels: object, prediction: object) -> None:
-    if h == "efficient" and levels is not None:
-        text = "h='efficient' is for a 0/1 truth, and levels= part another."
-        raise DebiasError(explain(text, fix="h='prediction' with levels=, or a truth of 0 and 1"))
-    if h == "prediction" and isinstance(prediction, list | tuple) and len(prediction) > 1:
+def _require_one_column(h: object, prediction: object) -> None:
+    if h != "efficient" and isinstance(prediction, list | tuple) and len(prediction) > 1:
         raise DebiasError(
             explain(
-                f"h='prediction' reads one column, and prediction= names {len(prediction)}.",
+                f"h={h!r} reads one column, and prediction= names {len(prediction)}.",
                 fix="h='efficient', which reads them all",
             )
         )
 
 
-def _functions(
-    samples: RemoteSamples, units: PooledUnits, *, h: str, levels: Sequence[float] | None, seed: int
-) -> _Functions:
+def _functions(samples: RemoteSamples, units: PooledUnits, h: str | Sequence[float], seed: int) -> _Functions:
     """Return the functions of what was sensed that effects are estimated on."""
-    if levels is not None:
+    if not isinstance(h, str):
         seen = samples.labelled.prediction
         bends = level_means(seen[:, None], samples.levels, samples.labelled.weights).means[1:-1, 0]
         return _Functions("levels", _bent(samples.trial.outcome, bends), _bent(seen, bends))

@@ -123,7 +123,7 @@ def read_levels(sample: CalibrationSample, truth: str, cuts: Sequence[float] | N
                     f"The truth {truth!r} is not 0 or 1.",
                     where=sample.ids[strange],
                     rule="a 0/1 outcome, or cut points that part another into levels",
-                    fix="levels=[40, 60]; or, where the outcome is a number without ends, ec.debias",
+                    fix="h=[40, 60]; or, where the outcome is a number without ends, ec.debias",
                 )
             )
         codes = sample.truth.astype(np.intp)
@@ -152,9 +152,7 @@ def _rising(cuts: Sequence[float]) -> FloatArray:
     except (TypeError, ValueError):
         values = np.zeros(0)
     if values.ndim != 1 or not values.size or not np.isfinite(values).all() or (np.diff(values) <= 0).any():
-        raise DebiasError(
-            explain(f"levels={cuts!r}.", rule="one or more numbers that rise, such as [40, 60]")
-        )
+        raise DebiasError(explain(f"h={cuts!r}.", rule="one or more numbers that rise, such as [40, 60]"))
     return values
 
 

@@ -149,7 +149,7 @@ def test_levels_follow_a_curved_map_where_one_line_does_not() -> None:
         design = ec.Design(trial, outcome="seen", treatment="grant")
         line = np.polyfit(survey["wealth"], survey["seen"], 1)[0]
         found["line"].append([ec.ate(design, method="difference").estimate / line])
-        made = ec.remote_outcome(design, survey, truth="wealth", levels=[20, 35, 50, 65], method="difference")
+        made = ec.remote_outcome(design, survey, truth="wealth", h=[20, 35, 50, 65], method="difference")
         found["levels"].append([made.estimate, made.std_error, *made.ci()])
     line, levels = (np.array(found[name]) for name in ("line", "levels"))
     covered = np.mean((levels[:, 2] <= 5) & (levels[:, 3] >= 5))

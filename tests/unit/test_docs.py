@@ -22,7 +22,7 @@ WITH_CODE = [
     "docs/training.md", "docs/panels.md", "docs/standard_errors.md", "docs/nuisances.md",
     "docs/diagnostics.md", "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md", "docs/rate.md",
     "docs/effect_regressions.md", "docs/comparing_features.md", "docs/judging_effects.md", "docs/image_types.md",
-    "docs/transport.md", "docs/debiasing.md",
+    "docs/transport.md", "docs/debiasing.md", "docs/labelled_outcomes.md",
 ]  # fmt: skip
 WITH_LINKS = [
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/index.md", "docs/architecture.md", "docs/tutorial.md",
@@ -31,7 +31,7 @@ WITH_LINKS = [
     "docs/panels.md", "docs/standard_errors.md", "docs/nuisances.md", "docs/diagnostics.md",
     "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md", "docs/rate.md",
     "docs/effect_regressions.md", "docs/comparing_features.md", "docs/judging_effects.md",
-    "docs/image_types.md", "docs/transport.md", "docs/debiasing.md",
+    "docs/image_types.md", "docs/transport.md", "docs/debiasing.md", "docs/labelled_outcomes.md",
     "notebooks/README.md", "replications/README.md", "benchmarks/README.md", "data_specs/README.md",
 ]  # fmt: skip
 
@@ -142,6 +142,8 @@ def test_relative_links_lead_somewhere(name: str) -> None:
     "eocausal.evaluate.calibration_result:Calibration", "eocausal.evaluate.effect_groups_result:EffectGroups",
     "eocausal.evaluate.clan_result:Clan", "eocausal.evaluate.policy_result:PolicyValue",
     "eocausal.evaluate.effect_losses_result:EffectLosses", "eocausal.debiasing.corrected_result:Corrected",
+    "eocausal.labelled.remote_result:RemoteOutcome", "eocausal.debiasing.group_means_result:GroupMeans",
+    "eocausal.labelled.ppi_result:Ppi",
 ])  # fmt: skip
 def test_every_result_has_the_members_that_the_results_page_lists(home: str) -> None:
     section = _read("docs/results.md").split("\n## Members\n")[1].split("\n## ")[0]

@@ -264,7 +264,7 @@ def test_levels_recover_the_function_whose_mean_is_right_in_every_level() -> Non
     squashed = 30 + 25 / (1 + np.exp(-(index - 45) / 12)) + rng.normal(size=3000) * 2
     survey = pd.DataFrame({"wealth": index, "seen": squashed}, index=[f"s{one}" for one in range(3000)])
     design = _design(_trial().assign(seen=lambda frame: 42 + 3 * frame["seen"]))
-    found = ec.remote_outcome(design, survey, truth="wealth", levels=[30, 60], method="difference")
+    found = ec.remote_outcome(design, survey, truth="wealth", h=[30, 60], method="difference")
     codes = np.searchsorted([30, 60], index, side="right")
     bend = squashed[codes == 1].mean()
     seen = np.column_stack([squashed, np.maximum(squashed - bend, 0)])
@@ -289,7 +289,7 @@ def test_two_levels_are_the_effect_of_a_0_1_truth_times_the_step_of_its_mean() -
     """One cut point: the share that moves, times how far apart the two levels are."""
     trial, survey = _trial(), _survey()
     by_level = survey.assign(wealth=np.where(survey["poor"] == 1, 70.0, 20.0))
-    found = ec.remote_outcome(_design(trial), by_level, truth="wealth", levels=[50], method="difference")
+    found = ec.remote_outcome(_design(trial), by_level, truth="wealth", h=[50], method="difference")
     binary = _found(trial, survey)
     assert found.estimate == pytest.approx(50 * binary.estimate, rel=1e-10)
     assert found.std_error == pytest.approx(50 * binary.std_error, rel=1e-10)
@@ -305,7 +305,7 @@ def test_of_classes_it_inverts_the_table_of_predicted_by_true() -> None:
     truth = rng.integers(0, 3, size=900)
     survey = pd.DataFrame({"land": truth, "seen": seen(truth)}, index=[f"s{one}" for one in range(900)])
     trial = pd.DataFrame({"grant": np.tile([0, 1], 1000), "seen": seen(rng.integers(0, 3, size=2000))})
-    found = ec.remote_outcome(_design(trial), survey, truth="land", levels=[0.5, 1.5], method="difference")
+    found = ec.remote_outcome(_design(trial), survey, truth="land", h=[0.5, 1.5], method="difference")
     by_truth = pd.crosstab(survey["land"], survey["seen"], normalize="index").to_numpy()
     shares = pd.crosstab(trial["grant"], trial["seen"], normalize="index").to_numpy()
     moved = np.linalg.solve(by_truth.T, shares[1] - shares[0])
@@ -392,13 +392,13 @@ def test_a_bootstrap_of_the_study_alone_is_refused() -> None:
     (lambda s: s.assign(seen=s["seen"].where(s["seen"] > -1)), {}, "'seen' is missing"),
     (lambda s: s.assign(seen=-s["seen"]), {}, "opposite directions"),
     (lambda s: s, {"h": "efficent"}, "Did you mean 'efficient'"),
-    (lambda s: s, {"h": "efficient", "levels": [0.5]}, "is for a 0/1 truth"),
     (lambda s: s, {"prediction": ["seen", "lights"]}, "reads one column"),
     (lambda s: s, {"prediction": ["seen", "seen"], "h": "efficient"}, "different names"),
     (lambda s: s, {"prediction": ["seen", "ndvi"], "h": "efficient"}, "'ndvi' is not in the calibration"),
-    (lambda s: s, {"levels": [0.6, 0.2]}, "numbers that rise"),
-    (lambda s: s, {"levels": "low"}, "numbers that rise"),
-    (lambda s: s, {"levels": [0.5, 5.0]}, "level 2: 0"),
+    (lambda s: s, {"h": [0.6, 0.2]}, "numbers that rise"),
+    (lambda s: s, {"h": ["low"]}, "numbers that rise"),
+    (lambda s: s, {"h": []}, "numbers that rise"),
+    (lambda s: s, {"h": [0.5, 5.0]}, "level 2: 0"),
     (lambda s: s, {"seed": -1}, "seed=-1"),
 ])  # fmt: skip
 def test_what_cannot_be_estimated_says_why(change: object, options: dict, words: str) -> None:
