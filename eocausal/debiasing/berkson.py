@@ -16,8 +16,7 @@ from scipy import stats
 
 from eocausal.debiasing.contrasts import Pairs
 from eocausal.errors import EstimationError
-from eocausal.inference.least_squares import LeastSquares, least_squares
-from eocausal.inference.variance import score_variance
+from eocausal.inference.least_squares import LeastSquares, hc3_matrix, least_squares, rests_on_one
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,6 +25,8 @@ SLOPE, MEAN, LINE, SPREAD = (
 )  # fmt: skip
 SKEWNESS, KURTOSIS, LINEAR = "residual skewness", "residual excess kurtosis", "prediction given truth bends"
 _LEVEL = 0.05
+# Residuals of less than this share of the variance of the truth are rounding.
+_ROUNDING = 1e-20
 BINS = 10
 
 
@@ -86,7 +87,7 @@ def berkson_checks(pairs: Pairs) -> tuple[Check, ...]:
     mean = float(mean_fit.coefficients[0])
     bend, bend_p = _added(pairs, pairs.truth, prediction)
     noise = float(np.average(left**2, weights=pairs.weights))
-    squares = left**2 / noise if noise > 0 else left
+    squares = left**2 / noise if noise > _ROUNDING * spread**2 else np.zeros_like(left)
     moved, moved_p = _explained(pairs, squares, np.column_stack([prediction, prediction**2]))
     curve, curve_p = _added(pairs, pairs.prediction, truth)
     k = float(_fit(pairs, pairs.prediction, truth[:, None]).coefficients[1])
@@ -142,24 +143,24 @@ def _added(pairs: Pairs, of: FloatArray, along: FloatArray) -> tuple[float, floa
 def _explained(
     pairs: Pairs, of: FloatArray, columns: FloatArray, *, beside: FloatArray | None = None
 ) -> tuple[float, float]:
-    """Return the spread that columns explain, less what chance makes of it, and the Wald test that it is none."""
+    """Return the spread that columns explain, less that by chance, and the Wald test (HC3) that it is none."""
     asked = columns if beside is None else np.column_stack([beside, columns])
     try:
         fit = _fit(pairs, of, asked)
     except EstimationError:
         # two or three distinct values have no bend
         return 0.0, 1.0
+    if rests_on_one(fit, pairs.clusters):
+        return 0.0, 1.0
     width = columns.shape[1]
     value = fit.coefficients[-width:]
-    how = "hetero" if pairs.clusters is None else "cluster"
-    made = score_variance(
-        fit.scores[:, -width:], vcov=how, clusters=pairs.clusters, n_params=fit.columns.shape[1]
-    )
+    matrix = hc3_matrix(fit, pairs.clusters)[-width:, -width:]
+    df = of.size - fit.columns.shape[1] if pairs.clusters is None else np.unique(pairs.clusters).size - 1
     centred = columns - np.average(columns, axis=0, weights=pairs.weights)
     moments = (centred * pairs.weights[:, None]).T @ centred / pairs.weights.sum()
-    size = float(value @ moments @ value - np.trace(moments @ made.matrix))
-    statistic = float(value @ np.linalg.pinv(made.matrix) @ value) / width
-    return float(np.sqrt(max(size, 0.0))), float(stats.f.sf(statistic, width, max(made.df, 1)))
+    size = float(value @ moments @ value - np.trace(moments @ matrix))
+    statistic = float(value @ np.linalg.pinv(matrix) @ value) / width
+    return float(np.sqrt(max(size, 0.0))), float(stats.f.sf(statistic, width, df))
 
 
 def _p(value: float, error: float, df: float) -> float:
@@ -183,8 +184,7 @@ def _standardised(values: FloatArray, weights: FloatArray) -> FloatArray:
 
 def _shape(values: FloatArray, weights: FloatArray) -> tuple[float, float]:
     """Return skewness and excess kurtosis; none where nothing varies."""
-    sd = _sd(values, weights)
-    if sd == 0:
+    if _sd(values, weights) == 0:
         return 0.0, 0.0
     z = _standardised(values, weights)
     return float(np.average(z**3, weights=weights)), float(np.average(z**4, weights=weights)) - 3
