@@ -74,10 +74,10 @@ _HOME = {
     "sample_map": "eocausal.map_cards.sampling",
     "ate": "eocausal.effects.ate",
     "ppi": "eocausal.labelled.ppi",
-    "Ppi": "eocausal.labelled.ppi_result",
     "Labelling": "eocausal.labelled.asked",
     "PowerTuning": "eocausal.labelled.asked",
     "Aipw": "eocausal.labelled.asked",
+    "cross_predictions": "eocausal.labelled.cross_predictions",
     "predict_then_debias": "eocausal.labelled.bootstrap",
     "Resampling": "eocausal.labelled.resampling",
     "ppi_regression": "eocausal.labelled.regression",
@@ -88,8 +88,6 @@ _HOME = {
     "panel": "eocausal.panels.panel",
     "pretrends": "eocausal.panels.event_time",
     "event_plot": "eocausal.panels.event_time",
-    "prediction_response": "eocausal.panels.response",
-    "undo_shrinkage": "eocausal.panels.response",
     "Cate": "eocausal.effects.cate",
     "DRLearner": "eocausal.effects.effect_regressions",
     "Forest": "eocausal.effects.forest",
@@ -225,8 +223,8 @@ if TYPE_CHECKING:
     from eocausal.labelled.asked import Labelling as Labelling
     from eocausal.labelled.asked import PowerTuning as PowerTuning
     from eocausal.labelled.bootstrap import predict_then_debias as predict_then_debias
+    from eocausal.labelled.cross_predictions import cross_predictions as cross_predictions
     from eocausal.labelled.ppi import ppi as ppi
-    from eocausal.labelled.ppi_result import Ppi as Ppi
     from eocausal.labelled.regression import ppi_regression as ppi_regression
     from eocausal.labelled.remote_outcome import remote_outcome as remote_outcome
     from eocausal.labelled.resampling import Resampling as Resampling
@@ -242,8 +240,6 @@ if TYPE_CHECKING:
     from eocausal.panels.event_time import pretrends as pretrends
     from eocausal.panels.imputed import Imputed as Imputed
     from eocausal.panels.panel import panel as panel
-    from eocausal.panels.response import prediction_response as prediction_response
-    from eocausal.panels.response import undo_shrinkage as undo_shrinkage
     from eocausal.pipeline import run as run
     from eocausal.reporting.report import report as report
     from eocausal.runner.embed import embed as embed

@@ -87,7 +87,7 @@ def ppi(
         units that trained the model in :class:`Labelling`. Default: at random within each arm.
     correct : Corrector, optional
         From :func:`eocausal.debias`: its corrections, which use no labels of this study, stand beside the others,
-        each with the p-value that labels contradict it, and :meth:`Ppi.words` say which to believe.
+        each with the p-value that labels contradict it, and ``words()`` say which to believe.
 
     Returns
     -------

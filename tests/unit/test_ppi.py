@@ -12,6 +12,7 @@ from scipy import stats
 
 import eocausal as ec
 from eocausal.errors import DebiasError, DesignError
+from eocausal.labelled.ppi_result import Ppi
 
 mpl.use("Agg")
 
@@ -380,7 +381,7 @@ def test_a_result_tells_and_keeps_all():
     assert table.loc["naive", "difference_p"] == pytest.approx(p_value, rel=1e-8)
     assert len(result.summary().splitlines()) <= 25
     assert "labels are worth" in result.summary()
-    again = ec.Ppi.from_dict(json.loads(json.dumps(result.to_dict(scores=True))))
+    again = Ppi.from_dict(json.loads(json.dumps(result.to_dict(scores=True))))
     assert again == result
     assert again.with_vcov("hetero").std_error == pytest.approx(result.with_vcov("hetero").std_error)
     assert "labelled" not in result.to_dict()
@@ -487,7 +488,7 @@ def test_labels_say_which_correction_to_believe():
     assert said.startswith("labels contradict naive (p ")
     assert " but not lcc (p " in said
     assert any(text.startswith("corrected without labels: ") for text in result.warnings)
-    again = ec.Ppi.from_dict(json.loads(json.dumps(result.to_dict(scores=True))))
+    again = Ppi.from_dict(json.loads(json.dumps(result.to_dict(scores=True))))
     assert again == result
     assert again.words() == result.words()
     assert len(result.plot().get_yticklabels()) == 6
