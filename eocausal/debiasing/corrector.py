@@ -87,7 +87,7 @@ class Corrector:
     >>> places["wealth"] = places["map"] + 0.7 * rng.normal(size=1000)
     >>> fix = ec.debias(places, prediction="map", truth="wealth", method="lcc")
     >>> fix.apply(pd.Series([0.0, 1.0], index=["a", "b"]))["causal"].round(1).to_dict()
-    {'a': 0.0, 'b': 1.5}
+    {'a': 0.0, 'b': 1.6}
     """
 
     prediction: str
