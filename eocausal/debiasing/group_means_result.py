@@ -87,10 +87,11 @@ class GroupMeans:
             },
             index=pd.Index(estimate.ids, name=by),
         )  # fmt: skip
-        covariance = float(np.cov(sums.prediction, sums.truth)[0, 1])
+        # moments over the number of groups, as a calibration takes them
+        moments = np.cov(sums.prediction, sums.truth, ddof=0)
         spread = max(made.spread, 0.0)
         named: dict[str, Any] = {"diagnostics": {**about, "spread": spread}, "provenance": provenance}
-        noise = float(sums.truth.var(ddof=1)) - covariance / made.k
+        noise = float(moments[1, 1] - moments[0, 1] / made.k)
         return cls(replace(estimate, **named), table, spread, noise)
 
     @property
