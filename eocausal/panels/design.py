@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from copy import copy
+from dataclasses import KW_ONLY, dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from eocausal.panels.panel_table import PanelTable, build_panel
 
 if TYPE_CHECKING:
     from eocausal.embeddings import Embeddings
+
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +135,34 @@ class PanelDesign:
         parts = [table.unit, table.period, table.outcome, table.treatment, table.weights, table.covariates]
         optional = [part for part in (table.clusters, table.image_keys) if part is not None]
         return hash_arrays(*parts, *optional)
+
+    def with_changed_outcome(self, change: Callable[[FloatArray], FloatArray]) -> Self:
+        """Return the same rows with their outcome changed by a function of it.
+
+        Parameters
+        ----------
+        change : callable
+            Outcomes (n,) in, changed outcomes (n,) out.
+        """
+        return self._with_table(replace(self.table, outcome=change(self.table.outcome)))
+
+    def redrawn(self, counts: npt.NDArray[Any]) -> Self:
+        """Return units drawn anew: each weighs as often as it was drawn, and those never drawn are left out.
+
+        Parameters
+        ----------
+        counts : array of shape (n,)
+            Whole numbers from 0 by row, one for all rows of a unit.
+        """
+        rows = counts > 0
+        table = self.table.take_units(rows)
+        return self._with_table(replace(table, weights=table.weights * counts[rows]))
+
+    def _with_table(self, table: PanelTable) -> Self:
+        # estimators read the table; read anew it would be checked anew, and lose what its units were known by
+        part = copy(self)
+        object.__setattr__(part, "table", table)
+        return part
 
     def labels(self) -> dict[str, npt.NDArray[Any]]:
         """Return the labels (n,) of rows that standard errors can be clustered by, those of assignment first."""

@@ -60,9 +60,9 @@ class Imputed:
         told = [
             f"the outcome was predicted from {self.source()}: fixed effects on it recover the response of the "
             "prediction to treatment, eta_T times the effect, however well it predicts across places; "
-            "ec.prediction_response with measured outcomes of two rounds and ec.undo_shrinkage say how large the "
-            "effect would be if predictions answered to treatment as they do to other changes (docs/panels.md; "
-            "corrections with measured outcomes of treated places come with debias)"
+            "ec.debias(..., unit=, period=) with outcomes measured in two rounds and ec.panel(design, correct=) "
+            "say how large the effect would be if predictions answered to treatment as they do to other changes "
+            "(docs/panels.md); outcomes measured in treated places tell more: ec.predict_then_debias"
         ]
         if with_features:
             told.append(

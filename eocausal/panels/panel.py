@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import numpy as np
 
@@ -16,8 +16,13 @@ from eocausal.nuisance.settings import Settings
 from eocausal.panels.aggregate import AGGREGATES
 from eocausal.panels.design import PanelDesign
 from eocausal.panels.fixed_effects import REFERENCE, event_study, twfe
+from eocausal.panels.predicted_panel import predicted_panel
 from eocausal.panels.results import assemble, row_entries, unit_entries
 from eocausal.panels.staggered import CONTROLS, did
+
+if TYPE_CHECKING:
+    from eocausal.debiasing.corrected_result import Corrected
+    from eocausal.debiasing.corrector import Corrector
 
 # Which options each method has, besides vcov and seed.
 OPTIONS: dict[str, tuple[str, ...]] = {
@@ -27,18 +32,49 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 
 
+class MethodOptions(TypedDict, total=False):
+    """Options of :func:`panel` that one method has and others have not."""
+
+    aggregate: str | None
+    control: str | None
+    window: tuple[int, int] | None
+
+
+@overload
 def panel(
     design: PanelDesign,
     *,
     method: str = "twfe",
-    aggregate: str | None = None,
-    control: str | None = None,
-    window: tuple[int, int] | None = None,
     vcov: VcovChoice | None = None,
     folds: Folds | None = None,
     learners: Learners | None = None,
+    correct: None = None,
     seed: int = 0,
-) -> Estimate:
+    **options: Unpack[MethodOptions],
+) -> Estimate: ...
+@overload
+def panel(
+    design: PanelDesign,
+    *,
+    method: str = "twfe",
+    vcov: VcovChoice | None = None,
+    folds: Folds | None = None,
+    learners: Learners | None = None,
+    correct: Corrector,
+    seed: int = 0,
+    **options: Unpack[MethodOptions],
+) -> Corrected: ...
+def panel(
+    design: PanelDesign,
+    *,
+    method: str = "twfe",
+    vcov: VcovChoice | None = None,
+    folds: Folds | None = None,
+    learners: Learners | None = None,
+    correct: Corrector | None = None,
+    seed: int = 0,
+    **options: Unpack[MethodOptions],
+) -> Estimate | Corrected:
     """Estimate effects from units that are seen in several periods.
 
     Parameters
@@ -63,13 +99,18 @@ def panel(
     folds, learners : Folds, Learners, optional
         Of ``did``: predict change and treatment out of fold. Default where the design has features; with
         covariates alone they are least squares and a logit (Sant'Anna and Zhao 2020).
+    correct : Corrector, optional
+        From :func:`eocausal.debias`, where the outcome was predicted from images: naive and corrected estimates of
+        every term side by side, with the error of the calibration in theirs. One of changes
+        (``ec.debias(..., unit=, period=)``) is what a panel asks for; with one of levels the result says so.
     seed : int
         Fixes the folds.
 
     Returns
     -------
     Estimate
-        Influence values by unit and period (``twfe``, ``event_study``) or by unit (``did``).
+        Influence values by unit and period (``twfe``, ``event_study``) or by unit (``did``). With ``correct`` a
+        :class:`eocausal.debiasing.corrected_result.Corrected`.
 
     Raises
     ------
@@ -95,25 +136,41 @@ def panel(
     _require_panel_design(design)
     one_of(method, tuple(OPTIONS), argument="method", error=EstimationError)
     whole_number(seed, argument="seed", error=EstimationError)
-    asked = {
-        "aggregate": aggregate,
-        "control": control,
-        "window": window,
-        "folds": folds,
-        "learners": learners,
-    }
+    asked: dict[str, Any] = {**options, "folds": folds, "learners": learners}
     _refuse_other_options(method, asked)
+    if correct is not None:
+        return _corrected(design, correct, {**asked, "method": method, "vcov": vcov, "seed": seed})
     if method == "did":
-        chosen = one_of(aggregate or "simple", tuple(AGGREGATES), argument="aggregate", error=EstimationError)
-        against = one_of(control or "not_yet", tuple(CONTROLS), argument="control", error=EstimationError)
+        chosen = one_of(
+            asked.get("aggregate") or "simple", tuple(AGGREGATES), argument="aggregate", error=EstimationError
+        )
+        against = one_of(
+            asked.get("control") or "not_yet", tuple(CONTROLS), argument="control", error=EstimationError
+        )
         settings = _settings(design, folds, learners, seed)
         scored, units = did(design, aggregate=chosen, control=against, settings=settings)
         return assemble(design, unit_entries(design, units), scored, method="did", vcov=vcov, seed=seed)
     if method == "event_study":
-        scored, rows = event_study(design, window=_read_window(window))
+        scored, rows = event_study(design, window=_read_window(asked.get("window")))
     else:
         scored, rows = twfe(design)
     return assemble(design, row_entries(design, rows), scored, method=method, vcov=vcov, seed=seed)
+
+
+def _corrected(design: PanelDesign, corrector: object, options: dict[str, Any]) -> Corrected:
+    """Return naive and corrected estimates of effects on a predicted outcome."""
+    from eocausal.debiasing.corrected import corrected
+    from eocausal.debiasing.corrector import Corrector
+
+    if not isinstance(corrector, Corrector):
+        raise EstimationError(
+            explain(
+                f"correct is a {type(corrector).__name__}.",
+                fix="correct=ec.debias(calibration, unit=..., period=..., ...)",
+            )
+        )
+    study = predicted_panel(design, lambda other: panel(other, **options), level=corrector.level)
+    return corrected(corrector, study)
 
 
 def _require_panel_design(design: object) -> None:
@@ -123,6 +180,12 @@ def _require_panel_design(design: object) -> None:
 
 
 def _refuse_other_options(method: str, asked: dict[str, Any]) -> None:
+    known = list(dict.fromkeys(name for names in OPTIONS.values() for name in names))
+    unknown = [name for name in asked if name not in known]
+    if unknown:
+        raise EstimationError(
+            explain("panel has no option of this name.", where=unknown, fix=", ".join(known))
+        )
     strange = [name for name, value in asked.items() if value is not None and name not in OPTIONS[method]]
     if strange:
         able = [other for other, names in OPTIONS.items() if strange[0] in names]

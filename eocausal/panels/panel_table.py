@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,6 +71,19 @@ class PanelTable:
     starts: npt.NDArray[np.intp]
     rows: npt.NDArray[np.intp]
     notes: tuple[str, ...]
+
+    def take_units(self, rows: npt.NDArray[np.bool_]) -> PanelTable:
+        """Return the rows (n,) of some units, each with all of its periods, for the data of just these rows."""
+        kept, codes = np.unique(self.unit_codes[rows], return_inverse=True)
+        by_row = ("unit", "period", "steps", "outcome", "treatment", "weights", "covariates", "clusters", "sensor",
+                  "coordinates")  # fmt: skip
+        chosen = {name: value[rows] for name in by_row if (value := getattr(self, name)) is not None}
+        chosen |= {
+            name: value[kept]
+            for name in ("units", "image_keys", "starts")
+            if (value := getattr(self, name)) is not None
+        }
+        return replace(self, **chosen, unit_codes=codes, rows=np.arange(codes.size))
 
     @property
     def ids(self) -> Labels:

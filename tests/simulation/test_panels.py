@@ -131,13 +131,13 @@ def test_scaled_effects_cover_where_images_answer_to_treatment_as_to_all_else() 
     for seed in range(200):
         frame = ec.simulate_panel(n_regions=60, units_per_region=5, imputed=(0.9, 0.3, 0.3), seed=seed).frame
         imputed = ec.Imputed(from_sensor="landsat")
-        effect = ec.panel(ec.PanelDesign(frame, **{**ROLES, "outcome": "imputed"}, outcome_imputed=imputed))
-        response = ec.prediction_response(
-            frame[frame["first_treated"].isna()], measured="outcome", predicted="imputed", unit="unit",
+        design = ec.PanelDesign(frame, **{**ROLES, "outcome": "imputed"}, outcome_imputed=imputed)
+        fix = ec.debias(
+            frame[frame["first_treated"].isna()], prediction="imputed", truth="outcome", unit="unit",
             period="period", cluster="region",
         )  # fmt: skip
-        for name, made in (("predictions alone", effect), ("scaled", ec.undo_shrinkage(effect, response))):
-            low, high = made.ci()
+        made = ec.panel(design, correct=fix)
+        for name, (low, high) in zip(covered, made.ci()):
             covered[name] += (low <= 1 <= high) / 200
     _said("covered with an imputed outcome", **covered)
     assert covered["predictions alone"] < 0.05
