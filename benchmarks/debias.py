@@ -2,7 +2,7 @@
 
 Timed is the score of the density of predictions with its values at all of them; from it Tweedie's correction is one
 subtraction. The authors' path is scipy's `gaussian_kde`, evaluated a little above and below every prediction: it is
-quadratic, so that it is timed on fewer and carried to a million by the square of their number, and both are printed.
+quadratic, so it is timed on fewer and carried to a million by the square of their number, and both are printed.
 The other yardstick is `numpy.histogram` in 120 bins with one `numpy.interp` over the same array. Before figures are
 printed, the kernel score is compared with the authors' at their bandwidth. Times are of the processor, one thread;
 the last line is ``name=value`` pairs. What `ppi_ols_speedup` means stands in ppi_ols.py.

@@ -21,6 +21,8 @@ FloatArray = npt.NDArray[np.float64]
 KINDS = ("lindsey", "kde", "gaussian")
 # under so many units a spline has nothing to hold on to
 FEWEST_FOR_SPLINE = 200
+# scores that make the correction smaller or larger by more than this share are told
+MOST_LOST = 0.1
 # a density that is still so high at its end, as a share of its peak, was cut there
 HIGH_END = 0.25
 
@@ -99,6 +101,10 @@ class DensityScore:
         Its misfit to the counts, about 1 where it fits, told where it is above 1.5.
     bandwidth : float or None
         Of the kernel, in units of the predictions.
+    kept : float
+        Minus the mean of the score times the distance from the mean, which is 1 for the score of any density that
+        vanishes at its ends. With noise of variance ``V`` in predictions of variance ``v``, corrected predictions
+        rise by ``(v + kept V) / (v + V)`` with the truth: what smoothing leaves of Tweedie's correction.
     warnings : tuple of str
         What a reader of results must know.
     density : object
@@ -124,6 +130,7 @@ class DensityScore:
     df: int | None
     misfit: float | None
     bandwidth: float | None
+    kept: float
     warnings: tuple[str, ...]
     density: Density
     _scores: EvenTable | None
@@ -179,20 +186,7 @@ class DensityScore:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-safe content: no prediction of a unit."""
-        plain = (
-            "kind",
-            "asked",
-            "n",
-            "n_effective",
-            "mean",
-            "sd",
-            "low",
-            "high",
-            "df",
-            "misfit",
-            "bandwidth",
-        )
-        content: dict[str, Any] = {"type": "DensityScore", **{name: getattr(self, name) for name in plain}}
+        content: dict[str, Any] = {"type": "DensityScore", **{name: getattr(self, name) for name in _PLAIN}}
         return {**content, "warnings": list(self.warnings), "density": self.density.to_dict()}
 
     @classmethod
@@ -205,6 +199,9 @@ class DensityScore:
         return cls(**plain, warnings=tuple(content["warnings"]), density=density, _scores=_table_of(density))
 
 
+_PLAIN = (
+    "kind", "asked", "n", "n_effective", "mean", "sd", "low", "high", "df", "misfit", "bandwidth", "kept",
+)  # fmt: skip
 _KINDS: dict[str, type[LindseyDensity] | type[KernelDensity] | type[GaussianDensity]] = {
     "lindsey": LindseyDensity,
     "kde": KernelDensity,
@@ -287,13 +284,15 @@ def fit_density_score(
 def _lindsey(binned: Binned, bins: int, df: int | None, warnings: tuple[str, ...]) -> DensityScore:
     fitted = fit_lindsey(binned, df=df, bins=bins)
     plain = _plain(binned, "lindsey", "lindsey", fitted.density, binned.low, binned.high)
-    return replace(plain, df=fitted.df, misfit=fitted.misfit, warnings=(*warnings, *fitted.warnings))
+    return replace(
+        plain, df=fitted.df, misfit=fitted.misfit, warnings=(*warnings, *fitted.warnings, *plain.warnings)
+    )
 
 
 def _kernel(binned: Binned, bandwidth: str | float, warnings: tuple[str, ...]) -> DensityScore:
     fitted = fit_kernel(binned, bandwidth=bandwidth)
     plain = _plain(binned, "kde", "kde", fitted, fitted.low, fitted.high)
-    return replace(plain, bandwidth=fitted.bandwidth, warnings=warnings)
+    return replace(plain, bandwidth=fitted.bandwidth, warnings=(*warnings, *plain.warnings))
 
 
 def _gaussian(binned: Binned, *, asked: str) -> DensityScore:
@@ -302,6 +301,8 @@ def _gaussian(binned: Binned, *, asked: str) -> DensityScore:
 
 
 def _plain(binned: Binned, kind: str, asked: str, density: Any, low: float, high: float) -> DensityScore:
+    scores = _table_of(density)
+    kept = 1.0 if scores is None else _kept(binned, scores)
     return DensityScore(
         kind=kind,
         asked=asked,
@@ -314,15 +315,34 @@ def _plain(binned: Binned, kind: str, asked: str, density: Any, low: float, high
         df=None,
         misfit=None,
         bandwidth=None,
-        warnings=(),
+        kept=kept,
+        warnings=_told_of_kept(kept, kind),
         density=density,
-        _scores=_table_of(density),
+        _scores=scores,
     )
 
 
 def _table_of(density: Any) -> EvenTable | None:
     """Return the table that scores are looked up in; a straight line needs none."""
     return None if isinstance(density, GaussianDensity) else density.table()
+
+
+def _kept(binned: Binned, scores: EvenTable) -> float:
+    """Return minus the mean of the score times the distance from the mean, over what lies within the cells."""
+    weights = binned.nodes()
+    places = np.linspace(binned.low, binned.high, weights.size)
+    mean = float(weights @ places / weights.sum())
+    return -float(weights @ (scores.at(places) * (places - mean)) / weights.sum())
+
+
+def _told_of_kept(kept: float, kind: str) -> tuple[str, ...]:
+    if abs(kept - 1) <= MOST_LOST:
+        return ()
+    fix = "; score='lindsey' keeps more" if kind == "kde" and kept < 1 else ""
+    return (
+        f"With this score Tweedie's correction has {kept:.0%} of its size{fix}: the density is smoothed, or stops "
+        "at a bound.",
+    )
 
 
 def _told(binned: Binned) -> tuple[str, ...]:

@@ -134,7 +134,8 @@ def fit_kernel(binned: Binned, *, bandwidth: str | float = "silverman") -> Kerne
 
     Rows are shared by the two edges of their cell and summed with the kernel and its derivatives by the fast
     Fourier transform; the score is the derivative's sum over the kernel's. The variance that sharing adds is taken
-    off the kernel's. Beyond the quantiles at 0.001 (or those that five rows lie beyond) the score is constant.
+    off the kernel's. Beyond the density's quantiles at 0.001, or five rows where these are more, the
+    score is constant.
 
     Parameters
     ----------
@@ -167,7 +168,7 @@ def fit_kernel(binned: Binned, *, bandwidth: str | float = "silverman") -> Kerne
             )
         )
     tail = max(TAIL_SHARE, TAIL_ROWS / binned.n_effective)
-    low, high = binned.quantile(tail), binned.quantile(1 - tail)
+    low, high = _quantiles(binned, chosen, (tail, 1 - tail))
     scores, _ = _score_table(binned, chosen, low, high)
     by_bandwidth = _by_bandwidth(binned, chosen, low, high, scores, given=spread[0] == "given")
     if spread[0] == "iqr":
@@ -242,6 +243,20 @@ def _by_bandwidth(
     return EvenTable(
         low, high, (wider.values - tighter.values) / (2 * step), (wider.slopes - tighter.slopes) / (2 * step)
     )
+
+
+def _quantiles(binned: Binned, bandwidth: float, levels: tuple[float, float]) -> tuple[float, float]:
+    """Return quantiles of the smooth density, which do not jump from row to row as weights change."""
+    from scipy.special import ndtr
+
+    density = np.maximum(_sums(binned, bandwidth, 1)[0], 0.0)
+    edges = np.linspace(binned.low, binned.high, density.size)
+    nodes = binned.nodes() / binned.total
+    before = binned.below / binned.total + float(nodes @ ndtr((binned.low - edges) / bandwidth))
+    steps = (density[1:] + density[:-1]) * (binned.width / 2)
+    reached = before + np.concatenate([[0.0], np.cumsum(steps)])
+    low, high = np.interp(levels, reached, edges)
+    return float(low), float(high)
 
 
 def _density_at(binned: Binned, bandwidth: float, places: tuple[Any, ...]) -> tuple[float, ...]:

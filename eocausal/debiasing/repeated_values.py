@@ -124,7 +124,7 @@ def _gaps(binned: Binned) -> bool:
     first, last = (int((binned.quantile(share) - binned.low) / binned.width) for share in (0.1, 0.9))
     middle = binned.counts[first : last + 1]
     held = np.count_nonzero(middle)
-    return held < MOST_HELD * middle.size and held * ROWS_A_CELL < 0.8 * binned.n
+    return bool(held < MOST_HELD * middle.size and held * ROWS_A_CELL < 0.8 * binned.n)
 
 
 def _again(

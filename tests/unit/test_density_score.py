@@ -262,6 +262,24 @@ def test_influence_of_a_spline_gives_the_spread_over_samples() -> None:
     assert np.all(np.abs(errors / drawn.std(axis=0) - 1) < 0.35)
 
 
+def test_what_a_score_keeps_of_the_correction() -> None:
+    """All for the true score; kernels of variance h^2 keep 1 / (1 + h^2 / v)."""
+    sample = np.random.default_rng(16).normal(3, 2, size=200_000)
+    for kind, kept in (("gaussian", 1.0), ("lindsey", 1.0)):
+        assert fit_density_score(sample, kind=kind).kept == pytest.approx(kept, abs=0.003)
+    for width in (0.5, 1.0):
+        score = fit_density_score(sample, kind="kde", bandwidth=width)
+        # what a tail of constant score takes is the rest
+        assert score.kept == pytest.approx(1 / (1 + width**2 / sample.var()), abs=0.01)
+        by_rows = -np.mean(score.at(sample) * (sample - sample.mean()))
+        assert score.kept == pytest.approx(by_rows, abs=1e-4)
+        told = [f"has {score.kept:.0%} of its size; score='lindsey'" in text for text in score.warnings]
+        assert told == ([] if width == 0.5 else [True])
+    even = fit_density_score(np.random.default_rng(17).uniform(size=5000))
+    assert abs(even.kept) < 0.2
+    assert "or stops at a bound" in even.warnings[-1]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_score_survives_json(kind: str) -> None:
     sample = mixture(800)
@@ -295,7 +313,7 @@ def test_more_degrees_of_freedom_where_seven_miss_the_counts() -> None:
     score = fit_density_score(combed)
     assert score.df == 15
     assert score.misfit > 1.5
-    assert "15 degrees of freedom, the most that are tried," in score.warnings[-1]
+    assert "15 degrees of freedom, the most that are tried," in score.warnings[0]
     two = fit_density_score(np.concatenate([combed[:15_000], combed[-10_000:]]))
     assert 7 < two.df <= 15
     fixed = fit_density_score(combed, df=5)
