@@ -26,6 +26,7 @@ from eocausal.labelled.label_checks import imprecise, label_warnings
 from eocausal.labelled.labels import Labelled, read_labels
 from eocausal.labelled.powered import Powered, powered
 from eocausal.labelled.ppi_result import CLASSICAL, NAIVE, PLAIN, POWERED, Ppi, by_labels
+from eocausal.labelled.ppi_words import LEVEL
 
 if TYPE_CHECKING:
     from eocausal.debiasing.corrector import Corrector
@@ -144,7 +145,17 @@ def ppi(
     if free is not None:
         more = [text for text in free.warnings if text not in fit.warnings]
         fit = replace(fit, warnings=(*fit.warnings, *(f"{CORRECTED}: {text}" for text in more)))
-    return Ppi(by_labels(fit, study.labelled), chosen, made.power, tests, study.labelled, free)
+    found = Ppi(by_labels(fit, study.labelled), chosen, made.power, tests, study.labelled, free)
+    return found if chosen != NAIVE else _warned(found)
+
+
+def _warned(found: Ppi) -> Ppi:
+    """Return the result with a warning where labels contradict the naive estimate, which was chosen."""
+    p_value = float(found.table().set_index("term")["difference_p"][NAIVE])
+    if not p_value < LEVEL:
+        return found
+    text = f"labels contradict the chosen estimate: {NAIVE} is not {found.judge} (p {p_value:.2g})"
+    return replace(found, fit=replace(found.fit, warnings=(text, *found.fit.warnings)))
 
 
 def _require_arms(design: object, estimand: str, asked: Aipw | None, correct: object) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-_LEVEL = 0.05
+# What labels contradict has a smaller p-value.
+LEVEL = 0.05
 # Estimates that use no labels of the study, and so can be contradicted by them.
 LABEL_FREE = ("naive", "lcc", "tweedie")
 
@@ -45,7 +46,7 @@ def sentences(table: pd.DataFrame, judge: str, n_labelled: int, tested: str | No
 def _verdict(rows: pd.DataFrame, judge: str) -> str:
     """Return which of the estimates that use no labels these contradict, and what to believe."""
     p_values = {term: float(rows["difference_p"][term]) for term in LABEL_FREE if term in rows.index}
-    against = [term for term, value in p_values.items() if value < _LEVEL]
+    against = [term for term, value in p_values.items() if value < LEVEL]
     others = [term for term in p_values if term not in against]
     named = {term: f"{term} (p {value:.2g})" for term, value in p_values.items()}
     spared = _listed([named[term] for term in others], "or")

@@ -627,6 +627,41 @@ def test_probabilities_that_labels_belie_are_said():
     said_of(world(), "by their probabilities 320 should be", labelling=0.8)
 
 
+def test_a_naive_choice_that_labels_contradict_is_said():
+    frame = world(n=2000)
+    said_of(frame, "labels contradict the chosen estimate: naive is not ppi++", method="naive")
+    frame["mapped"] = frame["outcome"]
+    result = ec.ppi(designed(frame), truth="measured", method="naive")
+    assert not any("contradict" in text for text in result.warnings)
+
+
+def test_units_that_had_to_be_labelled_leave_no_others_like_them():
+    frame = world()
+    frame["chance"] = np.where(frame["age"] > 1, 1.0, 0.3)
+    frame["measured"] = frame["outcome"].where((frame["chance"] == 1) | frame["measured"].notna())
+    asked = {"truth": "measured", "labelling": "chance"}
+    with pytest.raises(DebiasError, match="cannot stand for them"):
+        ec.ppi(designed(frame), method=ec.PowerTuning(average="unlabelled"), **asked)
+    assert np.isfinite(ec.ppi(designed(frame), **asked).estimate).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings_of", "words"),
+    [
+        (ec.Labelling, {"strata": 3}, "strata is a int, not the name of a column"),
+        (ec.Labelling, {"probability": 1.5}, "above 0 and at most 1"),
+        (ec.Labelling, {"probability": True}, "above 0 and at most 1"),
+        (ec.PowerTuning, {"lam": np.inf}, "a finite number"),
+        (ec.PowerTuning, {"average": "some"}, "average='some' is not known"),
+        (ec.PowerTuning, {"ddof": 2}, "0 or 1"),
+        (ec.PowerTuning, {"bounds": (1, 0)}, "the lower before the higher"),
+    ],
+)
+def test_settings_that_are_refused(kind, settings_of, words):
+    with pytest.raises(DebiasError, match=words):
+        kind(**settings_of)
+
+
 def test_truths_that_are_not_used_are_said():
     frame = world(said=np.arange(400) < 200)
     frame["measured"] = frame["outcome"]
