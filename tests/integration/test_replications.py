@@ -12,8 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ["uganda_yop", "africa_aid", "image_types", "uganda_rate", "other_trials"]
-# draw their own pictures, and write no report
-DRAWN = ["multi_scale", "sequences"]
+# draw their own worlds, and write no report
+DRAWN = ["multi_scale", "sequences", "one_map_many_trials"]
 
 
 def _run(name: str, data: Path, out: Path) -> subprocess.CompletedProcess[str]:
@@ -176,3 +176,21 @@ def test_ways_of_bringing_years_together_find_what_they_keep(tmp_path: Path) -> 
     assert min(linear[name, "all years side by side"] for name in ("level", "trend")) > 0.4
     assert linear["volatility", "all years side by side"] < 0.05
     assert (out / "explained.png").is_file()
+
+
+def test_maps_shrink_effects_and_corrections_bring_them_back(tmp_path: Path) -> None:
+    done = _run("one_map_many_trials", tmp_path, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out"
+    for name in ("slopes", "slopes_fresh"):
+        found = pd.read_csv(out / f"{name}.csv").set_index("method")
+        assert found.loc["naive", "slope"] < 0.7
+        assert found.loc[["true outcome", "lcc", "tweedie"], "slope"].between(0.85, 1.15).all()
+    assert found.loc["naive", "p"] < 0.01
+    published = pd.read_csv(out / "slopes.csv").set_index("method")["slope (theirs)"]
+    assert published.round(2).to_dict()["naive"] == 0.53
+    # a map trained not to shrink shrinks less, and still does
+    assert 0.7 < pd.read_csv(out / "slopes.csv").set_index("method").loc["Ratledge loss", "slope"] < 0.97
+    covered = pd.read_csv(out / "coverage.csv").set_index("method")
+    assert covered.loc[["lcc", "tweedie"], "coverage"].min() > 0.75 > covered.loc["naive", "coverage"]
+    assert (out / "estimates.png").is_file()
