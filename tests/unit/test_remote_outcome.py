@@ -357,6 +357,34 @@ def test_covariates_of_the_design_adjust_the_effect_on_predictions() -> None:
     assert adjusted.estimate == pytest.approx(plain.estimate / step, rel=1e-10)
 
 
+def test_units_without_a_prediction_stay_out_and_those_without_a_covariate_only_where_it_counts() -> None:
+    trial, survey = _trial(), _survey()
+    trial["age"] = np.where(np.arange(600) % 10 == 0, np.nan, np.arange(600.0))
+    trial.loc[5:20, "seen"] = np.nan
+    design = _design(trial, covariates=["age"], missing="drop")
+    step = survey.groupby("poor")["seen"].mean().diff().iloc[1]
+    for method, n in (("difference", 584), ("regression", 526)):
+        found = ec.remote_outcome(design, survey, truth="poor", method=method)
+        assert found.n == n
+        assert found.estimate == pytest.approx(ec.ate(design, method=method).estimate / step, rel=1e-10)
+    efficient = ec.remote_outcome(design, survey, truth="poor", h="efficient", method="regression")
+    assert efficient.n == 526
+    part = design.take(np.arange(200))
+    assert ec.remote_outcome(part, survey, truth="poor", h="efficient", method="difference").n == 200
+
+
+def test_places_of_units_serve_conleys_standard_errors_and_compare() -> None:
+    trial, survey = _trial(), _survey()
+    named = trial.assign(id=[f"u{one}" for one in range(600)], lon=30 + np.arange(600) * 0.01, lat=1.0)
+    design = _design(ec.read_units(named, id="id", lon="lon", lat="lat"))  # type: ignore[arg-type]
+    found = ec.remote_outcome(design, survey, truth="poor", method="difference")
+    assert found.estimate == pytest.approx(_found(trial, survey).estimate, rel=1e-12)
+    near = found.with_vcov({"conley": "5km"})
+    assert near.std_error != found.std_error
+    beside = ec.compare(seen=ec.ate(design, method="difference"), poor=found.fit)
+    assert beside.std_error[1] == pytest.approx(found.std_error, rel=1e-6)  # type: ignore[index]
+
+
 def test_the_result_has_all_members_and_survives_a_file() -> None:
     found = _found(_trial(), _survey(), cluster="area")
     assert repr(found).startswith("RemoteOutcome(ate on the truth by difference, remote outcome (prediction)")
