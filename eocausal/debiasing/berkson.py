@@ -27,6 +27,8 @@ SKEWNESS, KURTOSIS, LINEAR = "residual skewness", "residual excess kurtosis", "p
 _LEVEL = 0.05
 # Residuals of less than this share of the variance of the truth are rounding.
 _ROUNDING = 1e-20
+# A unit with less than this left of its residual decides a coefficient alone.
+_LEAST_LEFT = 1e-10
 BINS = 10
 
 
@@ -150,17 +152,29 @@ def _explained(
     except EstimationError:
         # two or three distinct values have no bend
         return 0.0, 1.0
-    if rests_on_one(fit, pairs.clusters):
+    covariance = _hc3(fit, pairs)
+    if covariance is None:
         return 0.0, 1.0
     width = columns.shape[1]
-    value = fit.coefficients[-width:]
-    matrix = hc3_matrix(fit, pairs.clusters)[-width:, -width:]
+    value, matrix = fit.coefficients[-width:], covariance[-width:, -width:]
     df = of.size - fit.columns.shape[1] if pairs.clusters is None else np.unique(pairs.clusters).size - 1
     centred = columns - np.average(columns, axis=0, weights=pairs.weights)
     moments = (centred * pairs.weights[:, None]).T @ centred / pairs.weights.sum()
     size = float(value @ moments @ value - np.trace(moments @ matrix))
     statistic = float(value @ np.linalg.pinv(matrix) @ value) / width
     return float(np.sqrt(max(size, 0.0))), float(stats.f.sf(statistic, width, df))
+
+
+def _hc3(fit: LeastSquares, pairs: Pairs) -> FloatArray | None:
+    """Return the covariance of coefficients by HC3; None where one unit, or one cluster, alone decides one."""
+    if pairs.clusters is not None:
+        return None if rests_on_one(fit, pairs.clusters) else hc3_matrix(fit, pairs.clusters)
+    # of single units it needs their leverages alone
+    left = 1 - fit.weights * np.einsum("ij,jk,ik->i", fit.columns, fit.inverse_gram, fit.columns)
+    if left.min() < _LEAST_LEFT:
+        return None
+    moved = fit.scores / (left * left.size)[:, None]
+    return np.asarray(moved.T @ moved)
 
 
 def _p(value: float, error: float, df: float) -> float:

@@ -117,3 +117,14 @@ def test_few_distinct_predictions_make_fewer_bins() -> None:
     truth = prediction + np.tile([-0.1, 0.1], 60)
     assert len(bins_by(Pairs(prediction, truth, np.ones(120)), "prediction")) == 3
     assert _failing(prediction, truth) <= {berkson.KURTOSIS}
+
+
+def test_leverages_of_units_give_the_hc3_of_clusters_of_one() -> None:
+    from eocausal.debiasing.berkson import _hc3
+    from eocausal.inference.least_squares import hc3_matrix, least_squares
+
+    rng = np.random.default_rng(0)
+    columns = np.column_stack([np.ones(80), rng.normal(size=(80, 2))])
+    outcome, weights = columns.sum(axis=1) + rng.normal(size=80), rng.uniform(0.5, 2, size=80)
+    fit = least_squares(outcome, columns, weights)
+    assert _hc3(fit, Pairs(outcome, outcome, weights)) == pytest.approx(hc3_matrix(fit))
