@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eocausal.debiasing.changes import changes_of
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -29,12 +31,15 @@ def draw(corrector: Corrector, ax: Axes | None = None) -> Axes:
     grid = np.linspace(low - margin, high + margin, 300)
     sample = corrector.sample
     if sample is not None:
+        levels = sample if sample.panel is None else changes_of(sample, sample.panel)
         rows = np.unique(np.linspace(0, len(sample) - 1, min(len(sample), _DRAWN)).astype(int))
         ax.scatter(
-            sample.prediction[rows], sample.truth[rows], s=4, color="#999999", alpha=0.35, label="places"
+            levels.prediction[rows], levels.truth[rows], s=4, color="#999999", alpha=0.35, label="places"
         )
     ax.plot(grid, grid, color="#444444", linestyle="--", linewidth=1, label="as it is")
     for name, colour in COLOURS.items():
+        if name not in corrector.kinds:
+            continue
         believed = corrector.method == name
         label = f"{name}, believed" if believed else name
         ax.plot(
@@ -46,7 +51,8 @@ def draw(corrector: Corrector, ax: Axes | None = None) -> Axes:
         )
     for edge in (low, high):
         ax.axvline(edge, color="#bbbbbb", linewidth=0.8, linestyle=":")
-    ax.set_xlabel(f"{corrector.prediction} as the map gives it; dotted: what the calibration saw")
+    what = "as the map gives it" if corrector.level == "levels" else "without unit and period effects"
+    ax.set_xlabel(f"{corrector.prediction} {what}; dotted: what the calibration saw")
     ax.set_ylabel(f"{corrector.truth}, measured or corrected")
     ax.set_title(f"k {corrector.k:.2f}, R2 {corrector.r2:.2f}, {corrector.n} places", fontsize=10)
     ax.legend(frameon=False, fontsize=8)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from eocausal.effects.corrected_effects import average_effect, corrected_design
 from eocausal.effects.effect_learners import (
     EffectLearner,
     EffectModel,
@@ -22,21 +23,19 @@ from eocausal.effects.effect_learners import (
     require_columns,
 )
 from eocausal.effects.known_learners import known_learner
-from eocausal.effects.methods import ignorability
 from eocausal.effects.weighting import doubly_robust_scores
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.assemble import assemble
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
-from eocausal.inference.scores import mean_of_scores
 from eocausal.nuisance.cross_fit import Learners
 from eocausal.nuisance.folds import Folds
-from eocausal.nuisance.settings import provenance, settings_for
+from eocausal.nuisance.settings import settings_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from eocausal.debiasing.corrector import Corrector
     from eocausal.design import Design
 
 FloatArray = npt.NDArray[np.float64]
@@ -282,6 +281,7 @@ def cate(
     learner: str | EffectLearner = "causal_forest",
     folds: Folds | None = None,
     learners: Learners | None = None,
+    correct: Corrector | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Cate:
@@ -302,6 +302,10 @@ def cate(
         Default five folds with clusters and shared images kept whole.
     learners : Learners, optional
         Nuisance learners; the forest's own reduction is ``Forest(pca=...)``.
+    correct : Corrector, optional
+        From :func:`eocausal.debias`, where the outcome was predicted from images: effects are learned of the
+        outcome as the believed correction has it. The average holds the error of the calibration; effects by unit,
+        and what is made of them, take it as given.
     seed : int
     progress : bool
         Show a progress bar.
@@ -313,7 +317,7 @@ def cate(
     Raises
     ------
     EstimationError
-        Unknown learner, or nothing to tell units apart by.
+        Unknown learner, nothing to tell units apart by, or ``correct`` that is no corrector.
 
     Notes
     -----
@@ -336,6 +340,7 @@ def cate(
     settings = settings_for(design, folds=folds, learners=learners, seed=seed)
     design.require_binary("An effect by unit")
     require_columns(design, chosen)
+    raw, design = design, corrected_design(design, correct)
     fold_of = settings.folds.assign(design, seed=settings.seed)
 
     def learn(rows: npt.NDArray[np.bool_] | None) -> EffectModel:
@@ -345,21 +350,16 @@ def cate(
     found = effects_out_of_fold(design, fold_of, learn, progress=progress)
     judged = doubly_robust_scores(design, settings)
     table, nuisance = design.table, judged.nuisance
+
     return Cate(
-        average=assemble(
+        average=average_effect(
             design,
-            [mean_of_scores(judged.scores, table.weights)],
-            estimand="ate",
-            method="aipw (folds of effects)",
-            terms=(design.treatment,),
-            assumptions=(ignorability(design, table.propensity is not None, settings.learners),),
-            warnings=[*judged.warnings, *about_errors(found)],
-            diagnostics={
-                **judged.diagnostics,
-                **chosen.describe(),
-                "sd_of_effects": float(found.effects.std()),
-            },
-            provenance=provenance(design, settings),
+            judged,
+            settings,
+            raw=raw,
+            corrector=correct,
+            warnings=about_errors(found),
+            diagnostics={**chosen.describe(), "sd_of_effects": float(found.effects.std())},
         ),
         ids=table.ids,
         effect_values=found.effects,

@@ -17,7 +17,8 @@ FloatArray = npt.NDArray[np.float64]
 # What to do where a bootstrap cannot draw the second sample too.
 _INSTEAD = {
     "target": "Target(..., sampled=False), where the target is all there is to ask about",
-    "calibration": "result.refit_bootstrap(), which draws both and corrects anew in each draw",
+    "calibration": "ec.ate(design, correct=corrector).refit_bootstrap(), which draws both and corrects anew in each "
+    "draw",
 }
 Labels = npt.NDArray[Any]
 
