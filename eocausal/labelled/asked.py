@@ -81,7 +81,8 @@ class PowerTuning:
     pooled : bool
         Tune as ppi_py does, with one variance of predictions over labelled and other units, which takes units as
         independent and equally weighted. Default: by the influence values that standard errors are made of, so
-        clusters and weights count, and the tuned standard error is never above those of ``classical`` and ``ppi``.
+        weights count, and clusters where there are 30 with labels in each arm, and the tuned standard error is then
+        never above those of ``classical`` and ``ppi``.
     ddof : {0, 1}
         Variances of ``m`` units are over ``m - ddof``. ppi_py has 0 (and 1 in its variance of predictions).
     bounds : (low, high)

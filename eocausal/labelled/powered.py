@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.errors import DebiasError, explain
-from eocausal.inference.variance import sum_within
+from eocausal.inference.variance import FEW_CLUSTERS, sum_within
 from eocausal.labelled.asked import PowerTuning
 from eocausal.labelled.labels import Labelled
 from eocausal.labelled.rectified import Part, mean_part, pooled_lambda, tune, weighted_mean
@@ -58,11 +58,14 @@ class Powered:
     scores : array of shape (n, 4)
     power : DataFrame
         One row for each arm and stratum.
+    tuned_by : str
+        ``clusters`` or ``units``: what was summed before predictions were tuned.
     """
 
     values: FloatArray
     scores: FloatArray
     power: pd.DataFrame
+    tuned_by: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,14 +85,16 @@ def powered(
 ) -> Powered:
     """Return naive, classical and rectified estimates of a sum of means.
 
-    ``clusters`` (n,) are units drawn together, by which predictions are tuned.
+    ``clusters`` (n,) are units drawn together. Predictions are tuned by them where each arm, and each of its
+    strata, has labels in enough of them; by few clusters lambda would follow chance, and errors be too small.
     """
     cells = [cell for block in blocks for cell in _cells_of(block, study, tuning)]
     value = sum(cell.block.sign * cell.share * cell.part.classical for cell in cells)
     scores = np.sum([_signed(cell, classical=True) for cell in cells], axis=0)
     shifts = np.array([cell.block.sign * cell.share * cell.part.shift for cell in cells])
     columns = np.column_stack([_signed(cell, classical=False) for cell in cells])
-    lam, free = _lambdas(study, cells, tuning, scores, columns, clusters)
+    enough = clusters is not None and _fewest(study, cells, clusters) >= FEW_CLUSTERS
+    lam, free = _lambdas(study, cells, tuning, scores, columns, clusters if enough else None)
     each = [np.zeros(len(cells)), np.ones(len(cells)), lam]
     naive = [
         weighted_mean(block.prediction, study.design.table.weights * block.rows, ddof=tuning.ddof)
@@ -109,6 +114,7 @@ def powered(
             ]
         ),
         _power(study, cells, lam, free, clusters),
+        "clusters" if enough else "units",
     )
 
 
@@ -192,6 +198,12 @@ def _lambdas(
         ]
     )
     return np.clip(free, *tuning.bounds), free
+
+
+def _fewest(study: Labelled, cells: list[_Cell], clusters: Labels) -> int:
+    """Return in how many clusters the labels of an arm are, or of a stratum of it, where they are fewest."""
+    rows = [cell.rows & cell.block.members & study.labelled for cell in cells]
+    return min(int(np.unique(clusters[one]).size) for one in rows)
 
 
 def _require_labels(study: Labelled, block: Block, rows: npt.NDArray[np.bool_], stratum: str) -> None:

@@ -272,7 +272,11 @@ def _assembled(
         terms=terms,
         assumptions=(*ASSUMES, *averaged.assumptions),
         warnings=[*study.notes, *label_warnings(study, made.power), *untested, *averaged.warnings],
-        diagnostics={**_counts(study, estimand), **(averaged.diagnostics or {})},
+        diagnostics={
+            **_counts(study, estimand),
+            "lambda_tuned_by": made.tuned_by,
+            **(averaged.diagnostics or {}),
+        },
         weights=study.design.table.weights if asked is None else None,
         provenance=_provenance(study, averaged),
     )

@@ -161,8 +161,9 @@ def test_degrees_of_freedom_are_of_labels():
 
 
 def test_clusters_are_summed_and_tuned_by():
-    frame = world(seed=3)
+    frame = world(seed=3, n=600)
     result = ec.ppi(designed(frame, cluster="village"), truth="measured")
+    assert result.diagnostics["lambda_tuned_by"] == "clusters"
     sums = result.scores.groupby(frame["village"]).sum().to_numpy()
     g, n = len(sums), len(frame)
     wanted = sums.T @ sums / n**2 * g / (g - 1) * (n - 1) / (n - 2)
@@ -183,6 +184,16 @@ def test_clusters_are_summed_and_tuned_by():
         other = np.clip(lams + np.array(step), 0, 1)
         moved = sums[:, 1] + np.array(shifts).T @ other
         assert (moved**2).sum() >= (found**2).sum() * (1 - 1e-12)
+
+
+def test_few_clusters_do_not_tune():
+    frame = world(seed=3)
+    frame["district"] = np.arange(400) // 20
+    by_units = ec.ppi(designed(frame), truth="measured")
+    by_districts = ec.ppi(designed(frame, cluster="district"), truth="measured")
+    assert by_districts.diagnostics["lambda_tuned_by"] == "units"
+    assert by_districts.estimate == pytest.approx(by_units.estimate, rel=1e-12)
+    assert by_districts.std_error[3] != pytest.approx(by_units.std_error[3], rel=1e-3)
 
 
 def test_strata_by_hand():
@@ -316,8 +327,8 @@ def test_the_outcome_of_the_design_may_be_the_truth():
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), clustered=st.booleans(), noise=st.floats(0.01, 5))
 def test_powered_errors_are_never_above_the_others(seed, clustered, noise):
-    frame = world(seed, n=120)
-    frame["mapped"] = frame["outcome"] + noise * np.random.default_rng(seed).normal(size=120)
+    frame = world(seed, n=400)
+    frame["mapped"] = frame["outcome"] + noise * np.random.default_rng(seed).normal(size=400)
     design = designed(frame, cluster="village" if clustered else None)
     errors = ec.ppi(design, truth="measured").std_error
     assert errors[3] <= min(errors[1], errors[2]) * (1 + 1e-9)
@@ -337,9 +348,9 @@ def test_order_scale_and_level_move_nothing_else(seed, scale, shift):
 
 
 def test_a_weight_of_two_is_two_units_of_one_cluster():
-    frame = world(seed=2, n=80, share=0.5)
-    frame["weight"] = np.where(np.arange(80) % 5 == 0, 2.0, 1.0)
-    frame["own"] = np.arange(80)
+    frame = world(seed=2, n=200, share=0.5)
+    frame["weight"] = np.where(np.arange(200) % 5 == 0, 2.0, 1.0)
+    frame["own"] = np.arange(200)
     twice = frame.loc[frame.index.repeat(frame["weight"].astype(int))].reset_index(drop=True)
     tuning = ec.PowerTuning(ddof=0)
     asked = {"truth": "measured", "method": tuning}
