@@ -211,8 +211,17 @@ class Corrector:
             index=index,
         )
 
-    def diagnose(self) -> Diagnosis:
+    def diagnose(
+        self, predictions: npt.ArrayLike | None = None, *, weights: npt.ArrayLike | None = None
+    ) -> Diagnosis:
         """Return what the calibration says of the map and of correcting it, as :func:`eocausal.diagnose` does.
+
+        Parameters
+        ----------
+        predictions : array of shape (n,), optional
+            Of a trial, all arms together: whether the correction can be carried there.
+        weights : array of shape (n,), optional
+            Of these predictions.
 
         Raises
         ------
@@ -229,7 +238,8 @@ class Corrector:
                     fix="ec.diagnose(prediction, truth) where measured outcomes are at hand",
                 )
             )
-        return diagnose_sample(self.sample, label_noise_var=self.label_noise_var)
+        found = diagnose_sample(self.sample, label_noise_var=self.label_noise_var)
+        return found if predictions is None else found.for_trial(predictions, weights=weights)
 
     def table(self) -> pd.DataFrame:
         """Return the parameters: ``parameter value std_error``, without those of the density."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from eocausal.debiasing.berkson import Check, bins_by
 from eocausal.debiasing.calibration_sample import CalibrationSample
 from eocausal.debiasing.choice import reading, threshold
 from eocausal.debiasing.contrasts import Attenuation, Pairs
+from eocausal.debiasing.prediction_shift import PredictionShift, transport_checks
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import BROOM, jsonable
@@ -52,6 +53,8 @@ class Diagnosis:
     treatment : array of shape (n,) or None
     label_tests : DataFrame or None
         The tests that labels with a treatment allow.
+    shift : PredictionShift or None
+        How predictions of a trial differ from these, once :meth:`for_trial` was asked.
     provenance : mapping
     """
 
@@ -65,6 +68,7 @@ class Diagnosis:
     sample: CalibrationSample
     treatment: npt.NDArray[np.float64] | None = None
     label_tests: pd.DataFrame | None = None
+    shift: PredictionShift | None = None
     warnings: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -97,6 +101,29 @@ class Diagnosis:
     def by_truth(self) -> pd.DataFrame:
         """The same in tenths of the truth."""
         return bins_by(self._pairs, "truth")
+
+    def for_trial(self, predictions: npt.ArrayLike, *, weights: npt.ArrayLike | None = None) -> Diagnosis:
+        """Return the diagnosis with what the predictions of a trial say of carrying a correction there.
+
+        Parameters
+        ----------
+        predictions : array of shape (n,)
+            Of all arms together.
+        weights : array of shape (n,), optional
+            Positive.
+
+        Raises
+        ------
+        DebiasError
+            Missing or infinite predictions, or weights that do not fit.
+        """
+        slopes = (self.k, self.r2 / self.k) if self.k else None
+        shift = transport_checks(
+            self.sample.prediction, predictions, calibration_weights=self.sample.weights, trial_weights=weights,
+            slopes=slopes,
+        )  # fmt: skip
+        kept = [text for text in self.warnings if self.shift is None or text not in self.shift.warnings]
+        return replace(self, shift=shift, warnings=(*kept, *shift.warnings))
 
     def to_frame(self, level: float = 0.95) -> pd.DataFrame:
         """Return attenuation at each level with broom's columns.
@@ -164,6 +191,7 @@ class Diagnosis:
             f"check fails: {one.check} {one.value:.3g}, not {one.expected:g} (for {one.needed_by})"
             for one in failed
         ]
+        lines += [] if self.shift is None else [f"trial: {self.shift!r}"]
         lines += [f"reason: {text}" for text in self.reasons[:4]]
         lines += [f"WARNING: {text}" for text in self.warnings[:4]]
         return "\n".join(lines[:25])
@@ -198,6 +226,7 @@ class Diagnosis:
             "checks": [_written(one) for one in self.checks],
             "r2": self.r2,
             "label_tests": tests,
+            "shift": None if self.shift is None else self.shift.to_dict(),
             "warnings": list(self.warnings),
             "provenance": jsonable(self.provenance),
         }
@@ -238,6 +267,7 @@ class Diagnosis:
             sample=CalibrationSample.from_dict(content["sample"]),
             treatment=None if treatment is None else np.array(treatment, dtype=float),
             label_tests=tests,
+            shift=None if content["shift"] is None else PredictionShift.from_dict(content["shift"]),
             warnings=tuple(content["warnings"]),
             provenance=content["provenance"],
         )

@@ -56,6 +56,11 @@ class PredictionShift:
     k_if_error_stays: float | None
     sentences: tuple[str, ...]
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences that a reader must know of; none where predictions are alike."""
+        return self.sentences if self.variance_differs else self.sentences[:-1]
+
     def __repr__(self) -> str:
         """One line."""
         return (

@@ -208,3 +208,33 @@ def test_the_figure_has_four_panels_and_leaves_pyplot_alone() -> None:
     labels = [text.get_text() for text in figure.axes[2].get_yticklabels()]
     assert labels == ["units", "town\ncorrection nearer", "region\ncorrection nearer"]
     ec.diagnose(-places["shrunk"], places["truth"], groups=places[["town"]]).plot()
+
+
+def test_predictions_of_a_trial_are_compared() -> None:
+    places = _places()
+    found = ec.diagnose(places["shrunk"], places["truth"], groups=places["town"])
+    alike = found.for_trial(places["shrunk"].to_numpy()[::2])
+    assert alike.warnings == found.warnings
+    assert alike.verdict == found.verdict
+    wider = found.for_trial(3 * places["shrunk"].to_numpy())
+    assert wider.shift is not None
+    assert wider.shift.k == found.k
+    # under Berkson error the slope rises to v / (v + sigma2), with v nine times as large
+    r2, back = found.r2, found.r2 / found.k
+    assert wider.shift.k_if_error_stays == pytest.approx(9 * r2 / (9 * r2 + 1 - r2) / back)
+    assert any("cannot both be right" in text for text in wider.warnings)
+    assert wider.for_trial(places["shrunk"]).warnings == found.warnings
+    assert Diagnosis.from_dict(json.loads(json.dumps(wider.to_dict(scores=True), allow_nan=False))) == wider
+    assert "trial: PredictionShift(" in wider.summary()
+
+
+def test_a_corrector_diagnoses_its_calibration_and_a_trial() -> None:
+    made = ec.simulate_map("gaussian", n=800, n_calibration=600, seed=0)
+    fix = ec.debias(made.calibration, prediction="prediction", truth="truth", groups="region")
+    found = fix.diagnose()
+    assert found.k == pytest.approx(fix.k)
+    assert found.unit.std_error == pytest.approx(fix.std_errors["k"], rel=0.01)
+    assert found.reasons == fix.reasons[: len(found.reasons)]
+    beside = fix.diagnose(made.trial["prediction"])
+    assert beside.shift is not None
+    assert beside.shift.n_trial == 800
