@@ -91,9 +91,8 @@ class PPIRegression:
 
         Those of predictions alone and of labels alone change with them; lambdas stay as they were.
         """
-        own = _of(vcov, self.classical)
-        changed = self.fit.with_vcov(vcov), self.naive.with_vcov(vcov), self.classical.with_vcov(own)
-        return type(self)(*changed, self.labelled).by_labels()
+        changed = {name: getattr(self, name).with_vcov(vcov) for name in _PARTS}
+        return replace(self, **changed).by_labels()
 
     def by_labels(self) -> Self:
         """Return the same with degrees of freedom of units with labels, or of the clusters that hold them."""
@@ -136,11 +135,3 @@ def _by_labels(fit: Estimate, labelled: npt.NDArray[np.bool_]) -> Estimate:
     """Count coefficients among the parameters for degrees of freedom; influence values hold their factor."""
     counted = by_labels(replace(fit, n_params=len(fit.terms)), labelled)
     return replace(counted, n_params=fit.n_params)
-
-
-def _of(vcov: VcovChoice, part: Estimate) -> VcovChoice:
-    """Return a choice with labels of clusters for the units of a part alone."""
-    if isinstance(vcov, Mapping) and isinstance(vcov.get("cluster"), pd.Series):
-        labels = vcov["cluster"]
-        return {**vcov, "cluster": labels[labels.index.isin(part.ids)]}
-    return vcov
