@@ -17,8 +17,8 @@ FloatArray = npt.NDArray[np.float64]
 # What to do where a bootstrap cannot draw the second sample too.
 _INSTEAD = {
     "target": "Target(..., sampled=False), where the target is all there is to ask about",
-    "calibration": "ec.ate(design, correct=corrector).refit_bootstrap(), which draws both and corrects anew in each "
-    "draw",
+    "calibration": "ec.ate(design, correct=corrector).refit_bootstrap(), which draws both and corrects anew in "
+    "each draw",
 }
 Labels = npt.NDArray[Any]
 
@@ -130,7 +130,7 @@ class SecondSample:
                 explain(
                     f"{made.how.label} draws units of the study, and this estimate varies with the {self.name} as "
                     "well.",
-                    rule=f"standard errors by formula where the {self.name} is a sample: 'cluster', 'conley', ...",
+                    rule=f"standard errors by formula where the {self.name} is a sample: 'iid', 'cluster', ...",
                     fix=_INSTEAD.get(self.name, ""),
                 )
             )
