@@ -127,8 +127,7 @@ class DebiasedBootstrap:
     def table(self) -> pd.DataFrame:
         """Return predictions alone (units without labels), labels alone and both, term by term.
 
-        Broom's columns with normal intervals. ``worth`` is how many labels would give the same standard error
-        without predictions, over the labels that there are.
+        Broom's columns with normal intervals, and ``worth_labels``: how many labels alone would be as precise.
         """
         alone = {
             "predictions": (self.parts[2], _spread(self.draws[:, 2], 0, self.factor)),
@@ -139,8 +138,9 @@ class DebiasedBootstrap:
             self._frame(values, np.sqrt(np.diag(matrix)), name) for name, (values, matrix) in alone.items()
         ]
         for frame in frames[1:]:
-            frame["worth"] = (frames[1]["std_error"] / frame["std_error"]) ** 2
-        frames[0]["worth"] = np.nan
+            ratio = frames[1]["std_error"] / frame["std_error"]
+            frame["worth_labels"] = self.diagnostics["n_labelled"] * ratio**2
+        frames[0]["worth_labels"] = np.nan
         joined = pd.concat(frames, ignore_index=True)
         by_term = np.arange(len(joined)).reshape(len(frames), -1).T.ravel()
         return joined.iloc[by_term].reset_index(drop=True)

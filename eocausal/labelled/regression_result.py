@@ -66,10 +66,9 @@ class PPIRegression:
     to_latex = Delegated("fit")
 
     def table(self, level: float = 0.95) -> pd.DataFrame:
-        """Return all three regressions: broom's columns, ``lambda`` and ``worth``, term by term.
+        """Return all three regressions: broom's columns, ``lambda`` and ``worth_labels``, term by term.
 
-        ``lambda`` is how much of the predictions is used. ``worth`` is how many labels would give the same standard
-        error without predictions, over the labels that there are.
+        ``lambda`` is how much of predictions is used, ``worth_labels`` how many labels alone would be as precise.
         """
         lams = self.fit.diagnostics["lambda"]
         by_method = {NAIVE: 1.0, CLASSICAL: 0.0}
@@ -77,10 +76,11 @@ class PPIRegression:
         for one in (self.naive, self.classical, self.fit):
             frame = one.to_frame(level)
             frame["lambda"] = [by_method.get(one.method, lams[term]) for term in one.terms]
-            frame["worth"] = np.nan
+            frame["worth_labels"] = np.nan
             if one is not self.naive:
                 errors = np.diag(self.classical.variance.matrix), np.diag(one.variance.matrix)
-                frame["worth"] = np.divide(*errors, out=np.full(len(frame), np.nan), where=errors[1] > 0)
+                ratio = np.divide(*errors, out=np.full(len(frame), np.nan), where=errors[1] > 0)
+                frame["worth_labels"] = self.classical.n * ratio
             parts.append(frame)
         joined = pd.concat(parts, keys=range(len(parts)), names=["method_order", "term_order"]).reset_index()
         joined = joined.sort_values(["term_order", "method_order"], kind="stable")
@@ -107,7 +107,7 @@ class PPIRegression:
 
     def summary(self) -> str:
         """Return a text of at most 25 lines."""
-        columns = ["term", "method", "estimate", "std_error", "lambda", "worth"]
+        columns = ["term", "method", "estimate", "std_error", "lambda", "worth_labels"]
         shown = self.table()[columns].to_string(index=False, float_format=lambda value: f"{value:.4f}")
         return "\n".join([*shown.splitlines()[:10], *self.fit.summary().splitlines()][:25])
 

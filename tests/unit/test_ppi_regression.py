@@ -219,8 +219,8 @@ def test_predictions_that_are_noise_are_not_used_and_perfect_ones_are() -> None:
     noise = linear(table.assign(predicted=rng.normal(size=n)), covariates=["x1"])
     assert max(noise.diagnostics["lambda"].values()) < 0.2
     perfect = linear(table.assign(predicted=y), covariates=["x1"])
-    worth = perfect.table().query("method == 'ppi++'")["worth"]
-    assert (worth > 8).all()
+    worth = perfect.table().query("method == 'ppi++'")["worth_labels"]
+    assert (worth > 8 * 300).all()
     assert min(perfect.diagnostics["lambda"].values()) > 0.8
     np.testing.assert_allclose(perfect.naive.estimate, perfect.estimate, atol=0.02)
 
@@ -275,7 +275,7 @@ def test_all_three_regressions_stand_side_by_side_and_the_result_is_complete(tmp
     table = found.table()
     assert table["method"].tolist() == ["naive", "classical", "ppi++"] * 3
     assert table["term"].tolist() == [name for name in ("intercept", "x1", "x2") for _ in range(3)]
-    assert (table.query("method == 'ppi++'")["worth"] > 1.5).all()
+    assert (table.query("method == 'ppi++'")["worth_labels"] > 1.5 * 60).all()
     # intervals by the labelled units: 60 less three coefficients
     from scipy import stats
 

@@ -243,7 +243,7 @@ def test_the_result_is_complete() -> None:
     table = found.table()
     assert table["method"].tolist() == ["predictions", "classical", "predict then debias"] * 2
     assert table["term"].tolist() == ["intercept"] * 3 + ["x"] * 3
-    assert (table["worth"][[2, 5]] > 1.2).all()
+    assert (table["worth_labels"][[2, 5]] > 1.2 * 80).all()
     assert repr(found).startswith("DebiasedBootstrap(coefficients of truth: intercept")
     assert len(found.summary().splitlines()) <= 25
     assert type(found).from_dict(json.loads(json.dumps(found.to_dict(scores=True)))) == found
