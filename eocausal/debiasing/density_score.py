@@ -23,6 +23,8 @@ KINDS = ("lindsey", "kde", "gaussian")
 FEWEST_FOR_SPLINE = 200
 # scores that make the correction smaller or larger by more than this share are told
 MOST_LOST = 0.1
+# and beyond these shares a spline has lost the density
+LEAST_KEPT, MOST_KEPT = 0.25, 1.5
 # a density that is still so high at its end, as a share of its peak, was cut there
 HIGH_END = 0.25
 
@@ -284,8 +286,23 @@ def fit_density_score(
 def _lindsey(binned: Binned, bins: int, df: int | None, warnings: tuple[str, ...]) -> DensityScore:
     fitted = fit_lindsey(binned, df=df, bins=bins)
     plain = _plain(binned, "lindsey", "lindsey", fitted.density, binned.low, binned.high)
+    _require_followed(plain)
     return replace(
         plain, df=fitted.df, misfit=fitted.misfit, warnings=(*warnings, *fitted.warnings, *plain.warnings)
+    )
+
+
+def _require_followed(score: DensityScore) -> None:
+    """Raise where a spline has lost the density, as of amounts that range over many sizes."""
+    if LEAST_KEPT < score.kept < MOST_KEPT:
+        return
+    raise DebiasError(
+        explain(
+            f"No spline follows the density of the predictions from {score.low:.4g} to {score.high:.4g}: with its "
+            f"score Tweedie's correction has {score.kept:.0%} of its size.",
+            rule=f"from {LEAST_KEPT:.0%} to {MOST_KEPT:.0%}",
+            fix="method='lcc', which needs no density, or score='gaussian'; of amounts take logarithms",
+        )
     )
 
 
