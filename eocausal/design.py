@@ -166,6 +166,8 @@ class Design:
 
     def unadjusted(self) -> Self:
         """Return the design without covariates and features, on every unit that has an outcome."""
+        if not self.covariates and self.features is None and self.min_valid == 0:
+            return self
         # a plain table knows its images by the features alone, so they stay behind as the cluster
         shared = self._shared_image
         cluster = shared if self.cluster is None and isinstance(self.data, pd.DataFrame) else self.cluster
