@@ -78,8 +78,8 @@ def test_multiplicity_is_kept() -> None:
         counts = _counts(rng, np.arange(400)) > 0
         arms = trial["map"][counts].groupby(trial["aid"][counts]).mean()
         kept_once.append(arms[1] - arms[0])
-    full = found.refit_bootstrap(draws=300, seed=1).std_error[0]
-    assert full == pytest.approx(found.std_error[0], rel=0.12)
+    full = found.refit_bootstrap(draws=200, seed=1).std_error[0]
+    assert full == pytest.approx(found.std_error[0], rel=0.15)
     assert np.std(kept_once) < 0.85 * full
 
 
