@@ -44,6 +44,9 @@ MARGIN = 0.25
 _ONE_SIDED = 0.95
 FOLDS, TRUTH_BINS = 5, 10
 
+STAND_IN = (
+    "groups stand in for arms: treatment that follows something else that is seen from above may shrink less"
+)
 INTERVAL = "the interval from the naive to the corrected estimate holds both readings"
 
 
@@ -155,7 +158,7 @@ def _by_levels(k: float, levels: Sequence[Attenuation], r2: float) -> Weighed:
             f"{_weak(k, r2)}, and groups do not show that it overshoots by less than {MARGIN:.0%}; {INTERVAL}"
         )
         return Weighed(DO_NOT, False, reasons, (warning,))
-    return Weighed(CORRECT, True, reasons)
+    return Weighed(CORRECT, True, (*reasons, STAND_IN))
 
 
 def _unseen(k: float, reasons: tuple[str, ...], *, any_levels: bool, r2: float) -> Weighed:

@@ -165,6 +165,14 @@ def test_auto_with_groups_never_makes_a_map_worse_than_it_is(trials: Trials) -> 
     assert all(harmed)
 
 
+def test_groups_that_differ_otherwise_than_arms_mislead(trials: Trials) -> None:
+    """Countries shrink as villages do, or more: by them alone the map would be corrected, and trials made worse."""
+    name = "ic_resnet_msnl_concat"
+    found = ec.diagnose(trials.villages[name], trials.villages["wealth"], groups=trials.villages["country"])
+    assert found.corrects
+    assert any("stand in for arms" in text for text in found.reasons)
+
+
 @pytest.mark.parametrize("name", KNOWN)
 def test_debias_leaves_these_maps_as_they_are(trials: Trials, name: str) -> None:
     fix = ec.debias(trials.villages, prediction=name, truth="wealth", groups=["country", "urban"])
