@@ -13,7 +13,7 @@ from eocausal.debiasing.binning import Binned, bin_values
 from eocausal.debiasing.even_table import EvenTable
 from eocausal.debiasing.kernel_score import BANDWIDTHS, KernelDensity, fit_kernel
 from eocausal.debiasing.lindsey_score import LindseyDensity, fit_lindsey
-from eocausal.debiasing.repeated_values import even_steps, refuse_spikes
+from eocausal.debiasing.repeated_values import Stepped, even_steps, spikes
 from eocausal.errors import DebiasError, explain
 
 FloatArray = npt.NDArray[np.float64]
@@ -23,8 +23,6 @@ KINDS = ("lindsey", "kde", "gaussian")
 FEWEST_FOR_SPLINE = 200
 # scores that make the correction smaller or larger by more than this share are told
 MOST_LOST = 0.1
-# and beyond these shares a spline has lost the density
-LEAST_KEPT, MOST_KEPT = 0.25, 1.5
 # a density that is still so high at its end, as a share of its peak, was cut there
 HIGH_END = 0.25
 
@@ -231,7 +229,8 @@ def fit_density_score(
     kind : {"lindsey", "kde", "gaussian"}
         ``lindsey`` (default): Poisson regression of counts on a natural spline (Lindsey 1974; Efron 2010,
         Large-Scale Inference). ``kde``: Gaussian kernel over cells. ``gaussian``: a straight line through the mean.
-        Under 200 units ``lindsey`` falls back to ``gaussian`` and says so.
+        Where units are under 200 (``lindsey``), a tenth of the weight is at one value, there are fewer than 20
+        values or no spline follows the density, it is ``gaussian`` and says so.
     df : int, optional
         Degrees of freedom of the spline; by default 7, and up to 15 while it misses the counts. In a bootstrap give
         the ``df`` of the first fit, because repeated rows look like misfit.
@@ -247,8 +246,7 @@ def fit_density_score(
     Raises
     ------
     DebiasError
-        Predictions that are missing, infinite, constant, fewer than ten, or that have a tenth of their weight at
-        one value, where a density has no score; weights or settings that are none.
+        Predictions that are missing, infinite, constant or fewer than ten; weights or settings that are none.
 
     Examples
     --------
@@ -268,42 +266,36 @@ def fit_density_score(
     if kind == "gaussian":
         return _gaussian(binned, asked=kind)
     if kind == "lindsey" and binned.n_effective < FEWEST_FOR_SPLINE:
-        told = (
-            f"{binned.n_effective:,.0f} units are too few for a spline (it takes {FEWEST_FOR_SPLINE}): the density "
-            "of the predictions is taken as normal, so that Tweedie's correction is a straight line.",
-        )
-        return replace(_gaussian(binned, asked=kind), warnings=told)
-    refused = refuse_spikes(binned, values, weights)
-    steps = even_steps(binned, values, weights, bins=bins)
-    warnings = (*refused, *(() if steps is None else steps.warnings), *_told(binned))
+        few = f"{binned.n_effective:,.0f} units are too few for a spline (it takes {FEWEST_FOR_SPLINE})."
+        return _straight(binned, few, asked=kind)
+    refused, told = spikes(binned, values, weights)
+    steps = even_steps(binned, values, weights, bins=bins) or Stepped(binned, bins, "", ())
+    if refused or steps.refused:
+        return _straight(binned, refused or steps.refused, asked=kind)
+    warnings = (*told, *steps.warnings, *_told(binned))
     if kind == "kde":
         return _kernel(binned, bandwidth, warnings)
-    return _lindsey(
-        binned if steps is None else steps.binned, bins if steps is None else steps.bins, df, warnings
-    )
+    return _lindsey(steps, df, warnings)
 
 
-def _lindsey(binned: Binned, bins: int, df: int | None, warnings: tuple[str, ...]) -> DensityScore:
-    fitted = fit_lindsey(binned, df=df, bins=bins)
+def _lindsey(steps: Stepped, df: int | None, warnings: tuple[str, ...]) -> DensityScore:
+    binned = steps.binned
+    fitted = fit_lindsey(binned, df=df, bins=steps.bins)
+    if fitted is None:
+        why = f"No spline follows the density of the predictions from {binned.low:.4g} to {binned.high:.4g}."
+        return _straight(binned, why, asked="lindsey", warnings=warnings)
     plain = _plain(binned, "lindsey", "lindsey", fitted.density, binned.low, binned.high)
-    _require_followed(plain)
     return replace(
         plain, df=fitted.df, misfit=fitted.misfit, warnings=(*warnings, *fitted.warnings, *plain.warnings)
     )
 
 
-def _require_followed(score: DensityScore) -> None:
-    """Raise where a spline has lost the density, as of amounts that range over many sizes."""
-    if LEAST_KEPT < score.kept < MOST_KEPT:
-        return
-    raise DebiasError(
-        explain(
-            f"No spline follows the density of the predictions from {score.low:.4g} to {score.high:.4g}: with its "
-            f"score Tweedie's correction has {score.kept:.0%} of its size.",
-            rule=f"from {LEAST_KEPT:.0%} to {MOST_KEPT:.0%}",
-            fix="method='lcc', which needs no density, or score='gaussian'; of amounts take logarithms",
-        )
+def _straight(binned: Binned, why: str, *, asked: str, warnings: tuple[str, ...] = ()) -> DensityScore:
+    """Return the score of a normal density in place of what was asked for."""
+    told = (
+        f"{why} The density of the predictions is taken as normal: Tweedie's correction is a straight line."
     )
+    return replace(_gaussian(binned, asked=asked), warnings=(told, *warnings))
 
 
 def _kernel(binned: Binned, bandwidth: str | float, warnings: tuple[str, ...]) -> DensityScore:

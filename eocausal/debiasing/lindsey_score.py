@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,10 @@ SMALL_DISTANCE = 0.005
 ROWS_IN_KNOTS = 0.75
 # empty bins beyond the rows, as a share of the bins: that none lies there shows that the density vanishes
 EMPTY_SHARE = 0.1
+# of the correction, by which a spline that has lost the density is known
+LEAST_KEPT, MOST_KEPT = -0.5, 1.5
+# no spline follows a density down from so much of its peak to 0 at once: it ends there
+CLIFF = 0.5
 # rows spread evenly over the bins, so that the logarithm of an empty stretch of the range stays finite
 PRIOR_ROWS = 0.1
 MOST_STEPS = 100
@@ -80,7 +84,7 @@ class LindseyDensity:
         extra = PRIOR_ROWS / self.rows
         fitted = shares @ columns
         sampled = fitted + extra * (fitted - columns.mean(axis=0))
-        by_bin = np.linalg.solve(information * (1 + extra), (columns - sampled).T).T
+        by_bin = np.linalg.lstsq(information * (1 + extra), (columns - sampled).T, rcond=None)[0].T
         width = float(self.knots[-1] - self.knots[0]) / self.bins
         before, inside = (round(size / width) for size in (self.low - self.knots[0], self.high - self.low))
         place = (sample - self.low) * (inside / (self.high - self.low))
@@ -119,7 +123,7 @@ class LindseyFit:
     warnings: tuple[str, ...]
 
 
-def fit_lindsey(binned: Binned, *, df: int | None = None, bins: int = 120) -> LindseyFit:
+def fit_lindsey(binned: Binned, *, df: int | None = None, bins: int = 120) -> LindseyFit | None:
     """Fit the logarithm of a density by Poisson regression of counts in even bins (Lindsey 1974; Efron 2010).
 
     Inner knots lie so that between each two there is as much of a mixture: three parts the rows and one part an
@@ -128,7 +132,8 @@ def fit_lindsey(binned: Binned, *, df: int | None = None, bins: int = 120) -> Li
 
     The bins go on beyond the rows by a tenth on both sides and are empty there. A density that is fitted within the
     rows alone ends abruptly, and with 200 to 500 rows loses 5 to 35% of Tweedie's correction by that; with empty
-    bins it keeps 98 to 102% in the same draws (normal, beta and gamma).
+    bins it keeps 98 to 102% in the same draws (normal, beta and gamma). Where the density ends at half of its peak
+    or more, as at a bound of the outcome, there are none.
 
     Weighted counts are brought to the effective number of units before misfit is judged, because sums of weights
     vary more than counts do.
@@ -144,7 +149,9 @@ def fit_lindsey(binned: Binned, *, df: int | None = None, bins: int = 120) -> Li
 
     Returns
     -------
-    LindseyFit
+    LindseyFit or None
+        None where every spline loses the density: its score would make Tweedie's correction half as large again as
+        it should be or more, or turn it round.
 
     Examples
     --------
@@ -154,29 +161,65 @@ def fit_lindsey(binned: Binned, *, df: int | None = None, bins: int = 120) -> Li
     >>> fitted.df, bool(np.allclose(fitted.density.table().at([-1.0, 0.0, 1.0]), [1, 0, -1], atol=0.2))
     (7, True)
     """
+    counted = _counted(binned, bins)
+    best: LindseyFit | None = None
+    for tried in range(DEFAULT_DF, _most(bins) + 1) if df is None else [_asked(df, bins)]:
+        found = _fitted(counted, tried)
+        if found is not None and (best is None or found.misfit < best.misfit):
+            best = found
+        if best is not None and best.misfit <= MISFIT:
+            break
+    return None if best is None else _with_warnings(best, asked=df is not None, bins=bins)
+
+
+class _Counted(NamedTuple):
+    """Counts in bins, the same between empty bins, how many of these come first, and the edges of each."""
+
+    counts: FloatArray
+    padded: FloatArray
+    before: int
+    seen: tuple[float, float]
+    ends: tuple[float, float]
+
+
+def _counted(binned: Binned, bins: int) -> _Counted:
     counts = binned.coarse(bins) * (binned.n_effective / binned.total)
-    before, after = (_empty(bins, beyond) for beyond in (binned.below, binned.above))
-    padded = np.pad(counts, (before, after))
+    before, after = _empty(counts, beyond=binned.below), _empty(counts[::-1], beyond=binned.above)
     width = (binned.high - binned.low) / bins
     ends = (binned.low - before * width, binned.high + after * width)
-    candidates = range(DEFAULT_DF, _most(bins) + 1) if df is None else [_asked(df, bins)]
-    for tried in candidates:
-        knots = _knots(padded, ends, tried)
-        columns = spline_columns(knots, _middles(*ends, padded.size))
-        coefficients = _poisson(columns, padded + PRIOR_ROWS / padded.size)
-        fitted = np.exp(columns @ coefficients)[before : before + bins]
-        misfit = float(((counts - fitted) ** 2 / (fitted + 1)).sum() / (bins - 2 - tried))
-        if misfit <= MISFIT:
-            break
-    rows = float(counts.sum())
-    density = LindseyDensity(knots, binned.low, binned.high, padded.size, rows, coefficients)
-    apart = (misfit - 1) * (bins - 2 - tried) / rows
-    return LindseyFit(density, tried, misfit, _told(tried, misfit, asked=df is not None, apart=apart))
+    return _Counted(counts, np.pad(counts, (before, after)), before, (binned.low, binned.high), ends)
 
 
-def _empty(bins: int, beyond: float) -> int:
-    """Return how many empty bins follow the last row: none where rows beyond were cut off."""
-    return 0 if beyond > 0 else math.ceil(EMPTY_SHARE * bins)
+def _fitted(counted: _Counted, df: int) -> LindseyFit | None:
+    """Return a density with so many degrees of freedom, or None where it is lost."""
+    counts, padded = counted.counts, counted.padded
+    knots, middles = _knots(padded, counted.ends, df), _middles(*counted.ends, padded.size)
+    columns = spline_columns(knots, middles)
+    coefficients = _poisson(columns, padded + PRIOR_ROWS / padded.size)
+    if coefficients is None:
+        return None
+    held = slice(counted.before, counted.before + counts.size)
+    score = (spline_columns(knots, middles, 1) @ coefficients)[held]
+    away = middles[held] - middles[held] @ counts / counts.sum()
+    if not LEAST_KEPT < -float(counts @ (score * away) / counts.sum()) < MOST_KEPT:
+        return None
+    expected = np.exp(columns @ coefficients)[held]
+    misfit = float(((counts - expected) ** 2 / (expected + 1)).sum() / (counts.size - 2 - df))
+    density = LindseyDensity(knots, *counted.seen, padded.size, float(counts.sum()), coefficients)
+    return LindseyFit(density, df, misfit, ())
+
+
+def _with_warnings(found: LindseyFit, *, asked: bool, bins: int) -> LindseyFit:
+    apart = (found.misfit - 1) * (bins - 2 - found.df) / found.density.rows
+    return replace(found, warnings=_told(found.df, found.misfit, asked=asked, apart=apart))
+
+
+def _empty(counts: FloatArray, *, beyond: float) -> int:
+    """Return how many empty bins come first: none where rows were cut off or the density starts at a cliff."""
+    groups = np.add.reduceat(counts, np.arange(0, counts.size, max(counts.size // 40, 1)))
+    if beyond > 0 or groups[0] > CLIFF * groups.max():
+        return 0
+    return math.ceil(EMPTY_SHARE * counts.size)
 
 
 def _knots(counts: FloatArray, ends: tuple[float, float], df: int) -> FloatArray:
@@ -199,9 +242,9 @@ def _asked(df: int, bins: int) -> int:
 
 
 def _told(df: int, misfit: float, *, asked: bool, apart: float) -> tuple[str, ...]:
-    """Return what a reader must know; ``apart`` is the chi-square distance of fit and counts beyond chance."""
+    """Return what a reader must know; ``apart`` is the chi-square distance to the counts beyond chance."""
     if misfit > MISFIT:
-        rest = "" if asked else ", the most that are tried,"
+        rest = "" if asked else ", the best of 7 to 15,"
         text = f"A spline with {df} degrees of freedom{rest} misses the predictions' density (misfit {misfit:.2f}"
         if apart < SMALL_DISTANCE:
             return (f"{text}, above {MISFIT}) by little ({apart:.2%} of it), which shows in so many rows.",)
@@ -220,24 +263,22 @@ def _middles(low: float, high: float, bins: int) -> FloatArray:
     return np.asarray(low + (np.arange(bins) + 0.5) * ((high - low) / bins), dtype=float)
 
 
-def _poisson(columns: FloatArray, counts: FloatArray) -> FloatArray:
-    """Return coefficients of a Poisson regression with the logarithm as link, by Newton's steps."""
-    found = np.linalg.lstsq(columns * np.sqrt(counts + 0.5)[:, None],
-                            np.log(counts + 0.5) * np.sqrt(counts + 0.5), rcond=None)[0]  # fmt: skip
+def _poisson(columns: FloatArray, counts: FloatArray) -> FloatArray | None:
+    """Return coefficients of a Poisson regression with a logarithm as link, by Newton's steps, or None."""
+    start = np.sqrt(counts + 0.5)
+    found = np.linalg.lstsq(columns * start[:, None], np.log(counts + 0.5) * start, rcond=None)[0]
     for _ in range(MOST_STEPS):
-        expected = np.exp(columns @ found)
+        expected = np.exp(np.minimum(columns @ found, 700.0))
         gradient = columns.T @ (counts - expected)
-        step = np.linalg.solve((columns * expected[:, None]).T @ columns, gradient)
+        bend = (columns * expected[:, None]).T @ columns
+        if not np.isfinite(bend).all():
+            return None
+        step = np.linalg.lstsq(bend, gradient, rcond=None)[0]
         gain = float(gradient @ step)
         found = _stepped(columns, counts, found, step)
         if gain < 1e-18 * max(counts.sum(), 1.0):
             return found
-    raise DebiasError(
-        explain(
-            "The Poisson regression of the density of the predictions does not settle.",
-            fix="score='kde' or score='gaussian'",
-        )
-    )
+    return None
 
 
 def _stepped(columns: FloatArray, counts: FloatArray, start: FloatArray, step: FloatArray) -> FloatArray:

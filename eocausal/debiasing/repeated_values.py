@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.debiasing.binning import Binned, cells_for, checked_sample, fill_cells
-from eocausal.errors import DebiasError, explain
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,15 +25,18 @@ FEWEST_STEPS = 20
 
 @dataclass(frozen=True, eq=False)
 class Stepped:
-    """Rounded predictions in bins that each hold the same number of steps."""
+    """Rounded predictions in bins that each hold the same number of steps, or why they have no density."""
 
     binned: Binned
     bins: int
+    refused: str
     warnings: tuple[str, ...]
 
 
-def refuse_spikes(binned: Binned, values: npt.ArrayLike, weights: npt.ArrayLike | None) -> tuple[str, ...]:
-    """Return a warning where one value has 2% of the weight; raise where it has a tenth.
+def spikes(
+    binned: Binned, values: npt.ArrayLike, weights: npt.ArrayLike | None
+) -> tuple[str, tuple[str, ...]]:
+    """Return why one value leaves no score, where it has a tenth of the weight, and a warning where it has 2%.
 
     Values of rounded predictions have their share too: then only one that stands out from its neighbours counts.
 
@@ -42,13 +44,13 @@ def refuse_spikes(binned: Binned, values: npt.ArrayLike, weights: npt.ArrayLike 
     --------
     >>> from eocausal.debiasing.binning import bin_values
     >>> smooth = np.random.default_rng(0).normal(size=1000)
-    >>> refuse_spikes(bin_values(smooth), smooth, None)
-    ()
+    >>> spikes(bin_values(smooth), smooth, None)
+    ('', ())
     """
     shares = binned.counts / binned.total
     cell = int(shares.argmax())
     if shares[cell] < TOLD or shares[cell] * binned.n_effective < ROWS:
-        return ()
+        return "", ()
     array, given = checked_sample(values, weights)
     edges = binned.low + np.array([cell - 1e-6, cell + 1 + 1e-6]) * binned.width
     near = (array >= edges[0]) & (array <= edges[1])
@@ -56,17 +58,12 @@ def refuse_spikes(binned: Binned, values: npt.ArrayLike, weights: npt.ArrayLike 
     weight = np.bincount(codes, None if given is None else given[near])
     value, share = float(found[weight.argmax()]), float(weight.max() / binned.total)
     if share < TOLD or share * binned.n_effective < ROWS or share < 3 * _around(shares, cell):
-        return ()
+        return "", ()
     what = f"{share:.1%} of the predictions are {value:g}"
     if share >= REFUSED:
-        raise DebiasError(
-            explain(
-                f"{what}: their density has a spike there, and no score.",
-                rule=f"under {REFUSED:.0%} at one value",
-                fix="method='lcc', which needs no density, or score='gaussian'",
-            )
-        )
-    return (f"{what}: a spike that a smooth density does not follow, so that scores near it are rough.",)
+        return f"{what}: their density has a spike there, and no score.", ()
+    told = f"{what}: a spike that a smooth density does not follow, so that scores near it are rough."
+    return "", (told,)
 
 
 def _around(shares: FloatArray, cell: int) -> float:
@@ -99,14 +96,8 @@ def even_steps(
     inside = (array >= binned.low) & (array <= binned.high)
     found = np.unique(array[inside]).astype(float)
     if found.size < FEWEST_STEPS:
-        raise DebiasError(
-            explain(
-                f"The predictions take {found.size} values only.",
-                where=found.tolist(),
-                rule=f"at least {FEWEST_STEPS} for a density with a score",
-                fix="method='lcc', score='gaussian', or predictions that are not rounded",
-            )
-        )
+        why = f"The predictions take {found.size} values only ({FEWEST_STEPS} are the fewest that show a density)."
+        return Stepped(binned, bins, why, ())
     step = float(np.diff(found).min())
     places = (found - found[0]) / step
     if np.abs(places - places.round()).max() > 1e-2:
@@ -116,7 +107,8 @@ def even_steps(
     made = -(-count // each)
     low = float(found[0]) - step / 2
     high = low + made * each * step
-    return Stepped(_again(binned, array, given, (low, high, made)), made, (_rounded(step, found.size),))
+    again = _again(binned, array, given, (low, high, made))
+    return Stepped(again, made, "", (_rounded(step, found.size),))
 
 
 def _gaps(binned: Binned) -> bool:
