@@ -300,3 +300,61 @@ def test_levels_are_shares(result: Corrected, level: float) -> None:
     for ask in (result.bounds, result.fieller):
         with pytest.raises(DebiasError, match="is not a confidence level"):
             ask(level)
+
+
+def test_fieller_is_that_of_the_published_formula(result: Corrected) -> None:
+    # mecor's form: f0 = z^2 Var(d) - d^2, f1 = -d k, f2 = z^2 Var(k) - k^2
+    d, k, z = result.estimate[0], result.corrector.k, stats.t.ppf(0.975, result.fit.variance.df)
+    f0 = z**2 * result.std_error[0] ** 2 - d**2
+    f1, f2 = -d * k, z**2 * result.corrector.std_errors["k"] ** 2 - k**2
+    half = np.sqrt(f1**2 - f0 * f2)
+    assert result.fieller() == pytest.approx(sorted([(f1 - half) / f2, (f1 + half) / f2]), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("method", "more"),
+    [
+        ("ipw", {"learners": ec.Learners(propensity="logit")}),
+        ("entropy_balancing", {"estimand": "att"}),
+        ("partially_linear", {}),
+    ],
+)
+def test_every_method_that_is_linear_in_the_outcome_is_corrected(method: str, more: dict[str, Any]) -> None:
+    trial, places = _places(733, 2), _places(317, 1)
+    fix = ec.debias(places, prediction="map", truth="truth", method="tweedie")
+    design = ec.Design(trial, outcome="map", treatment="aid", covariates=["slope"])
+    found = ec.ate(design, method=method, correct=fix, **more)
+    y = trial["map"].to_numpy()
+    columns = {"plain": y, "tweedie": fix.correct(y, method="tweedie", score=fix.score_for(y))}
+    apart = [
+        ec.ate(ec.Design(trial.assign(map=one), outcome="map", treatment="aid", covariates=["slope"]),
+               method=method, **more).estimate
+        for one in columns.values()
+    ]  # fmt: skip
+    assert found.estimate == pytest.approx([apart[0], apart[0] / fix.k, apart[1]], rel=1e-10)
+    assert (found.table()["se_calibration"].to_numpy()[1:] > 0).all()
+
+
+def test_effects_of_a_dose_are_corrected_too() -> None:
+    trial = _places(733, 2).assign(dose=np.random.default_rng(3).normal(size=733))
+    trial["dose"] += trial["aid"]
+    design = ec.Design(
+        trial, outcome="map", treatment="dose", treatment_type="continuous", covariates=["slope"]
+    )
+    fix = ec.debias(_places(317, 1), prediction="map", truth="truth", method="tweedie", score="gaussian")
+    found = ec.ate(design, method="partially_linear", correct=fix)
+    pull = fix.noise.coefficients[0] / trial["map"].var(ddof=0) / fix.b
+    assert found.estimate == pytest.approx(
+        found.estimate[0] * np.array([1, 1 / fix.k, fix.b + pull]), rel=1e-6
+    )
+
+
+def test_several_arms_are_asked_for_one_by_one() -> None:
+    trial = _places(300, 2).assign(kind=np.tile(["none", "roads", "wells"], 100))
+    design = ec.Design(trial, outcome="map", treatment="kind", treatment_type="categorical", control="none")
+    fix = ec.debias(_places(317, 1), prediction="map", truth="truth", method="lcc")
+    with pytest.raises(EstimationError, match=r"several arms[\s\S]*design.pair"):
+        ec.ate(design, method="difference", correct=fix)
+    found = ec.ate(design.pair("wells"), method="difference", correct=fix)
+    assert found.estimate[1] == pytest.approx(found.estimate[0] / fix.k)
+    assert found.refit_bootstrap(draws=50).failed == 0
