@@ -20,7 +20,7 @@ FloatArray = npt.NDArray[np.float64]
 
 # Distinct for colour-blind readers.
 NAIVE, CORRECTED, MUTED = "#2f4858", "#c55a11", "#5b6472"
-_SHOWN = 2000
+_SHOWN, _MANY = 2000, 500
 _LEVELS = 7
 
 
@@ -37,20 +37,20 @@ def _on_truth(ax: Axes, diagnosis: Diagnosis) -> None:
     """Draw places, means in tenths of the truth, the line of slope k and that of 45 degrees."""
     sample, bins = diagnosis.sample, diagnosis.by_truth
     rows = np.linspace(0, len(sample) - 1, min(len(sample), _SHOWN)).astype(int)
-    ax.plot(
-        sample.truth[rows],
-        sample.prediction[rows],
-        ".",
-        color=MUTED,
-        markersize=2,
-        alpha=0.25,
-        rasterized=True,
-    )
+    size, alpha = (2.0, 0.25) if len(rows) > _MANY else (4.0, 0.5)
+    at, height = sample.truth[rows], sample.prediction[rows]
+    ax.plot(at, height, ".", color=MUTED, markersize=size, alpha=alpha, rasterized=True)
     ends = np.array([sample.truth.min(), sample.truth.max()])
-    at, height = (np.average(values, weights=sample.weights) for values in (sample.truth, sample.prediction))
+    middle, level = (
+        float(np.average(one, weights=sample.weights)) for one in (sample.truth, sample.prediction)
+    )
     ax.plot(ends, ends, color=MUTED, linewidth=0.9, dashes=(4, 3), label="equal")
     ax.plot(
-        ends, height + diagnosis.k * (ends - at), color=CORRECTED, linewidth=1.8, label=f"k {diagnosis.k:.2f}"
+        ends,
+        level + diagnosis.k * (ends - middle),
+        color=CORRECTED,
+        linewidth=1.8,
+        label=f"k {diagnosis.k:.2f}",
     )
     ax.plot(bins["truth"], bins["prediction"], "o", color=NAIVE, markersize=4, label="means in tenths")
     ax.set(xlabel="truth", ylabel="prediction")
@@ -65,10 +65,9 @@ def _residuals(ax: Axes, diagnosis: Diagnosis) -> None:
     ax.axhline(0, color=MUTED, linewidth=0.9)
     ax.errorbar(at, mean, yerr=1.96 * bins["std_error"], fmt="o", color=NAIVE, markersize=4, label="mean")
     ax.plot(at, bins["residual_sd"], "s-", color=CORRECTED, markersize=3.5, linewidth=1, label="spread (SD)")
-    ax.set_ylim(
-        bottom=min(0, float((mean - 1.96 * bins["std_error"]).min())) - 0.1 * float(bins["residual_sd"].max())
-    )
-    ax.set_ylim(top=1.3 * float(max(bins["residual_sd"].max(), mean.max())))
+    half, spread = 1.96 * bins["std_error"], float(bins["residual_sd"].max())
+    low, high = float((mean - half).min()), float((mean + half).max())
+    ax.set_ylim(min(0.0, low) - 0.1 * spread, 1.3 * max(spread, high))
     ax.set(xlabel="prediction, means in tenths", ylabel="truth less prediction")
     ax.set_title("Is the error the same at all predictions", loc="left", fontsize=10)
     ax.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
@@ -117,7 +116,7 @@ def _spread(ax: Axes, diagnosis: Diagnosis) -> None:
     sd = float(np.sqrt(np.average((residual - mean) ** 2, weights=sample.weights)))
     ax.hist(
         residual,
-        bins=50,
+        bins=min(50, max(10, len(sample) // 8)),
         density=True,
         weights=sample.weights,
         color=NAIVE,
