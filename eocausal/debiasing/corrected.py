@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,15 +72,14 @@ def corrected(corrector: Corrector, study: PredictedStudy) -> Corrected:
 
 
 def corrected_values(
-    corrector: Corrector, study: PredictedStudy, *, score: DensityScore | None
+    corrector: Corrector, study: PredictedStudy, *, score: Callable[[Estimate], DensityScore | None]
 ) -> FloatArray:
-    """Return the estimates alone (kinds times k,): naive, LCC and, with a density score, Tweedie."""
-    naive = study.estimate(as_it_is).values
-    values = [naive, naive / corrector.k]
-    if score is not None:
-        values.append(
-            study.estimate(lambda y: corrector.correct(y, method=TWEEDIE, score=score)).values,
-        )
+    """Return the estimates alone (kinds times k,); the density score is that which the naive estimate asks for."""
+    naive = study.estimate(as_it_is)
+    values, density = [naive.values, naive.values / corrector.k], score(naive)
+    if density is not None:
+        shifted = study.estimate(lambda y: corrector.correct(y, method=TWEEDIE, score=density))
+        values.append(shifted.values)
     return np.concatenate(values)
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from eocausal.debiasing.corrected_result import Corrected
+    from eocausal.inference.estimate import Estimate
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
@@ -274,14 +275,16 @@ def _once(
     )  # fmt: skip
     if again.k <= 0:
         raise DebiasError(explain(f"k is {again.k:.3g} in a draw.", rule="above zero"))
-    score = None
-    if first is not None:
-        score, own = first
-        if own:
-            predicted = study.predicted(study.estimate(as_it_is))
-            score = _refitted(score, predicted.values, predicted.weights)
-        else:
-            score = _refitted(score, fitted.prediction, part.weights)
+
+    def score(naive: Estimate) -> DensityScore | None:
+        if first is None:
+            return None
+        density, own = first
+        if not own:
+            return _refitted(density, fitted.prediction, part.weights)
+        predicted = study.predicted(naive)
+        return _refitted(density, predicted.values, predicted.weights)
+
     return corrected_values(again, study, score=score)
 
 
