@@ -105,6 +105,10 @@ def require_columns(
     """Raise ``error`` when a column is missing or appears twice, naming the nearest column there is."""
     present = [str(column) for column in frame.columns]
     for column in columns:
+        given: object = column
+        if not isinstance(given, str):
+            text = f"A column of the {table} is named by a {type(column).__name__}: {column!r:.40}."
+            raise error(explain(text, rule="text", fix="data['name'] = values, and 'name' here"))
         found = present.count(column)
         if found == 0:
             raise error(

@@ -21,6 +21,12 @@ Labels = npt.NDArray[Any]
 
 # With fewer places than this no correction is worth its error.
 LEAST = 30
+# Differences smaller than this share are those of rounding.
+_ROUNDING = 1e-12
+# Fourth powers of numbers are within these still numbers.
+_SMALLEST, _LARGEST = 1e-60, 1e60
+# Weights under which fewer places than this count make no line.
+_FEWEST = 5
 # Predictions keep between this share and this multiple of the spread of the truth, or they are in other units.
 SPREADS = (0.05, 2.0)
 
@@ -37,6 +43,7 @@ class CalibrationColumns:
     trained_on: str | None = None
     unit: str | None = None
     period: str | None = None
+    table: str = "calibration"
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,26 +134,30 @@ def read_sample(calibration: object, columns: CalibrationColumns) -> Calibration
         Columns that are not numeric or infinite, weights that are not positive, missing clusters.
     """
     if not isinstance(calibration, pd.DataFrame):
-        raise DebiasError(
-            explain(
-                f"The calibration is a {type(calibration).__name__}.",
-                fix="a pandas DataFrame with a column of predictions and one of measured outcomes",
-            )
-        )
+        fix = "a pandas DataFrame with a column of predictions and one of measured outcomes"
+        if hasattr(calibration, "image_keys"):
+            fix += ": units.frame.set_index(units.id)"
+        raise DebiasError(explain(f"The {columns.table} is a {type(calibration).__name__}.", fix=fix))
     optional = [name for name in (columns.weights, columns.cluster, columns.trained_on) if name is not None]
     optional += [name for name in (columns.unit, columns.period) if name is not None]
     named = [columns.prediction, columns.truth, *optional, *columns.groups]
-    require_columns(calibration, named, table="calibration", error=DebiasError)
+    require_columns(calibration, named, table=columns.table, error=DebiasError)
     frame, notes = _held_out(calibration, columns.trained_on)
     frame, panel, ids = _by_round(frame, columns)
-    prediction, truth = (_complete(frame, name, ids) for name in (columns.prediction, columns.truth))
+    prediction, truth = (
+        _complete(frame, name, ids, columns.table) for name in (columns.prediction, columns.truth)
+    )
     if ids.size < LEAST:
+        told = "".join(f" ({text})" for text in notes)
         raise DebiasError(
-            explain(f"The calibration has {ids.size} places.", rule=f"at least {LEAST}, and better 300")
+            explain(
+                f"The {columns.table} has {ids.size} places{told}.",
+                rule=f"at least {LEAST}, and better 300",
+                fix="more places where the outcome was measured",
+            )
         )
     for name, values in ((columns.prediction, prediction), (columns.truth, truth)):
-        if np.ptp(values) == 0:
-            raise DebiasError(explain(f"Column {name!r} has the same value everywhere: {values[0]:g}."))
+        require_varies(values, f"Column {name!r}")
     clusters = read_clusters(frame, columns.cluster, ids, np.arange(ids.size))
     if panel is not None:
         notes = (*notes, *measured_again(panel))
@@ -160,6 +171,7 @@ def read_sample(calibration: object, columns: CalibrationColumns) -> Calibration
         frame[list(columns.groups)].reset_index(drop=True),
         panel=panel,
     )
+    notes = (*notes, *uneven(sample.weights), *_twice(frame.index, columns))
     return CalibrationSample(**{**vars(sample), "notes": (*notes, *_suspicions(sample, columns))})
 
 
@@ -168,9 +180,55 @@ def _by_round(
 ) -> tuple[pd.DataFrame, PanelIndex | None, Labels]:
     """Return the rows, with the unit and period of each and in their order where changes are asked for."""
     if columns.unit is None or columns.period is None:
+        if isinstance(frame.index, pd.MultiIndex):
+            return frame, None, np.array([str(one) for one in frame.index], dtype=object)
         return frame, None, frame.index.to_numpy()
     order, index, names = read_rounds(frame, columns.unit, columns.period)
     return frame.iloc[order], index, names.astype(object)
+
+
+def require_varies(values: FloatArray, what: str) -> None:
+    """Raise where values (n,) are all one but for rounding, or so large or small that their squares are lost."""
+    size = float(np.abs(values).max())
+    if np.ptp(values) <= _ROUNDING * size:
+        raise DebiasError(
+            explain(
+                f"{what} has the same value everywhere: {values[0]:g}.", fix="a column that differs by place"
+            )
+        )
+    if not _SMALLEST < np.ptp(values) <= size * 2 < _LARGEST:
+        raise DebiasError(
+            explain(
+                f"{what} is up to {size:.3g}, where numbers are no longer exact.",
+                rule=f"between {_SMALLEST:g} and {_LARGEST:g}",
+                fix="another unit of measurement; or a mark for missing values that was taken for a number",
+            )
+        )
+
+
+def uneven(weights: FloatArray) -> list[str]:
+    """Raise or tell where few places carry nearly all of the weight (m,)."""
+    count = float(weights.sum() ** 2 / (weights**2).sum())
+    if count >= LEAST or np.ptp(weights) == 0:
+        return []
+    text = f"weights are so uneven that {weights.size} places count as {count:.1f}"
+    if count < _FEWEST:
+        heavy = [f"{weight:.4g}" for weight in np.sort(weights)[::-1]]
+        fix = "look at the largest weights (above), and trim them if they are right"
+        raise DebiasError(explain(f"The {text}.", where=heavy, rule=f"as many as {_FEWEST:g}", fix=fix))
+    return [f"{text}: with fewer than {LEAST} no correction is worth its error"]
+
+
+def _twice(index: pd.Index, columns: CalibrationColumns) -> list[str]:
+    """Say where rows share an id and nothing says that they belong together."""
+    if columns.cluster is not None or columns.unit is not None or not index.has_duplicates:
+        return []
+    again = index[index.duplicated()]
+    first = ", ".join(map(repr, again[:5].tolist()))
+    return [
+        f"{len(again)} rows have the id of a row before them (first: {first}): all rows count as places drawn "
+        "independently; cluster= names what belongs together"
+    ]
 
 
 def _held_out(calibration: pd.DataFrame, trained_on: str | None) -> tuple[pd.DataFrame, Sequence[str]]:
@@ -178,10 +236,13 @@ def _held_out(calibration: pd.DataFrame, trained_on: str | None) -> tuple[pd.Dat
     if trained_on is None:
         return calibration, ()
     seen = calibration[trained_on]
-    if seen.isna().any() or not set(seen.unique().tolist()) <= {0, 1}:
+    strange = seen.isna().to_numpy() | ~seen.isin([True, False]).to_numpy()
+    if strange.any():
         raise DebiasError(
             explain(
-                f"Column {trained_on!r} is to say which places the map was trained on.", rule="true or false"
+                f"Column {trained_on!r} is to say which places the map was trained on.",
+                where=calibration.index[strange],
+                rule="true or false",
             )
         )
     rows = seen.astype(bool).to_numpy()
@@ -197,15 +258,15 @@ def _held_out(calibration: pd.DataFrame, trained_on: str | None) -> tuple[pd.Dat
     return calibration[~rows], told if rows.any() else []
 
 
-def _complete(frame: pd.DataFrame, name: str, ids: Labels) -> FloatArray:
+def _complete(frame: pd.DataFrame, name: str, ids: Labels, table: str) -> FloatArray:
     values = read_numbers(frame[name], ids, role="column")
     missing = np.isnan(values)
     if missing.any():
         raise DebiasError(
             explain(
-                f"Column {name!r} is missing in the calibration.",
+                f"Column {name!r} has missing values in the {table}.",
                 where=ids[missing],
-                fix=f"calibration = calibration.dropna(subset=[{name!r}])",
+                fix=f"{table.split()[0]} = {table.split()[0]}.dropna(subset=[{name!r}])",
             )
         )
     return values

@@ -6,6 +6,7 @@ import importlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ from eocausal._checks import one_of
 from eocausal._io import write_text
 from eocausal._provenance import hash_arrays
 from eocausal.debiasing.calibration_sample import CalibrationSample
+from eocausal.debiasing.corrector_content import content_of_file, fields_of
 from eocausal.debiasing.density_score import DensityScore, fit_density_score
+from eocausal.debiasing.given_numbers import given_array, given_numbers
 from eocausal.debiasing.noise import NoiseModel
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.result_type import result_type
@@ -166,7 +169,7 @@ class Corrector:
         DebiasError
             Unknown method, or Tweedie's with a calibration of changes.
         """
-        values = np.asarray(predictions, dtype=float)
+        values = np.asarray(given_array(predictions, "prediction"), dtype=float)
         chosen = one_of(method or self.method, METHODS, argument="method", error=DebiasError)
         if chosen == "none":
             return values.copy()
@@ -187,15 +190,16 @@ class Corrector:
         Raises
         ------
         DebiasError
-            Predictions that are missing or infinite, or a calibration of changes.
+            Predictions that are missing, infinite or no numbers, or a calibration of changes.
         """
         self._require_levels("A map of levels")
         index = predictions.index if isinstance(predictions, pd.Series) else None
-        values = np.asarray(predictions, dtype=float)
-        bad = ~np.isfinite(values)
-        if bad.any():
-            where = np.flatnonzero(bad) if index is None else index[bad]
-            raise DebiasError(explain("Predictions are missing or infinite.", where=where))
+        given = (
+            predictions
+            if isinstance(predictions, pd.Series)
+            else pd.Series(given_array(predictions, "prediction"))
+        )
+        values = given_numbers(given, given.index.to_numpy(), "prediction")
         score = self.score_for(values)
         made = {name: self.correct(values, method=name, score=score) for name in METHODS}
         causal = made[self.method]
@@ -323,20 +327,15 @@ class Corrector:
         Raises
         ------
         DebiasError
-            The content is not of a corrector.
+            The content is not of a corrector, or damaged.
         """
-        if content.get("type") != "Corrector":
-            raise DebiasError(explain("The content is not of a Corrector.", fix="corrector.to_json(path)"))
-        built: dict[str, Any] = {
-            "noise": NoiseModel.from_dict(content["noise"]),
-            "density": DensityScore.from_dict(content["density"]),
-            "covariance": np.array(content["covariance"], dtype=float),
-            "truth_range": tuple(content["truth_range"]),
-            "sample": CalibrationSample.from_dict(content["sample"]) if "sample" in content else None,
-        }
-        built |= {name: tuple(content[name]) for name in ("parameters", "reasons", "warnings")}
-        named = {name: value for name, value in content.items() if name not in built and name != "type"}
-        return cls(**named, **built)
+        fields = fields_of(content, methods=METHODS)
+        known = {one.name for one in dataclass_fields(cls)}
+        strange = [name for name in fields if name not in known]
+        if strange:
+            fix = "update eocausal: the file is of a later version"
+            raise DebiasError(explain("The corrector has fields that are not known.", where=strange, fix=fix))
+        return cls(**fields)
 
     def to_json(self, path: str | Path) -> Path:
         """Write the corrector, without any measured outcome, and return the path."""
@@ -404,8 +403,4 @@ class Corrector:
         DebiasError
             No such file, or not one of a corrector.
         """
-        try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DebiasError(explain(f"{path} cannot be read as a corrector: {error}.")) from error
-        return cls.from_dict(content)
+        return cls.from_dict(content_of_file(path))

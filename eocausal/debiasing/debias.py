@@ -18,6 +18,8 @@ from eocausal.debiasing.corrector import METHODS, Corrector
 from eocausal.debiasing.density_score import DensityScore, fit_density_score
 from eocausal.debiasing.diagnose import diagnose_sample
 from eocausal.debiasing.fitted_parts import fitted_parts
+from eocausal.debiasing.given_numbers import require_noise
+from eocausal.debiasing.paired_arrays import read_groups
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.variance import FEW_CLUSTERS, score_variance
 
@@ -127,12 +129,13 @@ def debias(
     0.7
     """
     options = _read_options(how)
-    _require_noise(label_noise_var)
+    require_noise(label_noise_var)
     rounds = options.pop("unit"), options.pop("period")
     named = _as_names(groups)
     _require_changes(rounds, how, named)
     columns = CalibrationColumns(prediction, truth, weights, cluster, named, trained_on, *rounds)
     sample = read_sample(calibration, columns)
+    sample = replace(sample, groups=read_groups(sample.groups, None, sample.ids))
     return fit_corrector(sample, columns, options, float(label_noise_var))
 
 
@@ -265,13 +268,14 @@ def _about(sample: CalibrationSample, density: DensityScore, label_noise_var: fl
 def _as_names(groups: str | Sequence[str] | None) -> tuple[str, ...]:
     if groups is None:
         return ()
-    return (groups,) if isinstance(groups, str) else tuple(groups)
-
-
-def _require_noise(value: object) -> None:
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not 0 <= float(value) < np.inf:  # type: ignore[arg-type]
-        raise DebiasError(explain(f"label_noise_var={value!r}.", rule="a variance, 0 or above"))
+    if not isinstance(groups, str | list | tuple):
+        text = f"groups is a {type(groups).__name__}."
+        raise DebiasError(explain(text, rule="the name of a column, or a list of names"))
+    names = (groups,) if isinstance(groups, str) else tuple(groups)
+    twice = sorted({str(name) for name in names if names.count(name) > 1})
+    if twice:
+        raise DebiasError(explain("Groups are named twice.", where=twice))
+    return names
 
 
 def _require_followed(corrector: Corrector) -> None:

@@ -12,6 +12,7 @@ from eocausal.debiasing.calibration_sample import CalibrationSample
 from eocausal.debiasing.choice import weigh
 from eocausal.debiasing.contrasts import Attenuation, Pairs, between_arms, between_groups, between_units
 from eocausal.debiasing.diagnosis_result import Diagnosis
+from eocausal.debiasing.given_numbers import require_noise
 from eocausal.debiasing.label_tests import label_tests
 from eocausal.debiasing.linear_fit import line
 from eocausal.debiasing.paired_arrays import read_pairs
@@ -66,7 +67,9 @@ def diagnose(
         Other lengths, missing or infinite values, fewer than 30 places, one value everywhere, weights that
         are not positive, one group or one arm alone, groups that are measurements.
 
-    Notes ----- Between two groups the share that is left is the difference in mean predictions over that in
+    Notes
+    -----
+    Between two groups the share that is left is the difference in mean predictions over that in
     truth. Between several it is taken from products of different units of one group, the
     instrumental-variable slope with groups as instruments, so that noise within groups does not count.
 
@@ -87,6 +90,7 @@ def diagnose(
     >>> ec.diagnose(mapped + 0.3 * town, wealth, groups=town).verdict
     'do not correct'
     """
+    require_noise(label_noise_var)
     sample, arms = read_pairs(
         prediction, truth, treatment=treatment, groups=groups, weights=weights, cluster=cluster
     )

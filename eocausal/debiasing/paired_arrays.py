@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.debiasing.calibration_sample import LEAST, SPREADS, CalibrationSample
+from eocausal.debiasing.calibration_sample import LEAST, SPREADS, CalibrationSample, require_varies, uneven
+from eocausal.debiasing.given_numbers import given_array, given_numbers
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.variance import FEW_CLUSTERS
 
@@ -42,7 +43,9 @@ def read_pairs(
         raise DebiasError(
             explain("The index of prediction holds duplicates.", where=index[index.duplicated()])
         )
-    length = len(_flat(prediction, "prediction"))
+    length = len(given_array(prediction, "prediction"))
+    if index is None:
+        _require_one_order(truth=truth, treatment=treatment, groups=groups, weights=weights, cluster=cluster)
     asked: dict[str, Given] = {
         "prediction": prediction,
         "truth": truth,
@@ -55,25 +58,27 @@ def read_pairs(
     if length < LEAST:
         raise DebiasError(explain(f"There are {length} places.", rule=f"at least {LEAST}, and better 300"))
     ids = np.arange(length) if index is None else index.to_numpy()
-    numbers = {name: _numbers(value, ids, name) for name, value in aligned.items()}
+    numbers = {name: given_numbers(value, ids, name) for name, value in aligned.items()}
     for name in ("prediction", "truth"):
-        if np.ptp(numbers[name]) == 0:
-            raise DebiasError(explain(f"{name} has the same value everywhere: {numbers[name][0]:g}."))
+        require_varies(numbers[name], name)
     given = numbers.get("weights", np.ones(length))
     if not (given > 0).all():
         raise DebiasError(explain("weights are not positive.", where=ids[given <= 0], rule="weights above 0"))
     if treatment is not None:
         _require_arms(numbers["treatment"], ids)
     labels = None if cluster is None else _labels(_aligned(cluster, index, length, "cluster"), ids, "cluster")
+    if labels is not None and np.unique(labels).size < 2:
+        text = f"cluster holds one value: {labels[0]}."
+        raise DebiasError(explain(text, rule="at least two clusters", fix="leave cluster out"))
     sample = CalibrationSample(
-        ids, numbers["prediction"], numbers["truth"], given, labels, _groups(groups, index, ids)
+        ids, numbers["prediction"], numbers["truth"], given, labels, read_groups(groups, index, ids)
     )
     return replace(sample, notes=tuple(_suspicions(sample))), numbers.get("treatment")
 
 
 def _suspicions(sample: CalibrationSample) -> list[str]:
     """Return warnings of a reversed sign, of another unit, of few clusters."""
-    told = []
+    told = uneven(sample.weights)
     together = float(np.corrcoef(sample.prediction, sample.truth)[0, 1])
     if together < -2 / np.sqrt(len(sample)):
         told.append(
@@ -100,13 +105,19 @@ def _suspicions(sample: CalibrationSample) -> list[str]:
     return told
 
 
-def _flat(values: Given, name: str) -> npt.NDArray[Any]:
-    array = np.asarray(values)
-    if array.ndim != 1:
+def _require_one_order(**given: Given) -> None:
+    """Raise where predictions have no index, and Series that go with them have different ones."""
+    named = {name: one.index for name, one in given.items() if isinstance(one, pd.Series | pd.DataFrame)}
+    first = next(iter(named), None)
+    others = [name for name, index in named.items() if not index.equals(named[str(first)])]
+    if others:
         raise DebiasError(
-            explain(f"{name} has {array.ndim} dimensions.", rule="one number for each place: one dimension")
+            explain(
+                f"{first} and {', '.join(others)} have different indices, and prediction has none to join them by.",
+                rule="Series are joined by the index of prediction; beside an array they count by position",
+                fix="prediction=pd.Series(prediction, index=...) with the ids of the places",
+            )
         )
-    return array
 
 
 def _aligned(values: Given, index: pd.Index | None, length: int, name: str) -> pd.Series:
@@ -124,7 +135,7 @@ def _aligned(values: Given, index: pd.Index | None, length: int, name: str) -> p
                 explain(f"{name} {what}.", where=where, rule="Series are joined by their index")
             )
         return values.loc[index]
-    array = _flat(values, name)
+    array = given_array(values, name)
     if len(array) != length:
         raise DebiasError(
             explain(
@@ -134,23 +145,6 @@ def _aligned(values: Given, index: pd.Index | None, length: int, name: str) -> p
             )
         )
     return values.reset_index(drop=True) if isinstance(values, pd.Series) else pd.Series(array)
-
-
-def _numbers(values: pd.Series, ids: Labels, name: str) -> FloatArray:
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    text = np.isnan(numbers) & values.notna().to_numpy()
-    missing, infinite = np.isnan(numbers), np.isinf(numbers)
-    for bad, what in ((text, "not a number"), (missing, "missing"), (infinite, "infinite")):
-        if bad.any():
-            raise DebiasError(
-                explain(
-                    f"{name} is {what} for {int(bad.sum())} places.",
-                    where=ids[bad],
-                    rule="a finite number for each place",
-                    fix="leave these places out of all arguments, and say why they are missing",
-                )
-            )
-    return numbers
 
 
 def _require_arms(treatment: FloatArray, ids: Labels) -> None:
@@ -166,19 +160,35 @@ def _labels(values: pd.Series, ids: Labels, name: str) -> Labels:
     if missing.any():
         raise DebiasError(explain(f"{name} is missing for {int(missing.sum())} places.", where=ids[missing]))
     labels = values.to_numpy()
-    return labels.astype(str) if labels.dtype == object else labels
+    if labels.dtype.kind in "mM":
+        return labels.astype(str)
+    if labels.dtype != object:
+        return labels
+    texts = np.array([str(one) for one in labels.tolist()])
+    if len(set(map(type, labels.tolist()))) > 1 and np.unique(texts).size < len(
+        set(map(repr, labels.tolist()))
+    ):
+        text = f"{name} holds labels of several types, which would be one as text."
+        raise DebiasError(explain(text, rule="all numbers or all text", fix="labels.astype(str)"))
+    return texts
 
 
-def _groups(groups: Given, index: pd.Index | None, ids: Labels) -> pd.DataFrame:
-    """Return the columns of groups, checked: labels of which there are at least two."""
+def read_groups(groups: Given, index: pd.Index | None, ids: Labels) -> pd.DataFrame:
+    """Return the columns of groups (n rows), joined by an index where there is one, and checked to hold labels."""
     if groups is None:
         return pd.DataFrame(index=range(ids.size))
     if isinstance(groups, pd.DataFrame):
+        twice = pd.Index([str(name) for name in groups.columns])
+        if twice.has_duplicates:
+            where = twice[twice.duplicated()]
+            raise DebiasError(
+                explain("groups has columns of the same name.", where=where, rule="one name for each")
+            )
         columns = {str(name): groups[name] for name in groups.columns}
     else:
         named = groups.name if isinstance(groups, pd.Series) and groups.name is not None else "group"
         columns = {
-            str(named): groups if isinstance(groups, pd.Series) else pd.Series(_flat(groups, "groups"))
+            str(named): groups if isinstance(groups, pd.Series) else pd.Series(given_array(groups, "groups"))
         }
     made = {}
     for name, values in columns.items():

@@ -90,7 +90,9 @@ def read_samples(
     design.require_binary("remote_outcome")
     own, *others = _names(prediction, design)
     known = [design.treatment] if isinstance(labelled, pd.DataFrame) and design.treatment in labelled else []
-    asked = CalibrationColumns(own, truth, weights, cluster, groups=(*others, *known))
+    asked = CalibrationColumns(
+        own, truth, weights, cluster, groups=(*others, *known), table="labelled sample"
+    )
     sample = read_sample(labelled, asked)
     trial = design.unadjusted().table
     frame = frame_of(design)[0]
@@ -170,5 +172,5 @@ def _complete(column: pd.Series, ids: npt.NDArray[Any], table: str) -> FloatArra
     values = read_numbers(column, ids, role="column")
     missing = np.isnan(values)
     if missing.any():
-        raise DebiasError(explain(f"Column {column.name!r} is missing in the {table}.", where=ids[missing]))
+        raise DebiasError(explain(f"Column {column.name!r} has missing values in the {table}.", where=ids[missing]))
     return values

@@ -90,7 +90,7 @@ def rogan_gladen(
     >>> round(ec.rogan_gladen(asked, survey, prediction="looks", truth="poor").estimate, 3)
     0.2
     """
-    sample = read_sample(labelled, CalibrationColumns(prediction, truth, weights, cluster))
+    sample = read_sample(labelled, CalibrationColumns(prediction, truth, weights, cluster, table="labelled sample"))
     codes = read_levels(sample, truth, None)
     ids, seen, own, clusters = _places(places, prediction, weights, cluster)
     units = PooledUnits.of(ids, clusters, seen, sample)
@@ -132,7 +132,7 @@ def _places(
     seen = read_numbers(places[prediction], ids, role="prediction")
     if np.isnan(seen).any():
         raise DebiasError(
-            explain(f"Column {prediction!r} is missing in the places.", where=ids[np.isnan(seen)])
+            explain(f"Column {prediction!r} has missing values in the places.", where=ids[np.isnan(seen)])
         )
     clusters = read_clusters(places, cluster, ids, np.arange(ids.size))
     return ids, seen, read_weights(places, weights, ids), clusters

@@ -412,17 +412,17 @@ def test_a_bootstrap_of_the_study_alone_is_refused() -> None:
 
 @pytest.mark.parametrize(("change", "options", "words"), [
     (lambda s: s.assign(poor=s["poor"] * 2), {}, "The truth 'poor' is not 0 or 1"),
-    (lambda s: s.drop(columns="poor"), {}, "Column 'poor' is not in the calibration"),
+    (lambda s: s.drop(columns="poor"), {}, "Column 'poor' is not in the labelled sample"),
     (lambda s: s.iloc[:10], {}, "10 places"),
     (lambda s: s[(s["poor"] == 0) | (np.arange(400) < 10)], {}, "few labelled units"),
     (lambda s: s.set_axis(np.arange(400)), {}, "two predictions"),
     (lambda s: s.set_axis(["a"] * 400), {}, "share ids"),
-    (lambda s: s.assign(seen=s["seen"].where(s["seen"] > -1)), {}, "'seen' is missing"),
+    (lambda s: s.assign(seen=s["seen"].where(s["seen"] > -1)), {}, "'seen' has missing values in the labelled sample"),
     (lambda s: s.assign(seen=-s["seen"]), {}, "opposite directions"),
     (lambda s: s, {"h": "efficent"}, "Did you mean 'efficient'"),
     (lambda s: s, {"prediction": ["seen", "lights"]}, "reads one column"),
     (lambda s: s, {"prediction": ["seen", "seen"], "h": "efficient"}, "different names"),
-    (lambda s: s, {"prediction": ["seen", "ndvi"], "h": "efficient"}, "'ndvi' is not in the calibration"),
+    (lambda s: s, {"prediction": ["seen", "ndvi"], "h": "efficient"}, "'ndvi' is not in the labelled sample"),
     (lambda s: s, {"h": [0.6, 0.2]}, "numbers that rise"),
     (lambda s: s, {"h": ["low"]}, "numbers that rise"),
     (lambda s: s, {"h": []}, "numbers that rise"),
@@ -438,7 +438,7 @@ def test_other_arguments_that_are_not_what_they_should_be() -> None:
     survey = _survey()
     with pytest.raises(DebiasError, match="design is a DataFrame"):
         ec.remote_outcome(_trial(), survey, truth="poor")
-    with pytest.raises(DebiasError, match="The calibration is a dict"):
+    with pytest.raises(DebiasError, match="The labelled sample is a dict"):
         ec.remote_outcome(_design(_trial()), {}, truth="poor")
     with pytest.raises(DesignError, match="Weights 'w' must be positive"):
         ec.remote_outcome(_design(_trial()), survey.assign(w=-1.0), truth="poor", weights="w")
