@@ -26,6 +26,7 @@ def label_warnings(study: Labelled, power: pd.DataFrame) -> list[str]:
     """Return warnings: few labels, predictions in other units or of the wrong sign, labels not drawn at random."""
     return [
         *_few(power),
+        *_one_cluster(power),
         *_other_units(study),
         *_reversed(power),
         *_not_random(power),
@@ -49,6 +50,15 @@ def _few(power: pd.DataFrame) -> list[str]:
         "error nor how much of the predictions to take is known well"
         for _, row in power.iterrows()
         if row["n_labelled"] < FEW_LABELS
+    ]
+
+
+def _one_cluster(power: pd.DataFrame) -> list[str]:
+    return [
+        f"all labels of {_named(row)} are in one cluster, so that nothing tells how clusters differ: the standard "
+        "errors of all estimates but naive are too small"
+        for _, row in power.iterrows()
+        if row["n_clusters"] is not pd.NA and row["n_clusters"] == 1
     ]
 
 

@@ -88,7 +88,7 @@ def powered(
     ``clusters`` (n,) are units drawn together. Predictions are tuned by them where each arm, and each of its
     strata, has labels in enough of them; by few clusters lambda would follow chance, and errors be too small.
     """
-    cells = [cell for block in blocks for cell in _cells_of(block, study, tuning)]
+    cells = [cell for block in blocks for cell in _cells_of(block, study, tuning, clusters)]
     value = sum(cell.block.sign * cell.share * cell.part.classical for cell in cells)
     scores = np.sum([_signed(cell, classical=True) for cell in cells], axis=0)
     shifts = np.array([cell.block.sign * cell.share * cell.part.shift for cell in cells])
@@ -97,7 +97,9 @@ def powered(
     lam, free = _lambdas(study, cells, tuning, scores, columns, clusters if enough else None)
     each = [np.zeros(len(cells)), np.ones(len(cells)), lam]
     naive = [
-        weighted_mean(block.prediction, study.design.table.weights * block.rows, ddof=tuning.ddof)
+        weighted_mean(
+            block.prediction, study.design.table.weights * block.rows, ddof=tuning.ddof, clusters=clusters
+        )
         for block in blocks
     ]
     return Powered(
@@ -140,7 +142,7 @@ def label_weights(study: Labelled, tuning: PowerTuning) -> tuple[FloatArray, Flo
     return of_labelled, np.where(labelled, 0.0, weights / np.where(sure, 1.0, 1 - study.probability))
 
 
-def _cells_of(block: Block, study: Labelled, tuning: PowerTuning) -> Iterator[_Cell]:
+def _cells_of(block: Block, study: Labelled, tuning: PowerTuning, clusters: Labels | None) -> Iterator[_Cell]:
     """Yield an arm, or its strata with the shares of units that they hold."""
     of_labelled, reference = label_weights(study, tuning)
     weights, n = study.design.table.weights, block.rows.size
@@ -156,6 +158,7 @@ def _cells_of(block: Block, study: Labelled, tuning: PowerTuning) -> Iterator[_C
             labelled_weights=of_labelled * rows,
             reference_weights=reference * rows,
             ddof=tuning.ddof,
+            clusters=clusters,
         )
         # a share of 1, without strata, has no error
         share_scores = n * weights * block.rows * (rows - share) / total
@@ -234,6 +237,7 @@ def _power(
                 "stratum": cell.stratum,
                 "n": int(own.sum()),
                 "n_labelled": int(known.sum()),
+                "n_clusters": None if clusters is None else int(np.unique(clusters[known]).size),
                 "share": cell.share,
                 "correlation": correlation(study.truth[known], study.prediction[known]),
                 "lambda": float(taken),
@@ -242,7 +246,7 @@ def _power(
                 "shift_error": _error(cell.part.shift_scores, clusters),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).astype({"n_clusters": "Int64"})
 
 
 def _error(scores: FloatArray, clusters: Labels | None) -> float:

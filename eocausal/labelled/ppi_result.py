@@ -53,9 +53,9 @@ class Ppi:
     chosen : str
         The term that :attr:`best` gives.
     power : DataFrame
-        One row for each arm and stratum: ``arm stratum n n_labelled share correlation lambda lambda_unbounded shift
-        shift_error``. ``share`` is what a stratum counts for, ``shift`` the mean prediction of the reference units
-        less that of labelled units.
+        One row for each arm and stratum: ``arm stratum n n_labelled n_clusters share correlation lambda
+        lambda_unbounded shift shift_error``. ``n_clusters`` counts those that hold labels, ``share`` is what a
+        stratum counts for, ``shift`` the mean prediction of the reference units less that of labelled units.
     label_tests : DataFrame or None
         What labels say of estimates without labels: ``term hypothesis estimate std_error statistic p_value df n
         n_clusters``. None for a mean, and where labels cannot test anything.
@@ -174,7 +174,7 @@ class Ppi:
             "fit": self.fit.to_dict(scores=scores),
             "chosen": self.chosen,
             "n_labelled": self.n_labelled,
-            "power": jsonable(self.power.to_dict(orient="list")),
+            "power": jsonable(_listed(self.power)),
             "label_tests": None if tests is None else jsonable(_listed(tests)),
             "label_free": None if free is None else free.to_dict(scores=scores),
         }
@@ -188,12 +188,8 @@ class Ppi:
         return cls(
             fit,
             content["chosen"],
-            _numeric(pd.DataFrame(content["power"]), ("arm", "stratum", "n", "n_labelled")),
-            None
-            if tests is None
-            else _numeric(pd.DataFrame(tests), ("term", "hypothesis", "n", "n_clusters")).astype(
-                {"n_clusters": "Int64"}
-            ),
+            _numeric(content["power"], ("arm", "stratum", "n", "n_labelled")),
+            None if tests is None else _numeric(tests, ("term", "hypothesis", "n")),
             np.array(content["labelled"], dtype=bool),
             None if free is None else Estimate.from_dict(free),
         )
@@ -248,5 +244,8 @@ def _listed(frame: pd.DataFrame) -> dict[str, list[Any]]:
     return {str(name): plain[name].tolist() for name in plain.columns}
 
 
-def _numeric(frame: pd.DataFrame, others: tuple[str, ...]) -> pd.DataFrame:
-    return frame.astype({name: float for name in frame.columns if name not in others})
+def _numeric(content: Mapping[str, Any], others: tuple[str, ...]) -> pd.DataFrame:
+    """Return lists as the table they were, whose columns are numbers but for a few."""
+    frame = pd.DataFrame(content)
+    kinds = {name: float for name in frame.columns if name not in (*others, "n_clusters")}
+    return frame.astype({**kinds, "n_clusters": "Int64"})

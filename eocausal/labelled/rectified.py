@@ -56,6 +56,7 @@ def mean_part(
     labelled_weights: FloatArray,
     reference_weights: FloatArray,
     ddof: int = 1,
+    clusters: Labels | None = None,
 ) -> Part:
     """Return the weighted mean of truths, and what predictions of other units add to it.
 
@@ -70,8 +71,11 @@ def mean_part(
         What units weigh whose predictions are averaged: those not labelled, or all. Where there are fewer than two
         such units, predictions add nothing.
     ddof : int
-        With 1, influence values are divided by ``sqrt(1 - share)``, with the share that a unit has in its mean, so
-        that variances are unbiased where all units vary alike (HC2); of ``m`` equal units they are over ``m - 1``.
+        With 1, influence values are divided by ``sqrt(1 - share)``, with the share that a unit, or its cluster, has
+        in its mean, so that variances are unbiased where all vary alike (HC2); of ``m`` equal units they are over
+        ``m - 1``.
+    clusters : array of shape (n,), optional
+        Units drawn together.
 
     Examples
     --------
@@ -82,16 +86,19 @@ def mean_part(
     >>> [round(part.rectified(lam)[0], 6) for lam in (0, 0.5, 1)]
     [3.2, 3.3, 3.4]
     """
+    how: dict[str, Any] = {"ddof": ddof, "clusters": clusters}
     known = np.where(labelled_weights > 0, truth, 0.0)
-    classical, classical_scores = weighted_mean(known, labelled_weights, ddof=ddof)
+    classical, classical_scores = weighted_mean(known, labelled_weights, **how)
     if (reference_weights > 0).sum() < 2:
         return Part(classical, 0.0, classical_scores, np.zeros_like(classical_scores))
-    seen, seen_scores = weighted_mean(prediction, labelled_weights, ddof=ddof)
-    other, other_scores = weighted_mean(prediction, reference_weights, ddof=ddof)
+    seen, seen_scores = weighted_mean(prediction, labelled_weights, **how)
+    other, other_scores = weighted_mean(prediction, reference_weights, **how)
     return Part(classical, other - seen, classical_scores, other_scores - seen_scores)
 
 
-def weighted_mean(values: FloatArray, weights: FloatArray, *, ddof: int = 1) -> tuple[float, FloatArray]:
+def weighted_mean(
+    values: FloatArray, weights: FloatArray, *, ddof: int = 1, clusters: Labels | None = None
+) -> tuple[float, FloatArray]:
     """Return a weighted mean with its influence values (n,), 0 for units that weigh nothing.
 
     Examples
@@ -102,8 +109,12 @@ def weighted_mean(values: FloatArray, weights: FloatArray, *, ddof: int = 1) -> 
     """
     shares = weights / float(weights.sum())
     mean = float(shares @ values)
-    # a share of 1 is that of a single unit, which is its own mean
-    left = np.where(shares < 1, 1 - ddof * shares, 1.0)
+    of_all = shares
+    if clusters is not None:
+        codes = np.unique(clusters, return_inverse=True)[1]
+        of_all = np.asarray(np.bincount(codes, weights=shares)[codes], dtype=float)
+    # a share of 1 is that of a single unit, or cluster, which is its own mean
+    left = np.where(of_all < 1 - _ROUNDING, 1 - ddof * of_all, 1.0)
     return mean, values.size * shares * (values - mean) / np.sqrt(left)
 
 
