@@ -238,3 +238,14 @@ def test_a_corrector_diagnoses_its_calibration_and_a_trial() -> None:
     beside = fix.diagnose(made.trial["prediction"])
     assert beside.shift is not None
     assert beside.shift.n_trial == 800
+
+
+@pytest.mark.parametrize(("kind", "verdict"), [("gaussian", "correct"), ("surrogate", "do not correct")])
+def test_labels_tell_the_simulated_maps_apart(kind: str, verdict: str) -> None:
+    made = ec.simulate_map(kind, n=10, n_calibration=4000, seed=2)
+    places = made.calibration
+    found = ec.diagnose(places["prediction"], places["truth"], treatment=places["treatment"])
+    assert found.verdict == verdict
+    assert found.k == pytest.approx(made.slope, abs=0.02)
+    # what the arms keep is what naive tends to, over the true effect
+    assert found.levels[0].estimate == pytest.approx(made.naive / made.true_effect, abs=0.1)
