@@ -12,6 +12,7 @@ import pandas as pd
 from eocausal._checks import require_columns
 from eocausal._provenance import hash_arrays, versions
 from eocausal._study_columns import read_numbers, read_weights
+from eocausal.debiasing.calibration_sample import require_varies
 from eocausal.debiasing.group_means_result import GroupMeans
 from eocausal.debiasing.group_moments import GroupLine, GroupSums, group_line, group_sums
 from eocausal.errors import DebiasError, explain
@@ -78,8 +79,9 @@ def group_means(
     Raises
     ------
     DebiasError
-        Fewer than 10 groups, no group with two units, missing values, groups twice with ``noise_var``, as much
-        error of sampling as variance between groups, or predictions that hardly follow the truth.
+        Fewer than 10 groups, no group with two units, columns with missing values or one value alone, groups twice
+        with ``noise_var``, as much error of sampling as variance between groups, or predictions that hardly follow
+        the truth.
 
     Notes
     -----
@@ -101,6 +103,8 @@ def group_means(
     """
     frame, labels, codes = _read(data, [by, prediction, truth, *_given(noise_var, weights)], by)
     p, t = (_complete(frame, name, labels[codes]) for name in (prediction, truth))
+    for name, values in ((prediction, p), (truth, t)):
+        require_varies(values, f"Column {name!r}")
     if noise_var is None:
         sums = group_sums(p, t, read_weights(frame, weights, frame.index.to_numpy()), codes)
     else:

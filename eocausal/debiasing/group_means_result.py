@@ -127,10 +127,12 @@ class GroupMeans:
         Raises
         ------
         DebiasError
-            Predictions or variances that are missing, infinite or negative.
+            Predictions or variances that are missing, infinite or negative, or variances of other groups.
         """
-        values, noise = np.asarray(predictions, dtype=float), np.asarray(sampling_var, dtype=float)
+        values = np.atleast_1d(np.asarray(predictions, dtype=float))
+        noise = np.asarray(sampling_var, dtype=float)
         index = predictions.index if isinstance(predictions, pd.Series) else None
+        _require_alike(values, noise, index, sampling_var)
         bad = ~(np.isfinite(values) & np.isfinite(noise) & (noise >= 0))
         if bad.any():
             where = np.flatnonzero(bad) if index is None else index[bad]
@@ -190,3 +192,13 @@ class GroupMeans:
         ax.set_ylabel("mean on the map")
         ax.legend(frameon=False)
         return ax
+
+
+def _require_alike(values: FloatArray, noise: FloatArray, index: pd.Index | None, given: object) -> None:
+    """Raise unless variances (one, or one each) are those of the groups that predictions (g,) are of."""
+    if values.ndim != 1 or noise.shape not in ((), values.shape):
+        text = f"There are predictions of shape {values.shape} and variances of shape {noise.shape}."
+        raise DebiasError(explain(text, rule="one prediction and one variance for each group"))
+    if index is not None and isinstance(given, pd.Series) and not index.equals(given.index):
+        text = "Predictions and variances are of other groups, or in another order."
+        raise DebiasError(explain(text, fix="sampling_var.reindex(predictions.index)"))

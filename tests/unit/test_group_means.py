@@ -187,6 +187,8 @@ def test_the_result_has_all_members_and_survives_a_file() -> None:
     (lambda u: u.drop_duplicates("district").assign(v=100.0), {"noise_var": "v"}, DebiasError, "error of sampling"),
     (lambda u: u.assign(v=0.1), {"noise_var": "v", "weights": "v"}, DebiasError, "weights= are of units"),
     (lambda u: u.assign(map=20 - u["map"]), {}, DebiasError, "hardly follow"),
+    (lambda u: u.assign(wealth=1.1), {}, DebiasError, "'wealth' has the same value everywhere"),
+    (lambda u: u.assign(map=1.1), {}, DebiasError, "'map' has the same value everywhere"),
     (lambda u: u.assign(wealth="rich"), {}, DesignError, "not numeric"),
     (lambda u: u.assign(w=-1.0), {"weights": "w"}, DesignError, "must be positive"),
     (lambda u: u.to_dict(), {}, DebiasError, "data is a dict"),
@@ -196,3 +198,18 @@ def test_what_cannot_be_estimated_says_why(
 ) -> None:
     with pytest.raises(error, match=words):
         _found(change(_units()), **options)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("predictions", "variances", "words"), [
+    ([0.1, 0.2], [0.1, 0.2, 0.3], r"shape \(2,\) and variances of shape \(3,\)"),
+    (np.ones((2, 2)), 0.0, r"shape \(2, 2\)"),
+    (pd.Series([0.1, 0.2], index=["a", "b"]), pd.Series([0.3, 0.4], index=["b", "a"]), "another order"),
+    ([0.1, np.nan], 0.0, "missing, infinite or negative"),
+    ([0.1, 0.2], -1.0, "missing, infinite or negative"),
+])  # fmt: skip
+def test_predictions_that_cannot_be_corrected_say_why(
+    predictions: object, variances: object, words: str
+) -> None:
+    found = _found(_units())
+    with pytest.raises(DebiasError, match=words):
+        found.correct(predictions, sampling_var=variances)
