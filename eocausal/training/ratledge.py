@@ -73,7 +73,7 @@ class RatledgeLoss:
         if not number or not 0 <= self.weight < np.inf:
             raise EstimationError(explain(f"weight={self.weight!r}.", rule="a number of at least 0"))
         parts = whole_number(groups, argument="groups", error=EstimationError, least=2)
-        values = np.asarray(truth, dtype=float).ravel()
+        values = _numbers(truth)
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size or not values.size:
             raise EstimationError(
@@ -117,11 +117,24 @@ class RatledgeLoss:
         import torch
 
         flat = truth.detach().reshape(-1)
+        # a cut point that is rounded to a half would move units
+        flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
         edges = torch.tensor(self.cuts, dtype=flat.dtype, device=flat.device)
         group = torch.bucketize(flat, edges)
         empty = torch.zeros(len(self.cuts) + 1, dtype=errors.dtype, device=errors.device)
         counts = empty.index_add(0, group, torch.ones_like(errors))
         return empty.index_add(0, group, errors) / counts.clamp(min=1), counts
+
+
+def _numbers(truth: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return truths in one row, a tensor's without its gradient."""
+    detach = getattr(truth, "detach", None)
+    array = np.asarray(truth if detach is None else detach().cpu())
+    if array.dtype.kind not in "biuf":
+        raise EstimationError(
+            explain(f"Truths of the training set are {array.dtype}.", rule="an array of real numbers")
+        )
+    return array.astype(float).ravel()
 
 
 def _errors(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -134,6 +147,8 @@ def _errors(predicted: Tensor, truth: Tensor) -> Tensor:
                 fix="predicted.squeeze(-1)",
             )
         )
-    if not truth.is_floating_point():
-        truth = truth.to(predicted.dtype)
-    return (predicted - truth).reshape(-1)
+    import torch
+
+    # halves count no further than a few hundred units, and whole numbers have no mean
+    exact = torch.promote_types(torch.promote_types(predicted.dtype, truth.dtype), torch.float32)
+    return (predicted.to(exact) - truth.to(exact)).reshape(-1)

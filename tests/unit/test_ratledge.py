@@ -109,6 +109,8 @@ def test_it_stays_as_it_was_made() -> None:
     ([1.0, np.nan, 2.0], {}, "missing or infinite"),
     ([], {}, "missing or infinite"),
     ([0.0, 1.0] * 20, {}, "too few different values for 5 groups"),
+    (["poor", "rich"], {}, "an array of real numbers"),
+    (np.arange(9.0) + 1j, {}, "are complex128"),
     (np.arange(9.0), {"weight": -1}, "weight=-1"),
     (np.arange(9.0), {"weight": "15"}, "weight='15'"),
     (np.arange(9.0), {"groups": 1}, "groups=1"),
@@ -124,3 +126,22 @@ def test_shapes_that_torch_would_blow_up_are_refused() -> None:
         loss(torch.zeros(4, 1), torch.zeros(4))
     with pytest.raises(EstimationError, match="at least one unit"):
         loss(torch.zeros(0), torch.zeros(0))
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_halves_count_thousands_of_units(kind: torch.dtype) -> None:
+    truth = np.random.default_rng(0).normal(size=20_000)
+    loss = ec.RatledgeLoss(truth)
+    low = torch.tensor(truth).to(kind)
+    exact = loss(low.double() / 2, low.double()).item()
+    assert loss(low / 2, low).item() == pytest.approx(exact, rel=1e-4)
+
+
+def test_truths_may_be_tensors_and_whole_numbers() -> None:
+    truth = torch.arange(9.0, requires_grad=True)
+    assert ec.RatledgeLoss(truth, groups=2).cuts == (4.0,)
+    whole = ec.RatledgeLoss(np.arange(9), groups=2)
+    assert whole.cuts == (4.0,)
+    predicted, measured = torch.tensor([3, 4, 8]), torch.tensor([3, 4, 5])
+    # one error of 3 in three units, which is all of the upper group
+    assert whole(predicted, measured).item() == pytest.approx(3 + 15 * 9)
