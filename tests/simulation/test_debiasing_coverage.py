@@ -11,7 +11,6 @@ import pytest
 
 import eocausal as ec
 
-DRAWS = 600
 TERMS = ("naive", "lcc", "lcc, Fieller", "tweedie", "bounds")
 
 
@@ -27,6 +26,7 @@ class Regime:
     ate: dict[str, Any] = field(default_factory=dict)
     design: dict[str, Any] = field(default_factory=dict)
     weighted: bool = False
+    draws: int = 600
 
     def drawn(self, seed: int) -> tuple[Any, Any]:
         """Return a world and its corrected effects."""
@@ -49,10 +49,10 @@ def _thinned(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     return table.assign(weight=1 / chance)[kept].reset_index(drop=True)
 
 
-def _table(name: str, regime: Regime, *, first: int = 0, draws: int = DRAWS) -> pd.DataFrame:
+def _table(name: str, regime: Regime) -> pd.DataFrame:
     """Return bias, standard errors over their spread and coverage by term, and print them."""
     estimates, errors, covered = [], [], []
-    for seed in range(first, first + draws):
+    for seed in range(regime.draws):
         made, found = regime.drawn(seed)
         frame = found.to_frame().set_index("term")
         truth = made.true_effect
@@ -65,22 +65,22 @@ def _table(name: str, regime: Regime, *, first: int = 0, draws: int = DRAWS) -> 
     made = pd.DataFrame(
         {
             "bias": away.mean(),
-            "bias_error": away.std() / np.sqrt(draws),
+            "bias_error": away.std() / np.sqrt(regime.draws),
             "sd": away.std(),
             "se_over_sd": size.pow(2).mean() ** 0.5 / away.std(),
             "coverage": pd.Series(np.mean(covered, axis=0), index=TERMS),
         }
     ).reindex(TERMS)
-    print(f"\n{name}, {draws} draws\n{made.round(3).to_string()}")
+    print(f"\n{name}, {regime.draws} draws\n{made.round(3).to_string()}")
     return made
 
 
 HOLDING = {
     "mixture, 2000/300": (Regime("mixture"), ["tweedie"]),
     "mixture, 4000/100": (Regime("mixture", 4000, 100), ["tweedie"]),
-    "proxy, 2000/300": (Regime("proxy"), ["lcc", "lcc, Fieller"]),
+    "proxy, 2000/300": (Regime("proxy", draws=1500), ["lcc", "lcc, Fieller"]),
     "proxy, 4000/100": (Regime("proxy", 4000, 100), ["lcc", "lcc, Fieller"]),
-    "gaussian, 2000/300": (Regime("gaussian"), ["lcc", "lcc, Fieller", "tweedie"]),
+    "gaussian, 2000/300": (Regime("gaussian", draws=1500), ["lcc", "lcc, Fieller", "tweedie"]),
     "gaussian, 4000/100": (Regime("gaussian", 4000, 100), ["lcc", "lcc, Fieller", "tweedie"]),
     "over-shrunk, 2000/300": (Regime("over_shrunk"), ["tweedie"]),
     "heteroscedastic, spline, 2000/300": (
@@ -112,10 +112,10 @@ HOLDING = {
         ["lcc", "lcc, Fieller", "tweedie"],
     ),
     "gaussian, label noise told, 2000/300": (
-        Regime("gaussian", world={"label_noise_var": 0.5}, debias={"label_noise_var": 0.5}),
+        Regime("gaussian", world={"label_noise_var": 0.5}, debias={"label_noise_var": 0.5}, draws=1500),
         ["lcc", "lcc, Fieller", "tweedie"],
     ),
-    "surrogate, 2000/300": (Regime("surrogate"), ["naive"]),
+    "surrogate, 2000/300": (Regime("surrogate", draws=1500), ["naive"]),
 }
 
 
@@ -130,4 +130,4 @@ def test_intervals_cover_where_their_assumptions_hold(name: str) -> None:
             assert 0.9 <= found.loc[term, "se_over_sd"] <= 1.1
             assert abs(found.loc[term, "bias"]) < 0.25 * found.loc[term, "sd"]
     # the truth is at one end or the other, where the interval between both is meant to cover as often
-    assert found.loc["bounds", "coverage"] >= 0.92
+    assert found.loc["bounds", "coverage"] >= 0.93
