@@ -219,7 +219,7 @@ def test_places_measured_once_are_counted() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda table: table.assign(imputed=np.nan), "Column 'imputed' is missing"),
+        (lambda table: table.assign(imputed=np.nan), "Column 'imputed' has missing values"),
         (lambda table: table.drop(columns="outcome"), "'outcome' is not in the calibration"),
         (lambda table: pd.concat([table, table]), "have a unit and a period that another row has"),
         (lambda table: table.assign(outcome=table["period"] / 3.0), "leave nothing of the measured outcomes"),
