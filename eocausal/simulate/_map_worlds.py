@@ -317,4 +317,6 @@ def _standard_normal_steps() -> tuple[_Array, _Array]:
 
 
 def _chance(index: _Array) -> _Array:
-    return np.asarray(1 / (1 + np.exp(-index)))
+    from scipy.special import expit
+
+    return np.asarray(expit(index))

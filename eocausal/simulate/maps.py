@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -138,8 +139,9 @@ def simulate_map(
         SD of the outcome's error about its prediction (default 0.71; in mixtures 2), in ``proxy`` of the noise of
         each of its three columns (default 5). Not for ``heteroscedastic``.
     clusters : (int, float)
-        Units in a cluster, and the share of the variance that they have in common. Where treatment moves outcomes
-        or predictions it is drawn by cluster.
+        Units in a cluster, and the share of the variance of each part of them that they have in common. In
+        ``gaussian``, ``surrogate`` and ``proxy`` the covariate and treatment are the same in a whole cluster whatever
+        that share is, so that outcomes have more in common than it says.
     confounding : float
         Treatment has probability ``1 / (1 + exp(-confounding * covariate))``; for ``gaussian``, ``surrogate`` and
         ``proxy`` only, where the covariate is half the variance of the outcome.
@@ -166,13 +168,18 @@ def simulate_map(
     >>> made.trial.shape, made.true_effect, round(made.naive, 3), round(made.lcc, 3), round(made.tweedie, 3)
     ((500, 7), 2.0, 1.315, 1.66, 2.0)
     """
+    for name, value in (("effect", effect), ("noise_sd", noise_sd), ("confounding", confounding)):
+        if value is not None:
+            _between(value, name, least=-math.inf)
+    one_of(kind, tuple(_KINDS), argument="kind", error=DesignError)
     world, of = _world(kind, effect, noise_sd, confounding)
     for name, value in (("n", n), ("n_calibration", n_calibration)):
         whole_number(value, argument=name, error=DesignError, least=10)
-    size, icc = clusters
+    size, icc = _pair(clusters)
     whole_number(size, argument="clusters[0]", error=DesignError, least=1)
     _between(icc, "clusters[1]", least=0.0, most=1.0)
     _between(label_noise_var, "label_noise_var", least=0.0)
+    whole_number(seed, argument="seed", error=DesignError)
     first, second = np.random.default_rng(seed).spawn(2)
     trial = _sample(world, first, n=n, size=size, icc=icc, prefix="t")
     calibration = _sample(world, second, n=n_calibration, size=size, icc=icc, prefix="c")
@@ -198,7 +205,6 @@ def _world(
     kind: str, effect: float | None, noise_sd: float | None, confounding: float
 ) -> tuple[World, Population]:
     """Return a world and its closed forms, which are the same for all seeds."""
-    one_of(kind, tuple(_KINDS), argument="kind", error=DesignError)
     made = _KINDS[kind]
     if noise_sd is not None and made.noise_sd is None:
         raise DesignError(
@@ -208,8 +214,7 @@ def _world(
         rule = "in this kind, treatment goes by the outcome alone"
         fix = 'kind="gaussian", "surrogate" or "proxy"'
         raise DesignError(explain(f"confounding={confounding} with kind={kind!r}.", rule=rule, fix=fix))
-    _between(confounding, "confounding", least=-math.inf)
-    asked = made.effect if effect is None else _between(effect, "effect", least=-math.inf)
+    asked = made.effect if effect is None else effect
     noise = made.noise_sd if noise_sd is None else _between(noise_sd, "noise_sd", least=0.0)
     if kind == "gaussian" and noise is not None and noise**2 >= 1.5:
         raise DesignError(explain(f"noise_sd={noise}.", rule="below 1.22, the SD of the outcome"))
@@ -220,7 +225,16 @@ def _world(
     return world, world.population()
 
 
-def _between(value: float, name: str, *, least: float, most: float = math.inf) -> float:
+def _pair(clusters: object) -> tuple[Any, Any]:
+    if not isinstance(clusters, tuple | list) or len(clusters) != 2:
+        rule = "units in a cluster, and the share of variance that they have in common"
+        raise DesignError(explain(f"clusters={clusters!r}.", rule=rule, fix="clusters=(10, 0.2)"))
+    return clusters[0], clusters[1]
+
+
+def _between(value: object, name: str, *, least: float, most: float = math.inf) -> float:
+    if not isinstance(value, int | float | np.number) or isinstance(value, bool):
+        raise DesignError(explain(f"{name}={value!r}.", rule="a number"))
     if not (least <= value <= most and math.isfinite(value)):
         bound = f"{least} <= {name} <= {most}" if math.isfinite(most) else f"finite, at least {least}"
         raise DesignError(explain(f"{name}={value}.", rule="finite" if math.isinf(least) else bound))

@@ -337,6 +337,12 @@ def test_the_same_seed_gives_the_same_map_and_others_do_not() -> None:
     pd.testing.assert_frame_equal(first.calibration, longer.calibration)
 
 
+@pytest.mark.filterwarnings("error")
+def test_treatment_that_the_covariate_settles_is_drawn_without_a_warning() -> None:
+    made = ec.simulate_map(n=200, confounding=1e6, seed=1).trial
+    assert (made["treatment"] == (made["covariate"] > 0)).all()
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
@@ -355,6 +361,14 @@ def test_the_same_seed_gives_the_same_map_and_others_do_not() -> None:
         ({"clusters": (0, 0.1)}, "clusters"),
         ({"clusters": (5, 1.1)}, "0.0 <= clusters"),
         ({"label_noise_var": -0.1}, "label_noise_var=-0.1"),
+        ({"label_noise_var": "none"}, "label_noise_var='none'"),
+        ({"clusters": 5}, "clusters=5"),
+        ({"effect": "0.5"}, "effect='0.5'"),
+        ({"effect": [0.5]}, "effect="),
+        ({"noise_sd": True}, "noise_sd=True"),
+        ({"kind": ["gaussian"]}, "is not known"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 1.5}, "seed=1.5"),
     ],
 )
 def test_bad_maps_are_refused(asked: dict, words: str) -> None:
