@@ -103,8 +103,8 @@ def group_means(
     """
     frame, labels, codes = _read(data, [by, prediction, truth, *_given(noise_var, weights)], by)
     p, t = (_complete(frame, name, labels[codes]) for name in (prediction, truth))
-    for name, values in ((prediction, p), (truth, t)):
-        require_varies(values, f"Column {name!r}")
+    for name, column in ((prediction, p), (truth, t)):
+        require_varies(column, f"Column {name!r}")
     if noise_var is None:
         sums = group_sums(p, t, read_weights(frame, weights, frame.index.to_numpy()), codes)
     else:
