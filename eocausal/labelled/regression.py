@@ -28,7 +28,7 @@ from eocausal.labelled.rectified_regression import (
     rectified_linear,
     tuned_lambda,
 )
-from eocausal.labelled.regression_result import PPIRegression
+from eocausal.labelled.regression_result import PpiRegression
 
 if TYPE_CHECKING:
     from eocausal.units import Units
@@ -56,7 +56,7 @@ def ppi_regression(
     labelled: str | None = None,
     cluster: str | None = None,
     weights: str | None = None,
-) -> PPIRegression:
+) -> PpiRegression:
     """Estimate regression coefficients of an outcome that is predicted for all units and measured for some.
 
     The regression of predictions on units without a label is put right by the units whose truth is known: by the
@@ -90,7 +90,7 @@ def ppi_regression(
 
     Returns
     -------
-    PPIRegression
+    PpiRegression
         With the regressions of predictions alone and of labelled units alone beside it.
 
     Raises
@@ -142,7 +142,7 @@ def ppi_regression(
     alone = _estimate(
         table, fits.alone, method=CLASSICAL, assumptions=ASSUMES[:1], warnings=table.warnings, **named
     )
-    return PPIRegression(fit, naive, alone, table.labelled).by_labels()
+    return PpiRegression(fit, naive, alone, table.labelled).by_labels()
 
 
 def _tuning(method: object, model: str) -> tuple[str, PowerTuning]:

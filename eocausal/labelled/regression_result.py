@@ -1,4 +1,4 @@
-"""`PPIRegression`: coefficients that predictions and labels give together, beside those that each gives alone."""
+"""`PpiRegression`: coefficients that predictions and labels give together, beside those that each gives alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PARTS = ("fit", "naive", "classical")
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class PPIRegression:
+class PpiRegression:
     """Regression coefficients by predictions and labels. Made by :func:`eocausal.ppi_regression`.
 
     ``estimate``, ``std_error`` and the other members of every result are those of the coefficients put right.
@@ -102,7 +102,7 @@ class PPIRegression:
 
     def __repr__(self) -> str:
         """One line: the coefficients, how sure, and how many labels there are."""
-        head = repr(self.fit).replace("Estimate(", "PPIRegression(", 1).removesuffix(")")
+        head = repr(self.fit).replace("Estimate(", "PpiRegression(", 1).removesuffix(")")
         return f"{head}; {self.fit.diagnostics['n_labelled']} labels)"
 
     def summary(self) -> str:
@@ -115,10 +115,10 @@ class PPIRegression:
         """Return JSON-safe content; unit-level values only when ``scores`` is true."""
         parts = {name: getattr(self, name).to_dict(scores=scores) for name in _PARTS}
         marked = {"labelled": self.labelled.tolist()} if scores else {}
-        return {"type": "PPIRegression", **parts, **marked}
+        return {"type": "PpiRegression", **parts, **marked}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> PPIRegression:
+    def from_dict(cls, content: Mapping[str, Any]) -> PpiRegression:
         """Rebuild the result that ``to_dict(scores=True)`` wrote."""
         fit, naive, classical = (Estimate.from_dict(content[name]) for name in _PARTS)
         return cls(fit, naive, classical, np.array(content["labelled"], dtype=bool))

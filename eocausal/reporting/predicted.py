@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from eocausal.debiasing.diagnosis_result import Diagnosis
     from eocausal.inference.estimate import Estimate
     from eocausal.labelled.ppi_result import Ppi
-    from eocausal.labelled.regression_result import PPIRegression
+    from eocausal.labelled.regression_result import PpiRegression
     from eocausal.labelled.remote_result import RemoteOutcome
 
 __all__ = [
@@ -178,7 +178,7 @@ def ppi_blocks(found: Ppi, sentence: str) -> list[Block]:
     return blocks
 
 
-def regression_sentence(found: PPIRegression) -> str:
+def regression_sentence(found: PpiRegression) -> str:
     """Say the first coefficient that is no intercept."""
     place = next(one for one, term in enumerate(found.fit.terms) if term != "intercept")
     return (
@@ -187,7 +187,7 @@ def regression_sentence(found: PPIRegression) -> str:
     )
 
 
-def regression_blocks(found: PPIRegression, sentence: str) -> list[Block]:
+def regression_blocks(found: PpiRegression, sentence: str) -> list[Block]:
     """Return the coefficients of all three regressions."""
     note = f"Lambda is how much of the predictions is used. Standard errors: {found.vcov}."
     return _plotted(

@@ -45,7 +45,7 @@ def report(
         ``Sweep``, ``Estimate`` (several become one table), ``Cate``, ``Rate`` (several are shown side by side),
         ``SourceComparison``, ``ScaleSearch``, ``Calibration``, ``EffectGroups``, ``EffectLosses``, ``PolicyValue``,
         ``MultiArmQini``, ``ImageTypes``, ``Transport``; of outcomes that were predicted from images ``Diagnosis``,
-        ``Corrected``, ``Ppi``, ``PPIRegression``, ``RemoteOutcome``.
+        ``Corrected``, ``Ppi``, ``PpiRegression``, ``RemoteOutcome``.
         The summary speaks of the first ``Estimate`` of an average effect and of the first ``Rate``.
     path : str or Path
         The file to write, ending in ``.html``; missing folders are made.

@@ -31,7 +31,7 @@ ON_OUTCOMES = {
     "Diagnosis": "Diagnosis of the map",
     "Corrected": "Corrected effects",
     "Ppi": "Predictions and labels",
-    "PPIRegression": "Regression by predictions and labels",
+    "PpiRegression": "Regression by predictions and labels",
     "RemoteOutcome": "Outcome measured elsewhere",
 }
 # Results on effects by unit, in the order in which they are read, and what their warnings are filed under.
@@ -324,14 +324,14 @@ def _kinds() -> dict[type, str]:
     from eocausal.imagery.chips import Chips
     from eocausal.inference.estimate import Estimate
     from eocausal.labelled.ppi_result import Ppi
-    from eocausal.labelled.regression_result import PPIRegression
+    from eocausal.labelled.regression_result import PpiRegression
     from eocausal.labelled.remote_result import RemoteOutcome
     from eocausal.units import Units
 
     types = (
         Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, Rate, SourceComparison,
         ScaleSearch, Calibration, EffectGroups, EffectLosses, PolicyValue, MultiArmQini, ImageTypes, Transport,
-        Diagnosis, Corrected, Ppi, PPIRegression, RemoteOutcome,
+        Diagnosis, Corrected, Ppi, PpiRegression, RemoteOutcome,
     )  # fmt: skip
     return {one: one.__name__ for one in types}
 

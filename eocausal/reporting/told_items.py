@@ -47,7 +47,7 @@ OUTCOME_ITEMS = {
     "Ppi": ToldItem(
         "What do measured outcomes in the study add?", predicted.ppi_sentence, predicted.ppi_blocks
     ),
-    "PPIRegression": ToldItem(
+    "PpiRegression": ToldItem(
         "Regression by predictions and measured outcomes",
         predicted.regression_sentence, predicted.regression_blocks,
     ),

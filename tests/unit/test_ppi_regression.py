@@ -281,7 +281,7 @@ def test_all_three_regressions_stand_side_by_side_and_the_result_is_complete(tmp
 
     half = stats.t.ppf(0.975, 57) * np.asarray(found.std_error)
     np.testing.assert_allclose(found.ci()[:, 1] - found.estimate, half, rtol=1e-12)
-    assert repr(found).startswith("PPIRegression(linear regression of wealth by ppi++: intercept")
+    assert repr(found).startswith("PpiRegression(linear regression of wealth by ppi++: intercept")
     assert len(found.summary().splitlines()) <= 25
     assert "ppi++" in found.summary()
     assert found.naive.n == 300
