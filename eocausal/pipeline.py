@@ -42,6 +42,7 @@ from eocausal.imagery.chips import Chips
 from eocausal.imagery.draw_average import DrawAverage
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.tables import jsonable
+from eocausal.map_cards.card_files import read_corrector
 from eocausal.runner.asked import asked_features
 from eocausal.runner.asked_encoders import check_encoder
 from eocausal.specs.inputs import check_inputs
@@ -176,7 +177,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     folder.mkdir(parents=True, exist_ok=True)
     clock = _Clock(progress)
     # before anything long: a calibration that cannot be read would stop the run at its end
-    corrector = asked_corrector(asked)
+    corrector = asked_corrector(asked, read_corrector)
     with clock.step("units"):
         units = asked_units(asked.units)
     with clock.step("features"):

@@ -12,6 +12,7 @@ from eocausal.debiasing.corrected_result import Corrected
 from eocausal.debiasing.corrector import TWEEDIE, Corrector
 from eocausal.debiasing.density_score import DensityScore
 from eocausal.debiasing.predicted_study import Change, Predicted, PredictedStudy, as_it_is
+from eocausal.errors import EstimationError, explain
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.second_sample import SecondSample
 from eocausal.inference.vcov import variance_of
@@ -69,6 +70,15 @@ def corrected(corrector: Corrector, study: PredictedStudy) -> Corrected:
         },
     )
     return Corrected(fit, replace(corrector, sample=None), naive.terms, (corrector, study))
+
+
+def require_corrector(given: object, *, made_by: str = "correct=ec.debias(calibration, ...)") -> Corrector:
+    """Return a corrector, or raise EstimationError with where to find one, such as in a map card."""
+    if isinstance(given, Corrector):
+        return given
+    held = isinstance(getattr(given, "corrector", None), Corrector)
+    fix = "correct=card.corrector" if held else made_by
+    raise EstimationError(explain(f"correct is a {type(given).__name__}.", fix=fix))
 
 
 def corrected_values(

@@ -236,13 +236,9 @@ def ate(
 
 def _corrected(design: Design, corrector: object, options: Mapping[str, Any]) -> Corrected:
     """Return naive and corrected estimates of the effect on a predicted outcome."""
-    from eocausal.debiasing.corrected import corrected
-    from eocausal.debiasing.corrector import Corrector
+    from eocausal.debiasing.corrected import corrected, require_corrector
 
-    if not isinstance(corrector, Corrector):
-        raise EstimationError(
-            explain(f"correct is a {type(corrector).__name__}.", fix="correct=ec.debias(calibration, ...)")
-        )
+    known = require_corrector(corrector)
     if design.treatment_type == "categorical":
         text = "Effects of several arms are not corrected side by side."
         raise EstimationError(explain(text, fix="design.pair(arm) of one arm after another"))
@@ -257,7 +253,7 @@ def _corrected(design: Design, corrector: object, options: Mapping[str, Any]) ->
 
     # the difference in means leaves out columns, and so takes in units that miss some
     whole = design.unadjusted() if options["method"] == "difference" else design
-    return corrected(corrector, predicted_study(whole, lambda other: ate(other, **options)))
+    return corrected(known, predicted_study(whole, lambda other: ate(other, **options)))
 
 
 def _result(

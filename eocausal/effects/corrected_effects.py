@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.debiasing.corrected import corrected
+from eocausal.debiasing.corrected import corrected, require_corrector
 from eocausal.debiasing.corrector import NAIVE, Corrector
 from eocausal.effects.methods import ignorability
 from eocausal.effects.predicted_design import predicted_study
 from eocausal.effects.weighting import DoublyRobust, doubly_robust_scores
-from eocausal.errors import EstimationError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.scores import mean_of_scores
 from eocausal.inference.tilting import balancing_weights
@@ -43,15 +42,12 @@ def corrected_design(design: Design, corrector: object) -> Design:
     """
     if corrector is None:
         return design
-    if not isinstance(corrector, Corrector):
-        raise EstimationError(
-            explain(f"correct is a {type(corrector).__name__}.", fix="correct=ec.debias(calibration, ...)")
-        )
-    method = corrector.method
+    known = require_corrector(corrector)
+    method = known.method
     score = None
     if method == "tweedie":
-        score = corrector.score_for(design.table.outcome, design.table.weights)
-    return design.with_changed_outcome(lambda y: corrector.correct(y, method=method, score=score))
+        score = known.score_for(design.table.outcome, design.table.weights)
+    return design.with_changed_outcome(lambda y: known.correct(y, method=method, score=score))
 
 
 def average_effect(

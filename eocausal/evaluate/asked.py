@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -79,13 +80,15 @@ def _options(one: AteSpec, spec: AnalysisSpec) -> dict[str, Any]:
     }
 
 
-def asked_corrector(spec: AnalysisSpec) -> Corrector | None:
-    """Return how the outcome is corrected: learned from places where it was measured, or as it was written."""
+def asked_corrector(
+    spec: AnalysisSpec, read: Callable[[str], Corrector] = Corrector.from_json
+) -> Corrector | None:
+    """Return how the outcome is corrected: learned from places where it was measured, or ``read`` from a file."""
     asked = spec.debias
     if asked is None:
         return None
     if asked.calibration is None:
-        return Corrector.from_json(str(asked.corrector))
+        return read(str(asked.corrector))
     keys = [one for one in (asked.id, asked.cluster) if one is not None]
     table = read_table(asked.calibration, key_columns=keys, error=DebiasError)
     table = table if asked.id is None else table.set_index(asked.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from eocausal._checks import positive_metres
 from eocausal._io import write_atomically, write_json
 from eocausal._tables import missing_file
 from eocausal.debiasing.corrector import Corrector
+from eocausal.debiasing.corrector_content import content_of_file
 from eocausal.errors import DebiasError, ImageryError, explain
 from eocausal.imagery.files import DRIVERS, in_a_shell, raster_files
 from eocausal.imagery.sources import open_dataset
@@ -54,6 +56,7 @@ def write_map_card(
         raise DebiasError(explain(text, fix="a calibration of places, without unit and period"))
     opened = one_band(path, band)
     _require_tiff(opened, tags=tags)
+    target = _card_path(card, opened)
     density = corrector.density
     found = look_at(opened, within=(density.low, density.high), progress=progress)
     made = MapCard(
@@ -65,7 +68,6 @@ def write_map_card(
         radius_m=radius,
         warnings=_told(found, corrector),
     )
-    target = Path(card) if card is not None else opened.file.with_name(opened.file.stem + ENDING)
     write_json(target, made.to_dict())
     if tags:
         _write_tags(opened.file, made)
@@ -119,6 +121,8 @@ def read_map_card(path: str | Path) -> MapCard:
             explain(f"A card cannot be read from a {type(path).__name__}.", fix="the path of its file")
         )
     file = Path(path)
+    if file.is_dir():
+        raise DebiasError(explain(f"{str(file)!r} is a folder.", fix=f"the path of a card in it, *{ENDING}"))
     if not file.is_file():
         raise DebiasError(missing_file(file))
     if file.suffix.lower() in DRIVERS:
@@ -128,10 +132,45 @@ def read_map_card(path: str | Path) -> MapCard:
             explain(f"{file.name!r} is too large to be a map card.", rule=f"at most {LARGEST:,} bytes")
         )
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as cause:
         raise DebiasError(_no_json(file.name, str(cause))) from cause
     return MapCard.from_dict(_parsed(text, file.name), source=f"{file.name!r}")
+
+
+def read_corrector(path: str | Path) -> Corrector:
+    """Read a corrector from its own file, or from the card of a map with what the card warns of.
+
+    Raises
+    ------
+    DebiasError
+        Neither of them, damaged, or not there.
+    """
+    file = Path(path)
+    if file.suffix.lower() not in DRIVERS:
+        content = content_of_file(file)
+        if not (isinstance(content, dict) and content.get("type") == "MapCard"):
+            return Corrector.from_dict(content)
+    card = read_map_card(file)
+    return replace(card.corrector, warnings=(*card.corrector.warnings, *card.warnings))
+
+
+def _card_path(card: str | Path | None, opened: OneBand) -> Path:
+    """Return where the card goes: beside the map, or where it is asked for, and never in the place of a raster."""
+    if card is None:
+        return opened.file.with_name(opened.file.stem + ENDING)
+    if not isinstance(card, (str, Path)):
+        raise DebiasError(explain(f"card is a {type(card).__name__}.", fix='card="wealth_2015.card.json"'))
+    target = Path(card)
+    if target.is_dir():
+        fix = f"card={str(target / (opened.file.stem + ENDING))!r}"
+        raise DebiasError(explain(f"card={str(card)!r} is a folder.", fix=fix))
+    if target.suffix.lower() in DRIVERS or (target.exists() and target.samefile(opened.file)):
+        text = f"card={str(card)!r} would take the place of a raster."
+        raise DebiasError(
+            explain(text, rule="a card is a file of JSON beside the map", fix="tags=True, or leave it out")
+        )
+    return target
 
 
 def _parsed(text: str, name: str) -> Any:

@@ -75,6 +75,8 @@ class CorrectorContent(BaseModel):
     density: dict[str, Any] = Field(description="Density of the calibration's predictions.")
     parameters: list[str] = Field(description="Names of the rows of the covariance.")
     covariance: list[list[Finite]] = Field(description="Of the parameters.")
+    reasons: list[Line] = Field(description="Why this correction is believed.")
+    warnings: list[Line] = Field(description="What was found of the calibration.")
     n: Positive = Field(description="Places of the calibration.")
     n_drawn: Positive = Field(description="Places, or clusters of them, drawn independently.")
     truth_range: list[Finite] = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from eocausal._checks import as_folder
 from eocausal._io import write_atomically, write_json
 from eocausal.debiasing.corrected_result import Corrected
 from eocausal.design import Design
@@ -123,7 +124,9 @@ def debias_trial(
     Raises
     ------
     DebiasError
-        No card, another map, a column that is called ``prediction`` already.
+        No card, another map, a column that is called ``prediction`` already, a file where results should go.
+    UnitsError
+        Columns that the units do not have.
     ImageryError, DesignError, EstimationError
         As in :meth:`MapCard.sample`, :class:`eocausal.Design` and :func:`eocausal.ate`.
     """
@@ -137,7 +140,13 @@ def debias_trial(
             )
         )
     # before all pixels of the map are read
-    units.column(asked.treatment)
+    folder = as_folder(out, error=DebiasError)
+    if folder.exists() and not folder.is_dir():
+        text = f"out={str(folder)!r} is a file."
+        raise DebiasError(explain(text, rule="a folder for the results", fix='out="debias_output"'))
+    for name in (asked.treatment, asked.cluster, asked.weights, asked.propensity, *asked.covariates):
+        if isinstance(name, str):
+            units.column(name)
     found = known.sample(
         path, units, outcome_date=asked.outcome_date, missing=asked.missing, progress=progress
     )
@@ -153,7 +162,6 @@ def debias_trial(
     )
     method = asked.method or ("aipw" if asked.covariates else "difference")
     effect = ate(design, method=method, correct=known.corrector, seed=asked.seed)
-    folder = Path(out)
     made = DebiasedTrial(effect, found, folder / PREDICTIONS, folder / EFFECTS)
     write_atomically(made.predictions, lambda temporary: found.frame.to_csv(temporary))
     write_json(made.effects, _content(made, asked))

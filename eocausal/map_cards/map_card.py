@@ -17,7 +17,13 @@ from eocausal.debiasing.corrector import Corrector
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.result_type import result_type
 from eocausal.map_cards.content import VERSION, checked_content, sealed
-from eocausal.map_cards.mapped_raster import MappedRaster, one_band, require_grid, require_pixels
+from eocausal.map_cards.mapped_raster import (
+    MappedRaster,
+    one_band,
+    require_grid,
+    require_pixels,
+    require_place,
+)
 from eocausal.map_cards.sampling import MapSample, sample_band
 from eocausal.specs._periods import PERIOD, period_of
 from eocausal.units import Units
@@ -261,15 +267,18 @@ class MapCard:
         try:
             corrector = Corrector.from_dict(content["corrector"])
             period = None if read.period is None else tuple(np.datetime64(day, "D") for day in read.period)
+            if period is not None and period[0] > period[1]:
+                raise ValueError(f"the period ends before it begins: {period[0]} to {period[1]}")
+            place = MappedRaster(**{**read.map.model_dump(), "transform": tuple(read.map.transform)})
+            require_place(place)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as cause:
-            text = f"{source} holds a corrector that cannot be read."
+            text = f"{source} holds a corrector, a period or a grid that cannot be read."
             raise DebiasError(explain(text, rule=str(cause)[:200])) from cause
         if corrector.key != read.key:
             text = f"{source} holds a corrector whose numbers do not match its key."
             raise DebiasError(explain(text, fix="update eocausal, or get the card again"))
-        place = read.map.model_dump()
         return cls(
-            map=MappedRaster(**{**place, "transform": tuple(place["transform"])}),
+            map=place,
             corrector=corrector,
             period=period,  # type: ignore[arg-type]
             unit=read.unit,
@@ -307,9 +316,12 @@ def _spans(values: pd.Series, name: str, ids: npt.NDArray[Any]) -> tuple[Days, D
     """Return first and last days (n,) of dates, months or years, or raise DebiasError where there are none."""
     if pd.api.types.is_datetime64_any_dtype(values):
         values = values.dt.strftime("%Y-%m-%d")
-    texts = values.astype(str)
+    elif pd.api.types.is_float_dtype(values) and (values.isna() | (values % 1 == 0)).all():
+        # years are floats where one of them is, or was, missing
+        values = values.astype("Int64")
+    texts = values.astype("string").fillna("")
     known = {text: period_of(text) for text in texts.unique().tolist()}
-    bad = texts.map(lambda text: known[text] is None).to_numpy(dtype=bool) | values.isna().to_numpy()
+    bad = texts.map(lambda text: known[text] is None).to_numpy(dtype=bool)
     if bad.any():
         text = f"Column {name!r} is missing, or no period, in some rows."
         raise DebiasError(explain(text, where=ids[bad], rule=PERIOD))

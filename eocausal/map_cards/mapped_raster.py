@@ -201,6 +201,20 @@ def read_part(opened: OpenRasters, band: OneBand, rows: Span, columns: Span) -> 
     return values
 
 
+def require_place(known: MappedRaster) -> None:
+    """Raise ValueError where what a card says of its map is no place on Earth."""
+    import pyproj
+    from pyproj.exceptions import CRSError
+
+    try:
+        pyproj.CRS.from_user_input(known.crs)
+    except CRSError as cause:
+        raise ValueError(f"{known.crs[:60]!r} is no reference system") from cause
+    a, b, _, d, e, _ = known.transform
+    if a * e - b * d == 0:
+        raise ValueError("its pixels have no size")
+
+
 def require_grid(known: MappedRaster, band: OneBand) -> None:
     """Raise DebiasError where a map does not have the grid that a card was made for."""
     import pyproj

@@ -159,18 +159,11 @@ def panel(
 
 def _corrected(design: PanelDesign, corrector: object, options: dict[str, Any]) -> Corrected:
     """Return naive and corrected estimates of effects on a predicted outcome."""
-    from eocausal.debiasing.corrected import corrected
-    from eocausal.debiasing.corrector import Corrector
+    from eocausal.debiasing.corrected import corrected, require_corrector
 
-    if not isinstance(corrector, Corrector):
-        raise EstimationError(
-            explain(
-                f"correct is a {type(corrector).__name__}.",
-                fix="correct=ec.debias(calibration, unit=..., period=..., ...)",
-            )
-        )
-    study = predicted_panel(design, lambda other: panel(other, **options), level=corrector.level)
-    return corrected(corrector, study)
+    known = require_corrector(corrector, made_by="correct=ec.debias(calibration, unit=..., period=..., ...)")
+    study = predicted_panel(design, lambda other: panel(other, **options), level=known.level)
+    return corrected(known, study)
 
 
 def _require_panel_design(design: object) -> None:

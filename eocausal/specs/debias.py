@@ -16,7 +16,8 @@ class DebiasSpec(Block):
     """Correction of an outcome that was predicted from images."""
 
     corrector: FilePath | None = Field(
-        None, description="A corrector that was written by to_json, in place of a calibration."
+        None,
+        description="A corrector that was written by to_json, or the card of a map, in place of a calibration.",
     )
     calibration: FilePath | None = Field(
         None, description="Table of places where the outcome was measured and predicted: CSV or Parquet."

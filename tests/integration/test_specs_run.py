@@ -343,3 +343,11 @@ def test_an_outcome_from_a_map_is_given_as_it_is_and_corrected(folder: Path) -> 
     page = made.report.read_text()
     assert "Should the map be corrected?" in page
     assert "The effect on the map, and on the outcome" in page
+    # the card of a map in place of places
+    fix = ec.debias(places, prediction="map", truth="income", method="lcc")
+    fix.to_map_card(folder / "scene.tif", card=folder / "card.json", progress=False)
+    by_card = write_spec(folder, imagery, tail=TAIL + "debias: {corrector: card.json}\n")
+    other = ec.run(by_card, out=folder / "by_card", progress=False)
+    assert other.corrected is not None
+    assert other.corrected.fit.values == pytest.approx(made.corrected.fit.values)
+    assert other.diagnosis is None

@@ -160,7 +160,9 @@ def test_years_outside_of_the_period_are_told(study: Path, tmp_path: Path) -> No
     [
         (["--treatment", "v"], "Column 'v' is not in the units", UnitsError),
         (["--treatment", "town"], "town", DesignError),
-        (["--treatment", "w", "--cluster", "vilage"], "vilage", DesignError),
+        (["--treatment", "w", "--cluster", "vilage"], "vilage", UnitsError),
+        (["--treatment", "w", "--covariates", "age,wight"], "wight", UnitsError),
+        (["--treatment", "w", "--propensity", "chance"], "chance", UnitsError),
         (["--treatment", "w", "--card", "trial.csv"], "is not there", DebiasError),
     ],
 )
@@ -171,6 +173,13 @@ def test_mistakes_are_told(
     assert shown.exit_code == 1
     assert isinstance(shown.exception, kind)
     assert told in str(shown.exception)
+
+
+def test_results_do_not_go_where_a_file_is(study: Path) -> None:
+    shown = _run(study, "--treatment", "w", "--out", str(study / "trial.csv"))
+    assert isinstance(shown.exception, DebiasError)
+    assert "trial.csv' is a file" in str(shown.exception)
+    assert "village" in (study / "trial.csv").read_text()
 
 
 def test_a_column_called_prediction_is_refused(study: Path, tmp_path: Path) -> None:
