@@ -140,8 +140,8 @@ def simulate_map(
         each of its three columns (default 5). Not for ``heteroscedastic``.
     clusters : (int, float)
         Units in a cluster, and the share of the variance of each part of them that they have in common. In
-        ``gaussian``, ``surrogate`` and ``proxy`` the covariate and treatment are the same in a whole cluster whatever
-        that share is, so that outcomes have more in common than it says.
+        ``gaussian``, ``surrogate`` and ``proxy`` the covariate and treatment are the same in a whole cluster,
+        whatever that share is, so that outcomes have more in common than it says.
     confounding : float
         Treatment has probability ``1 / (1 + exp(-confounding * covariate))``; for ``gaussian``, ``surrogate`` and
         ``proxy`` only, where the covariate is half the variance of the outcome.
