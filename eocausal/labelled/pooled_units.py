@@ -19,6 +19,8 @@ Labels = npt.NDArray[Any]
 Codes = npt.NDArray[np.intp]
 
 NAME = "labelled sample"
+# Numbers of 32 bits, as rasters hold them, agree with those of 64 bits to this share.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +64,8 @@ class PooledUnits:
             )
         same = pd.Index(ids).get_indexer(pd.Index(labelled.ids))
         rows = np.flatnonzero(same >= 0)
-        apart = rows[labelled.prediction[rows] != prediction[same[rows]]]
+        here, there = labelled.prediction[rows], prediction[same[rows]]
+        apart = rows[~np.isclose(here, there, rtol=_ROUNDING, atol=0.0)]
         if apart.size:
             raise DebiasError(
                 explain(
@@ -130,9 +133,15 @@ class PooledUnits:
     def _labels_of_study(self) -> Labels:
         if self.clusters is None:
             return np.array([f"unit {one}" for one in self.ids], dtype=object)
-        return np.array([f"cluster {one}" for one in self.clusters], dtype=object)
+        return _named(self.clusters)
 
     def _labels_of_labelled(self) -> Labels:
         if self.labelled.clusters is None:
             return np.array([f"labelled {one}" for one in self.labelled.ids], dtype=object)
-        return np.array([f"cluster {one}" for one in self.labelled.clusters], dtype=object)
+        return _named(self.labelled.clusters)
+
+
+def _named(clusters: Labels) -> Labels:
+    """Return names of clusters (n,), the same for 7 and for 7.0, which a table may have made of it."""
+    whole = [int(one) if isinstance(one, float) and one.is_integer() else one for one in clusters.tolist()]
+    return np.array([f"cluster {one}" for one in whole], dtype=object)

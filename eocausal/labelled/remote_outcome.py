@@ -19,7 +19,7 @@ from eocausal.inference.estimate import Estimate
 from eocausal.labelled.efficient_function import Stacked, efficient_function
 from eocausal.labelled.pooled_units import PooledUnits
 from eocausal.labelled.remote_moments import Recovery, level_means, recovery
-from eocausal.labelled.remote_result import RemoteOutcome, checks_table, levels_table
+from eocausal.labelled.remote_result import RemoteOutcome, checks_table, levels_table, weak_denominator
 from eocausal.labelled.remote_tests import DIRECT, MEANINGS, MIXTURE, direct_test, mixture_test
 from eocausal.labelled.remote_trial import RemoteSamples, read_samples
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 FUNCTIONS = ("prediction", "efficient")
-# With a denominator fewer standard errors than this from zero the delta method is not to be trusted.
-WEAK = 5.0
 # A test that rejects at this level is told of.
 _LEVEL = 0.05
 
@@ -153,7 +151,7 @@ def remote_outcome(
     )  # fmt: skip
     checks = [] if levels is not None else _checks(samples, units, functions)
     fit, parts = _estimates(samples, functions, effects, made, binary=levels is None)
-    told = [*_weak(parts), *_rejected(checks)]
+    told = [*weak_denominator(parts), *_rejected(checks)]
     fit = replace(fit, warnings=tuple(dict.fromkeys([*told, *fit.warnings])))
     return RemoteOutcome(fit, parts, _levels(samples, made), checks_table(checks))
 
@@ -282,18 +280,6 @@ def _levels(samples: RemoteSamples, made: Recovery) -> pd.DataFrame:
         np.column_stack([sample.truth, sample.prediction]), samples.levels, sample.weights
     ).means
     return levels_table(np.bincount(samples.levels), means[:, 0], means[:, 1], made.moved)
-
-
-def _weak(parts: Estimate | None) -> list[str]:
-    if parts is None:
-        return []
-    away = float(parts.values[1] / np.sqrt(parts.variance.matrix[1, 1]))
-    if away >= WEAK:
-        return []
-    return [
-        f"predictions of labelled units with truth 1 and 0 differ by {away:.1f} standard errors only: trust "
-        ".fieller() and not the standard error"
-    ]
 
 
 def _rejected(checks: list[dict[str, Any]]) -> list[str]:

@@ -21,6 +21,9 @@ from eocausal.inference.vcov import VcovChoice
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# With a denominator fewer standard errors than this from zero the delta method is not to be trusted.
+WEAK = 5.0
+
 
 @result_type
 @dataclass(frozen=True, eq=False)
@@ -145,6 +148,19 @@ class RemoteOutcome:
             raw = self.parts.to_frame().iloc[:1].assign(term="prediction: as it is")
             frame = pd.concat([raw, frame], ignore_index=True)
         return interval_plot(frame, ax=ax)
+
+
+def weak_denominator(parts: Estimate | None) -> list[str]:
+    """Return a warning where predictions hardly differ by truth, so that the ratio's error is no normal one."""
+    if parts is None:
+        return []
+    away = float(parts.values[1] / np.sqrt(parts.variance.matrix[1, 1]))
+    if away >= WEAK:
+        return []
+    return [
+        f"predictions of labelled units with truth 1 and 0 differ by {away:.1f} standard errors only: trust "
+        ".fieller() and not the standard error"
+    ]
 
 
 def checks_table(rows: list[dict[str, Any]] | Mapping[str, Any]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from eocausal.inference.ratio import ratio_loadings
 from eocausal.inference.variance import Variance
 from eocausal.labelled.pooled_units import PooledUnits
 from eocausal.labelled.remote_moments import LevelMeans, level_means
-from eocausal.labelled.remote_result import RemoteOutcome, checks_table, levels_table
+from eocausal.labelled.remote_result import RemoteOutcome, checks_table, levels_table, weak_denominator
 from eocausal.labelled.remote_trial import read_levels
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ def rogan_gladen(
     >>> round(ec.rogan_gladen(asked, survey, prediction="looks", truth="poor").estimate, 3)
     0.2
     """
-    sample = read_sample(labelled, CalibrationColumns(prediction, truth, weights, cluster, table="labelled sample"))
+    sample = read_sample(
+        labelled, CalibrationColumns(prediction, truth, weights, cluster, table="labelled sample")
+    )
     codes = read_levels(sample, truth, None)
     ids, seen, own, clusters = _places(places, prediction, weights, cluster)
     units = PooledUnits.of(ids, clusters, seen, sample)
@@ -110,8 +112,8 @@ def rogan_gladen(
     )
     fit = _ratio(both, truth)
     share = float(fit.values[0])
-    told = () if 0 <= share <= 1 else (OUTSIDE,)
-    fit = replace(fit, warnings=tuple(dict.fromkeys([*told, *fit.warnings])))
+    told = [] if 0 <= share <= 1 else [OUTSIDE]
+    fit = replace(fit, warnings=tuple(dict.fromkeys([*weak_denominator(both), *told, *fit.warnings])))
     table = levels_table(np.bincount(codes), [0.0, 1.0], made.means[:, 0], [1 - share, share])
     return RemoteOutcome(fit, both, table.rename(columns={"moved": "share"}), checks_table([]))
 
@@ -121,9 +123,9 @@ def _places(
 ) -> tuple[npt.NDArray[Any], FloatArray, FloatArray, npt.NDArray[Any] | None]:
     """Return ids, predictions, weights and clusters of the places that are asked about."""
     if not isinstance(places, pd.DataFrame) or len(places) < 2:
-        raise DebiasError(
-            explain(f"places is a {type(places).__name__}.", rule="a pandas DataFrame of two rows or more")
-        )
+        rows = f" of {len(places)} rows" if isinstance(places, pd.DataFrame) else ""
+        text = f"places is a {type(places).__name__}{rows}."
+        raise DebiasError(explain(text, rule="a pandas DataFrame of two rows or more"))
     named = [name for name in (prediction, weights, cluster) if name is not None]
     require_columns(places, named, table="places", error=DebiasError)
     ids = places.index.to_numpy()

@@ -324,6 +324,32 @@ def test_a_weak_denominator_is_told_and_fiellers_set_is_wider() -> None:
     assert made.holds(strong.estimate)
 
 
+def test_a_share_from_predictions_that_hardly_tell_is_told_too() -> None:
+    weak = ec.rogan_gladen(
+        _trial(sharp=0.2), _survey(n=120, sharp=0.2, seed=2), prediction="seen", truth="poor"
+    )
+    assert any("trust .fieller()" in text for text in weak.warnings)
+    strong = ec.rogan_gladen(_trial(sharp=3.0), _survey(sharp=3.0), prediction="seen", truth="poor")
+    assert strong.warnings == ()
+
+
+def test_units_are_the_same_whatever_number_type_holds_their_predictions_and_clusters() -> None:
+    trial = _trial().assign(village=np.arange(600) // 6)
+    survey = trial.iloc[:200][["seen", "poor", "village"]]
+    asked = {"prediction": "seen", "truth": "poor", "cluster": "village"}
+    plain = ec.rogan_gladen(trial, survey, **asked)
+    other = survey.astype({"seen": "float32", "village": float})
+    found = ec.rogan_gladen(trial, other, **asked)
+    assert found.diagnostics["n_in_both"] == 200
+    assert found.estimate == pytest.approx(plain.estimate, rel=1e-5)
+    assert found.std_error == pytest.approx(plain.std_error, rel=1e-5)
+    # labelled units that are new, in the same clusters
+    new = other.set_axis([f"new {one}" for one in range(200)])
+    again = ec.rogan_gladen(trial, new.astype({"village": int}), **asked)
+    assert ec.rogan_gladen(trial, new, **asked).std_error == pytest.approx(again.std_error, rel=1e-9)
+    assert again.fit.second is None
+
+
 def test_predictions_that_are_no_mixture_are_found_and_those_that_are_pass() -> None:
     fine = _found(_trial(n=4000, sharp=1.5), _survey(n=4000, sharp=1.5))
     assert fine.tests()["test"].tolist() == ["mixture"]
@@ -417,7 +443,7 @@ def test_a_bootstrap_of_the_study_alone_is_refused() -> None:
     (lambda s: s[(s["poor"] == 0) | (np.arange(400) < 10)], {}, "few labelled units"),
     (lambda s: s.set_axis(np.arange(400)), {}, "two predictions"),
     (lambda s: s.set_axis(["a"] * 400), {}, "share ids"),
-    (lambda s: s.assign(seen=s["seen"].where(s["seen"] > -1)), {}, "'seen' has missing values in the labelled sample"),
+    (lambda s: s.assign(seen=s["seen"].where(s["seen"] > -1)), {}, "missing values in the labelled sample"),
     (lambda s: s.assign(seen=-s["seen"]), {}, "opposite directions"),
     (lambda s: s, {"h": "efficent"}, "Did you mean 'efficient'"),
     (lambda s: s, {"prediction": ["seen", "lights"]}, "reads one column"),
@@ -448,6 +474,8 @@ def test_other_arguments_that_are_not_what_they_should_be() -> None:
         ec.rogan_gladen(survey[["poor"]], survey, prediction="seen", truth="poor")
     with pytest.raises(DebiasError, match="places is a list"):
         ec.rogan_gladen([], survey, prediction="seen", truth="poor")
+    with pytest.raises(DebiasError, match="DataFrame of 1 rows"):
+        ec.rogan_gladen(_trial().iloc[:1], survey, prediction="seen", truth="poor")
     flat = survey.assign(seen=np.tile([0.0, 1.0], 200), poor=np.tile([0, 0, 1, 1], 100))
     with pytest.raises(DebiasError, match="no higher where the truth"):
         ec.rogan_gladen(_trial(), flat, prediction="seen", truth="poor")
