@@ -17,6 +17,7 @@ from eocausal.effects.weighting import DoublyRobust, doubly_robust_scores
 from eocausal.inference.assemble import assemble
 from eocausal.inference.scores import mean_of_scores
 from eocausal.inference.tilting import balancing_weights
+from eocausal.inference.vcov import variance_of
 from eocausal.nuisance.settings import provenance
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ TAKEN_AS_GIVEN = (
     "the average effect holds the error of the calibration; effects by unit, doubly robust scores and what is made "
     "of them (RATE, groups, policies) take the calibration as given"
 )
+
+CARRIED_AS_GIVEN = "standard errors take the calibration of the predicted outcome as given"
 
 
 def corrected_design(design: Design, corrector: object) -> Design:
@@ -110,3 +113,19 @@ def average_effect(
         diagnostics={**best.diagnostics, "correction": found.chosen},
         provenance={**best.provenance, **made},
     )
+
+
+def without_calibration(average: Estimate) -> Estimate:
+    """Return an average effect with the calibration of its outcome taken as given, to be carried elsewhere."""
+    if average.second is None:
+        return average
+    made = variance_of(
+        average.score_values,
+        average.variance.how,
+        groups=average.groups,
+        coordinates=average.coordinates,
+        n_params=average.n_params,
+        arms=average.arms,
+    )
+    kept = [text for text in average.warnings if text not in (*average.variance.notes, TAKEN_AS_GIVEN)]
+    return replace(average, second=None, variance=made, warnings=(*kept, CARRIED_AS_GIVEN, *made.notes))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from eocausal._checks import one_of, whole_number
 from eocausal.effects.cate import Cate
+from eocausal.effects.corrected_effects import CARRIED_AS_GIVEN, without_calibration
 from eocausal.embeddings import Embeddings
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.sampling import PIECE, Both, sampling_ratios, side_by_side
@@ -130,11 +131,13 @@ def transport(
         *outside_told(there.table.weights, seen, kept=kept.everyone),
         *weights_told(odds, 1 / sampling.study, study, balance),
         *classifier_told(tested),
+        *([CARRIED_AS_GIVEN] if cate.average.second is not None else []),
     ]
+    average = without_calibration(cate.average)
     return Transport(
         average=carrying.doubly_robust(kept, warnings=warnings),
         weighted=carrying.inverse_odds(kept),
-        study=cate.average if vcov is None else cate.average.with_vcov(vcov),
+        study=average if vcov is None else average.with_vcov(vcov),
         ids=there.table.ids,
         effect_values=effects,
         effect_errors=errors,

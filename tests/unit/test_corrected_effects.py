@@ -94,3 +94,16 @@ def test_a_corrected_average_is_written_and_read_and_compared(design: ec.Design)
 def test_what_is_no_corrector_is_refused(design: ec.Design) -> None:
     with pytest.raises(EstimationError, match=r"correct is a str[\s\S]*ec.debias"):
         ec.cate(design, correct="lcc", **HOW)
+
+
+def test_what_is_carried_elsewhere_takes_the_calibration_as_given(design: ec.Design) -> None:
+    older = pd.DataFrame({"age": np.random.default_rng(1).normal(0.3, 1, 300)})
+    fix = _calibration("lcc")
+    plain, found = (
+        ec.transport(ec.cate(design, correct=correct, **HOW), ec.Target(older)) for correct in (None, fix)
+    )
+    assert found.estimate == pytest.approx(plain.estimate / fix.k, rel=1e-6)
+    assert found.std_error == pytest.approx(plain.std_error / fix.k, rel=1e-6)
+    assert found.difference().std_error == pytest.approx(plain.difference().std_error / fix.k, rel=1e-6)
+    for told in (found.warnings, found.study.warnings):
+        assert any("take the calibration of the predicted outcome as given" in text for text in told)
