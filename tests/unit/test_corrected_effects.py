@@ -67,7 +67,9 @@ def test_where_no_correction_is_believed_effects_stay_as_they_are(design: ec.Des
     assert any(text.startswith("naive: what predictions miss") for text in found.assumptions)
 
 
-def test_what_is_made_of_single_effects_says_that_the_calibration_is_taken_as_given(design: ec.Design) -> None:
+def test_what_is_made_of_single_effects_says_that_the_calibration_is_taken_as_given(
+    design: ec.Design,
+) -> None:
     found = ec.cate(design, correct=_calibration("lcc"), **HOW)
     plain = ec.cate(design, **HOW)
     rate, uncorrected = ec.rate(found), ec.rate(plain)
