@@ -175,19 +175,7 @@ def fit_corrector(
         score=options["score"],
         level="levels" if sample.panel is None else "changes",
         warnings=(*sample.notes, *_about(sample, density, label_noise_var), *_few(sample)),
-        provenance={
-            "calibration_hash": hash_arrays(y, truth, w),
-            "columns": {
-                "weights": columns.weights,
-                "cluster": columns.cluster,
-                "groups": list(columns.groups),
-                "unit": columns.unit,
-                "period": columns.period,
-            },
-            "options": dict(options),
-            "folds": "predictions are taken as held out",
-            "versions": versions(),
-        },
+        provenance=_provenance(sample, columns, options),
         sample=sample,
     )
     _require_followed(corrector)
@@ -197,6 +185,19 @@ def fit_corrector(
         return replace(corrector, method="lcc", reasons=(OF_CHANGES,))
     plain: HowCorrected = {**options, "method": "lcc"}
     return _chosen(corrector, sample, lambda part: fit_corrector(part, columns, plain, label_noise_var))
+
+
+def _provenance(
+    sample: CalibrationSample, columns: CalibrationColumns, options: HowCorrected
+) -> dict[str, object]:
+    named = ("weights", "cluster", "unit", "period")
+    return {
+        "calibration_hash": hash_arrays(sample.prediction, sample.truth, sample.weights),
+        "columns": {**{name: getattr(columns, name) for name in named}, "groups": list(columns.groups)},
+        "options": dict(options),
+        "folds": "predictions are taken as held out",
+        "versions": versions(),
+    }
 
 
 def _read_options(how: HowCorrected) -> HowCorrected:
