@@ -341,8 +341,8 @@ class Design:
     @property
     def _shared_image(self) -> str | None:
         """Name of the column of image keys when units share images."""
-        keys = self.table.image_keys
-        if np.unique(keys).size == keys.size:
+        # by hashing: sorting a million keys would take longer than most estimates
+        if pd.Index(self.table.image_keys).is_unique:
             return None
         if isinstance(self.data, Units):
             return self.data.image_key
