@@ -275,7 +275,8 @@ class Corrector:
         """Return a text of at most 25 lines: the parameters, which correction is believed, and why."""
         shown = self.table().to_string(index=False, float_format=lambda value: f"{value:.4f}")
         drawn = "" if self.n_drawn == self.n else f", {self.n_drawn} clusters"
-        head = f"{self.prediction} corrected for {self.truth}: {self.method}; {self.n} places{drawn}, {self.level}"
+        rows = "places" if self.level == "levels" else "places and rounds"
+        head = f"{self.prediction} corrected for {self.truth}: {self.method}; {self.n} {rows}{drawn}, {self.level}"
         tail = [f"lcc multiplies naive effects by 1 / k = {1 / self.k:.3f}"]
         if TWEEDIE in self.kinds:
             order = "keeps" if self.monotone else "does not keep"
