@@ -54,7 +54,7 @@ def draw(corrector: Corrector, ax: Axes | None = None) -> Axes:
     what = "as the map gives it" if corrector.level == "levels" else "without unit and period effects"
     ax.set_xlabel(f"{corrector.prediction} {what}; dotted: what the calibration saw")
     ax.set_ylabel(f"{corrector.truth}, measured or corrected")
-    rows = "places" if corrector.level == "levels" else "places and rounds"
-    ax.set_title(f"k {corrector.k:.2f}, R2 {corrector.r2:.2f}, {corrector.n} {rows}", fontsize=10)
+    counted = "places" if corrector.level == "levels" else "places and rounds"
+    ax.set_title(f"k {corrector.k:.2f}, R2 {corrector.r2:.2f}, {corrector.n} {counted}", fontsize=10)
     ax.legend(frameon=False, fontsize=8)
     return ax
