@@ -229,8 +229,8 @@ def fit_density_score(
     kind : {"lindsey", "kde", "gaussian"}
         ``lindsey`` (default): Poisson regression of counts on a natural spline (Lindsey 1974; Efron 2010,
         Large-Scale Inference). ``kde``: Gaussian kernel over cells. ``gaussian``: a straight line through the mean.
-        Where units are under 200 (``lindsey``), a tenth of the weight is at one value, there are fewer than 20
-        values or no spline follows the density, it is ``gaussian`` and says so.
+        Where units are under 200 (``lindsey`` without ``df``), a tenth of the weight is at one value, there are
+        fewer than 20 values or no spline follows the density, it is ``gaussian`` and says so.
     df : int, optional
         Degrees of freedom of the spline; by default 7, and up to 15 while it misses the counts. In a bootstrap give
         the ``df`` of the first fit, because repeated rows look like misfit.
@@ -265,7 +265,8 @@ def fit_density_score(
     binned = bin_values(values, weights, bins=bins)
     if kind == "gaussian":
         return _gaussian(binned, asked=kind)
-    if kind == "lindsey" and binned.n_effective < FEWEST_FOR_SPLINE:
+    # who gives df has seen that a spline fits, as where rows of a first sample are drawn again
+    if kind == "lindsey" and df is None and binned.n_effective < FEWEST_FOR_SPLINE:
         few = f"{binned.n_effective:,.0f} units are too few for a spline (it takes {FEWEST_FOR_SPLINE})."
         return _straight(binned, few, asked=kind)
     refused, told = spikes(binned, values, weights)

@@ -242,6 +242,11 @@ def _corrected(design: Design, corrector: object, options: Mapping[str, Any]) ->
     if design.treatment_type == "categorical":
         text = "Effects of several arms are not corrected side by side."
         raise EstimationError(explain(text, fix="design.pair(arm) of one arm after another"))
+    if options["method"] == "horvitz_thompson":
+        text = (
+            "The Horvitz-Thompson estimate depends on where the outcome is zero, and a correction moves that."
+        )
+        raise EstimationError(explain(text, fix="method='ipw', whose weights sum to one in each arm"))
     folds = options["folds"]
     if folds is not None and folds.repeats > 1:
         raise EstimationError(

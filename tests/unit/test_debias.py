@@ -272,6 +272,8 @@ def test_what_cannot_be_corrected_is_refused() -> None:
         ec.ate(design, correct=0.7)
     with pytest.raises(EstimationError, match="repeated folds"):
         ec.ate(design, correct=fix, folds=ec.Folds(repeats=2))
+    with pytest.raises(EstimationError, match="depends on where the outcome is zero"):
+        ec.ate(design, method="horvitz_thompson", correct=fix)
     arms = pd.DataFrame({"aid": ["a", "b", "c"] * 40, "map": np.random.default_rng(0).normal(size=120)})
     several = ec.Design(arms, outcome="map", treatment="aid", treatment_type="categorical", control="a")
     with pytest.raises(EstimationError, match=r"design\.pair"):
