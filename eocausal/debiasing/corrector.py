@@ -145,9 +145,10 @@ class Corrector:
     def score_for(self, predictions: FloatArray, weights: FloatArray | None = None) -> DensityScore:
         """Return the density score that predictions (n,) are corrected with.
 
-        It is that of the predictions themselves, all arms together, from 500 of them on, else of the calibration.
+        It is that of the predictions themselves, all arms together, from 500 of them on, else of the calibration;
+        of the calibration too where all are one number, as in a tile of water.
         """
-        if predictions.size < OWN_DENSITY_FROM:
+        if predictions.size < OWN_DENSITY_FROM or np.ptp(predictions) == 0:
             return self.density
         return fit_density_score(predictions, weights=weights, kind=self.score)
 

@@ -282,3 +282,9 @@ def test_what_cannot_be_corrected_is_refused() -> None:
         fix.apply(pd.Series([1.0, np.nan]))
     with pytest.raises(DebiasError, match="cannot be read as a corrector"):
         ec.Corrector.from_json("nowhere.json")
+
+
+def test_a_tile_where_all_predictions_are_one_number_is_corrected_like_any_other() -> None:
+    fix = ec.debias(places(), **COLUMNS, method="tweedie")
+    made = fix.apply(np.full(OWN_DENSITY_FROM, 1.5))
+    assert made["causal"].tolist() == pytest.approx(fix.correct([1.5] * OWN_DENSITY_FROM).tolist())
