@@ -109,10 +109,9 @@ class PowerTuning:
             one_of(self.average, AVERAGES, argument="average", error=DebiasError)
         if whole_number(self.ddof, argument="ddof", error=DebiasError) > 1:
             raise DebiasError(explain(f"ddof={self.ddof!r}.", rule="0 or 1"))
-        low, high = self.bounds
-        if not low < high:
-            raise DebiasError(explain(f"bounds={self.bounds!r}.", rule="the lower before the higher"))
-        object.__setattr__(self, "bounds", (float(low), float(high)))
+        if not isinstance(self.pooled, bool):
+            raise DebiasError(explain(f"pooled={self.pooled!r}.", rule="True or False"))
+        object.__setattr__(self, "bounds", _bounds_of(self.bounds))
 
 
 @dataclass(frozen=True)
@@ -134,6 +133,14 @@ class Aipw:
     folds: Folds | None = None
     learners: Learners | None = None
     seed: int = 0
+
+
+def _bounds_of(given: object) -> tuple[float, float]:
+    """Return two numbers that rise, or raise."""
+    pair = [_number(one) for one in given] if isinstance(given, list | tuple) else []
+    if len(pair) != 2 or not pair[0] < pair[1]:
+        raise DebiasError(explain(f"bounds={given!r}.", rule="two numbers, the lower before the higher"))
+    return pair[0], pair[1]
 
 
 def _number(value: object) -> float:

@@ -16,6 +16,7 @@ from eocausal._threads import one_blas_thread
 from eocausal.errors import DebiasError, EstimationError, explain
 from eocausal.labelled.asked import Labelling, labelling_of
 from eocausal.labelled.bootstrap_result import DebiasedBootstrap
+from eocausal.labelled.label_checks import table_warnings
 from eocausal.labelled.labelled_table import LabelledTable, Roles, read_labelled
 from eocausal.labelled.resampling import Drawn, Resampling, what_is_drawn
 
@@ -66,7 +67,7 @@ class _Study:
                     if times is None:
                         raise
                     return None
-                found.append(np.atleast_1d(np.asarray(_values(answer), dtype=float)).ravel())
+                found.append(_numbers_of(answer))
         if len({one.size for one in found}) > 1:
             if times is None:
                 raise DebiasError(
@@ -169,7 +170,9 @@ def predict_then_debias(
                 )
             )
         draws, failed = _draws(study, drawn, resampling, parts.shape[1])
-        told = (*table.warnings, *_unheeded(study, parts), *_failed(failed, resampling))
+        at_random = decided.probability is None and resampling.strata is None
+        seen = table_warnings(table, at_random=at_random)
+        told = (*table.warnings, *seen, *_unheeded(study, parts), *_failed(failed, resampling))
     terms = _terms(study, parts.shape[1])
     omega = _omega(draws, tuning)
     return DebiasedBootstrap(
@@ -244,7 +247,9 @@ def _drawn(table: LabelledTable, resampling: Resampling) -> Drawn:
     if resampling.strata is not None:
         require_columns(table.frame, [resampling.strata], table="data", error=DebiasError)
         strata = table.frame[resampling.strata]
-    labels = table.ids if table.clusters is None else table.clusters
+    # ids of several types have no order, as text they have
+    ids = table.ids.astype(str) if table.ids.dtype == object else table.ids
+    labels = ids if table.clusters is None else table.clusters
     return what_is_drawn(labels, strata, labelled=table.labelled, name=resampling.cluster)
 
 
@@ -292,8 +297,24 @@ def _terms(study: _Study, width: int) -> tuple[str, ...]:
     return ("estimate",) if width == 1 else tuple(f"term {number + 1}" for number in range(width))
 
 
-def _values(answer: Any) -> Any:
-    return answer.to_numpy() if isinstance(answer, pd.Series) else answer
+def _numbers_of(answer: Any) -> FloatArray:
+    """Return what an estimator gave as numbers (k,), or raise DebiasError where it gave something else."""
+    values = answer.to_numpy() if isinstance(answer, pd.Series) else answer
+    try:
+        numbers = np.atleast_1d(np.asarray(values, dtype=float))
+    except (TypeError, ValueError) as cause:
+        raise DebiasError(_no_numbers(type(answer).__name__)) from cause
+    if numbers.ndim > 1:
+        raise DebiasError(_no_numbers(f"{type(answer).__name__} of {numbers.ndim} dimensions"))
+    return numbers
+
+
+def _no_numbers(what: str) -> str:
+    return explain(
+        f"The estimator gave a {what}.",
+        rule="a number, an array of one dimension, or a Series of numbers",
+        fix="such as result.params of statsmodels",
+    )
 
 
 def _unheeded(study: _Study, parts: FloatArray) -> tuple[str, ...]:

@@ -8,7 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from eocausal.inference.variance import sum_within
+from eocausal.labelled.rectified import weighted_mean
+
 if TYPE_CHECKING:
+    from eocausal.labelled.labelled_table import LabelledTable
     from eocausal.labelled.labels import Labelled
 
 FloatArray = npt.NDArray[np.float64]
@@ -20,6 +24,8 @@ OTHER_UNITS = 5.0
 # Standard errors by which predictions of labelled and other units may differ by chance.
 _BY_CHANCE = 3.3
 _REVERSED = -2.0
+# More exact predictions than this share are no chance, where outcomes have more values than these.
+_EXACT, _FEW_VALUES = 0.1, 20
 
 
 def label_warnings(study: Labelled, power: pd.DataFrame) -> list[str]:
@@ -31,6 +37,7 @@ def label_warnings(study: Labelled, power: pd.DataFrame) -> list[str]:
         *_reversed(power),
         *_not_random(power),
         *_nothing_left(study),
+        *no_error(study.prediction[study.labelled], study.truth[study.labelled]),
     ]
 
 
@@ -62,8 +69,53 @@ def _one_cluster(power: pd.DataFrame) -> list[str]:
     ]
 
 
+def table_warnings(table: LabelledTable, *, at_random: bool = True) -> list[str]:
+    """Return warnings of predictions and labels beside no treatment: units, sign, exact, not drawn at random.
+
+    ``at_random`` says that all units had the same chance of a label.
+    """
+    rows = table.labelled
+    prediction, truth = table.prediction[rows], table.truth[rows]
+    shares = np.isin(truth, (0.0, 1.0)).all() and prediction.min() >= 0 and prediction.max() <= 1
+    told = [*([] if shares else other_units(truth, prediction)), *no_error(prediction, truth)]
+    if np.ptp(truth) == 0 or np.ptp(prediction) == 0:
+        return told
+    together = float(np.corrcoef(prediction, truth)[0, 1])
+    if together * np.sqrt(truth.size) < _REVERSED:
+        told.append(
+            f"predictions of labelled units fall where the truth rises (correlation {together:.2f}): is their "
+            "sign reversed?"
+        )
+    if not at_random or (~rows).sum() < 2:
+        return told
+    away, error = _apart(table)
+    if error > 0 and abs(away) > _BY_CHANCE * error:
+        way = "lower" if away > 0 else "higher"
+        told.append(
+            f"units with labels are predicted {way} than others by {abs(away):.4g}, {abs(away) / error:.1f} "
+            "standard errors: they do not look drawn at random, and every estimate from labels needs that"
+        )
+    return told
+
+
+def _apart(table: LabelledTable) -> tuple[float, float]:
+    """Return how much higher units without labels are predicted, and its error by units or clusters."""
+    means, scores = [], []
+    for rows in (table.labelled, ~table.labelled):
+        mean, own = weighted_mean(table.prediction, np.where(rows, table.weights, 0.0))
+        means.append(mean)
+        scores.append(own / rows.size)
+    moved = scores[1] - scores[0]
+    sums = moved if table.clusters is None else sum_within(moved[:, None], table.clusters)[:, 0]
+    return means[1] - means[0], float(np.sqrt((sums**2).sum()))
+
+
 def _other_units(study: Labelled) -> list[str]:
-    truth, prediction = study.truth[study.labelled], study.prediction[study.labelled]
+    return other_units(study.truth[study.labelled], study.prediction[study.labelled])
+
+
+def other_units(truth: FloatArray, prediction: FloatArray) -> list[str]:
+    """Return a warning where truths and predictions (m,) of labelled units are hardly in one unit."""
     spread, predicted = float(truth.std(ddof=1)), float(prediction.std(ddof=1))
     if predicted == 0:
         return ["predictions are the same for all labelled units, so they add nothing to labels"]
@@ -97,6 +149,18 @@ def _not_random(power: pd.DataFrame) -> list[str]:
                 "and every estimate from labels needs that (probability=, strata= in ec.Labelling)"
             )
     return told
+
+
+def no_error(prediction: FloatArray, truth: FloatArray) -> list[str]:
+    """Return a warning where predictions (m,) of labelled units are their truth, as those of training data are."""
+    same = int((prediction == truth).sum())
+    # of outcomes of a few values many are predicted exactly
+    if np.unique(truth).size <= _FEW_VALUES or same <= _EXACT * truth.size:
+        return []
+    return [
+        f"{same} of {truth.size} labelled units are predicted exactly: did the model learn from their labels? "
+        "Errors elsewhere are then larger than labels tell, and estimates are wrong (trained_on= in ec.Labelling)"
+    ]
 
 
 def _nothing_left(study: Labelled) -> list[str]:

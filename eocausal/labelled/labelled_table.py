@@ -100,6 +100,8 @@ def read_labelled(data: object, roles: Roles) -> LabelledTable:
         Columns that are not numeric or infinite, weights that are not positive, clusters missing.
     """
     frame, ids, coordinates = _frame_of(data)
+    if not ids.size:
+        raise DebiasError(explain("The data have no rows.", fix="units with a prediction, some with a truth"))
     optional = [name for name in (roles.labelled, roles.cluster, roles.weights) if name is not None]
     named = [roles.prediction, roles.truth, *roles.covariates, *optional]
     require_columns(frame, named, table="data", error=DebiasError)
@@ -159,6 +161,14 @@ def _frame_of(data: object) -> tuple[pd.DataFrame, Labels, FloatArray | None]:
             explain(
                 f"data is a {type(data).__name__}.",
                 fix="a pandas DataFrame whose index is the unit id, or units of ec.read_units(...)",
+            )
+        )
+    if isinstance(data.index, pd.MultiIndex):
+        raise DebiasError(
+            explain(
+                f"The index of the data has {data.index.nlevels} levels.",
+                rule="the index of a plain DataFrame is the unit id",
+                fix="data = data.reset_index()",
             )
         )
     if not data.index.is_unique:
@@ -227,6 +237,8 @@ def _columns(
     frame: pd.DataFrame, covariates: tuple[str, ...], ids: Labels
 ) -> tuple[FloatArray, tuple[str, ...]]:
     """Return ones and the covariates (n, k) with their names, text as 0/1 columns."""
+    for name in covariates:
+        _require_levels(frame[name], name)
     read = expand_covariates(frame, list(covariates), ids)
     names = tuple(str(name) for name in read.columns)
     made = np.ones((ids.size, 1 + len(names)))
@@ -243,6 +255,18 @@ def _columns(
             )
         )
     return made, ("intercept", *names)
+
+
+def _require_levels(column: pd.Series, name: str) -> None:
+    """Raise where a covariate holds what is no level, or one value, of which no coefficient would be left."""
+    try:
+        distinct = column.dropna().unique()
+    except TypeError as cause:
+        text = f"Covariate {name!r} holds {type(column.iloc[0]).__name__}."
+        raise DebiasError(explain(text, rule="numbers or text", fix="leave it out")) from cause
+    if len(distinct) < 2:
+        text = f"Covariate {name!r} has the same value for all units."
+        raise DebiasError(explain(text, where=list(distinct), fix="leave it out: the intercept holds it"))
 
 
 def _few(labelled: BoolArray, clusters: Labels | None) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal._checks import require_columns
+from eocausal._checks import require_columns, require_one_kind
 from eocausal._study_columns import read_numbers
 from eocausal.design import Design
 from eocausal.errors import DebiasError, DesignError, explain
@@ -92,18 +92,14 @@ def read_labels(
     wanted = [one for one in named if isinstance(one, str)]
     require_columns(frame_of(base)[0], wanted, table="data", error=DebiasError)
     notes: list[str] = []
+    everyone = base
     base = _without_training(base, labelling.trained_on, notes)
     frame = frame_of(base)[0].iloc[base.table.rows]
     ids = base.table.ids
     values = _numbers(frame[truth], ids, role="truth")
-    marked = _marked(frame, labelled, ids, values, base, notes)
+    marked = _marked(frame, (labelled, truth), ids, values, base, notes)
     if not marked.any():
-        raise DebiasError(
-            explain(
-                f"No unit is labelled: {truth!r} has no value.",
-                fix="the outcome as measured for some of the units",
-            )
-        )
+        raise DebiasError(_no_label(everyone, truth, labelled, labelling.trained_on))
     codes, names = _strata(frame, labelling.strata, ids)
     return Labelled(
         design=base,
@@ -112,9 +108,27 @@ def read_labels(
         probability=_probability(frame, labelling, ids, marked, notes),
         strata=codes,
         strata_names=names,
-        drawn_by=_drawn_by(frame, labelling.cluster, ids),
+        drawn_by=_drawn_by(frame, labelling.cluster, ids, marked, notes),
         notes=tuple(notes),
     )
+
+
+def _no_label(everyone: Design, truth: str, labelled: str | None, trained_on: str | None) -> str:
+    """Return why no unit is labelled: none was, or all that were trained the model."""
+    measured = frame_of(everyone)[0][truth].iloc[everyone.table.rows].notna().to_numpy()
+    if trained_on is not None and measured.any():
+        return explain(
+            f"All units with a truth {truth!r} trained the model of the predictions ({trained_on!r}).",
+            where=everyone.table.ids[measured],
+            rule="labels tell the error of predictions only where the model has not learned from them",
+            fix="predictions of each unit by a model of the others, or labels that were kept out of training",
+        )
+    fix = "the outcome as measured for some of the units"
+    if labelled is not None and measured.any():
+        return explain(
+            f"No unit is labelled by {labelled!r}.", fix=f"leave labelled out: {truth!r} says who is"
+        )
+    return explain(f"No unit is labelled: {truth!r} has no value.", fix=fix)
 
 
 def _require_design(design: object) -> None:
@@ -179,14 +193,14 @@ def _without_training(design: Design, name: str | None, notes: list[str]) -> Des
 
 def _marked(
     frame: pd.DataFrame,
-    name: str | None,
+    names: tuple[str | None, str],
     ids: npt.NDArray[Any],
     truth: FloatArray,
     design: Design,
     notes: list[str],
 ) -> BoolArray:
-    """Return which units are labelled: those said to be, or those with a truth."""
-    known = ~np.isnan(truth)
+    """Return which units are labelled: those said to be, or those with a truth; ``names`` of both columns."""
+    known, (name, measured) = ~np.isnan(truth), names
     if name is None:
         return known
     marked = _flags(frame, name, ids)
@@ -197,7 +211,7 @@ def _marked(
                 f"{design.table.by_arm(missing)} are labelled by {name!r} and have no truth.",
                 where=ids[missing],
                 rule="every labelled unit has a measured outcome",
-                fix=f"data[{name!r}] = data[{name!r}] & data['truth'].notna(), if it is missing by chance",
+                fix=f"data[{name!r}] = data[{name!r}] & data[{measured!r}].notna(), if it is missing by chance",
             )
         )
     unused = ~marked & known
@@ -257,12 +271,38 @@ def _strata(
     return np.asarray(codes, dtype=np.intp), tuple(str(one) for one in names)
 
 
-def _drawn_by(frame: pd.DataFrame, name: str | None, ids: npt.NDArray[Any]) -> pd.Series | None:
+def _drawn_by(
+    frame: pd.DataFrame, name: str | None, ids: npt.NDArray[Any], labelled: BoolArray, notes: list[str]
+) -> pd.Series | None:
+    """Return the groups that were labelled whole, and say where they were not."""
     if name is None:
         return None
-    if frame[name].isna().any():
-        bad = ids[frame[name].isna().to_numpy()]
+    groups = frame[name]
+    if groups.isna().any():
+        bad = ids[groups.isna().to_numpy()]
         raise DebiasError(
             explain(f"The groups {name!r} that were labelled whole are missing for some units.", where=bad)
         )
-    return pd.Series(frame[name].to_numpy(), index=pd.Index(ids, name="id"), name=name)
+    labels = groups.to_numpy()
+    require_one_kind(
+        labels, what=f"Labelling(cluster={name!r})", error=DebiasError, fix=f"data[{name!r}].astype(str)"
+    )
+    shares = pd.Series(labelled).groupby(labels).mean()
+    some = shares[shares > 0]
+    if len(some) < 2:
+        raise DebiasError(
+            explain(
+                f"All labels are in {len(some)} of the {len(shares)} groups of {name!r}.",
+                where=some.index.tolist(),
+                rule="labels in two groups at least, and better 30: groups are what was drawn",
+                fix="more groups, or strata= for groups within which units were drawn",
+            )
+        )
+    partly = some[some < 1]
+    if len(partly):
+        notes.append(
+            f"{len(partly)} of {len(some)} groups of {name!r} with labels are labelled in part (first: "
+            f"{', '.join(map(str, partly.index[:5]))}), and cluster= is for groups that are labelled whole: "
+            "estimates are right where those that lack labels there are like the others"
+        )
+    return pd.Series(labels, index=pd.Index(ids, name="id"), name=name)

@@ -15,6 +15,7 @@ from eocausal.errors import DebiasError, explain
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.vcov import resolve_vcov, variance_of
 from eocausal.labelled.asked import PowerTuning, tuning_of
+from eocausal.labelled.label_checks import table_warnings
 from eocausal.labelled.labelled_table import LabelledTable, Roles, covariate_names, read_labelled
 from eocausal.labelled.ppi_result import CLASSICAL, NAIVE, PLAIN, POWERED
 from eocausal.labelled.rectified import BOUNDS
@@ -136,7 +137,7 @@ def ppi_regression(
     diagnostics = {**table.counts, "lambda": dict(zip(table.names, fits.lams.tolist()))}
     fit = _estimate(
         table, fits.rectified, method=name, assumptions=ASSUMES, diagnostics=diagnostics,
-        warnings=(*table.warnings, *_clipped(table, fits, tuning)), **named,
+        warnings=(*table.warnings, *table_warnings(table), *_clipped(table, fits, tuning)), **named,
     )  # fmt: skip
     naive = _estimate(table, fits.naive, method=NAIVE, assumptions=(NAIVE_ASSUMES,), **named)
     alone = _estimate(
@@ -188,6 +189,24 @@ def _require_usable(table: LabelledTable, roles: Roles, model: str) -> None:
                     f"{n} units {which} labels cannot carry {width} coefficients.",
                     rule=f"at least {width + 2} units with labels, and as many without",
                     fix="fewer covariates",
+                )
+            )
+        varies = np.ptp(table.columns[rows, 1:], axis=0) > 0
+        if not varies.all():
+            raise DebiasError(
+                explain(
+                    f"Covariates have one value among the {n} units {which} labels.",
+                    where=[name for name, there in zip(table.names[1:], varies) if not there],
+                    rule="all arms and levels occur with labels and without",
+                    fix="labels in every arm and level, or leave the column out",
+                )
+            )
+        if table.clusters is not None and np.unique(table.clusters[rows]).size < 2:
+            raise DebiasError(
+                explain(
+                    f"All {n} units {which} labels are in one cluster: {table.clusters[rows][0]}.",
+                    rule="labels in two clusters at least, and better 30",
+                    fix="labels in more clusters",
                 )
             )
     if model == "linear":

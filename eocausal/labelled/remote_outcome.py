@@ -12,6 +12,7 @@ import pandas as pd
 
 from eocausal._checks import one_of, whole_number
 from eocausal._provenance import hash_arrays
+from eocausal.debiasing.calibration_sample import uneven
 from eocausal.effects.ate import ate
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.contrast import combinations
@@ -21,7 +22,7 @@ from eocausal.labelled.pooled_units import PooledUnits
 from eocausal.labelled.remote_moments import Recovery, level_means, recovery
 from eocausal.labelled.remote_result import RemoteOutcome, checks_table, levels_table, weak_denominator
 from eocausal.labelled.remote_tests import DIRECT, MEANINGS, MIXTURE, direct_test, mixture_test
-from eocausal.labelled.remote_trial import RemoteSamples, read_samples
+from eocausal.labelled.remote_trial import LEAST_IN_LEVEL, RemoteSamples, other_predictions, read_samples
 
 if TYPE_CHECKING:
     import pandas
@@ -133,9 +134,13 @@ def remote_outcome(
     >>> float(found.parts.values[0].round(2)), round(found.estimate, 2)
     (-0.1, -0.18)
     """
-    levels = None if isinstance(h, str) else h
     if isinstance(h, str):
         one_of(h, FUNCTIONS, argument="h", error=DebiasError)
+    elif not isinstance(h, list | tuple | np.ndarray):
+        text = f"h is a {type(h).__name__}."
+        raise DebiasError(explain(text, fix="h='prediction', 'efficient', or cut points such as [40, 60]"))
+    levels = None if isinstance(h, str) else tuple(h)
+    h = h if levels is None else levels
     whole_number(seed, argument="seed", error=DebiasError)
     _require_one_column(h, prediction)
     samples = read_samples(
@@ -151,7 +156,13 @@ def remote_outcome(
     )  # fmt: skip
     checks = [] if levels is not None else _checks(samples, units, functions)
     fit, parts = _estimates(samples, functions, effects, made, binary=levels is None)
-    told = [*weak_denominator(parts), *_rejected(checks)]
+    told = [
+        *weak_denominator(parts),
+        *_rejected(checks),
+        *other_predictions(samples.trial.outcome, sample.prediction, "the study"),
+        *uneven(sample.weights),
+        *([] if levels is not None else _untested(samples)),
+    ]
     fit = replace(fit, warnings=tuple(dict.fromkeys([*told, *fit.warnings])))
     return RemoteOutcome(fit, parts, _levels(samples, made), checks_table(checks))
 
@@ -266,12 +277,35 @@ def _checks(samples: RemoteSamples, units: PooledUnits, functions: _Functions) -
         "prediction": sample.prediction, "weights": sample.weights, "level": samples.levels
     }  # fmt: skip
     found = [mixture_test(of_trial, of_labelled, groups)]
-    if samples.design.treatment in sample.groups:
-        given = pd.to_numeric(sample.groups[samples.design.treatment], errors="coerce").to_numpy(dtype=float)
-        if not np.isnan(given).any():
-            own = groups[trial.ids.size :]
-            found.append(direct_test(functions.labelled[:, 0], sample.truth, given, sample.weights, own))
+    given = None if _untested(samples) else _treated(samples)
+    if given is not None:
+        own = groups[trial.ids.size :]
+        found.append(direct_test(functions.labelled[:, 0], sample.truth, given, sample.weights, own))
     return [one for one in found if one is not None]
+
+
+def _treated(samples: RemoteSamples) -> FloatArray | None:
+    """Return the treatment of labelled units (m,), NaN where it is no number; None without such a column."""
+    sample, name = samples.labelled, samples.design.treatment
+    if name not in sample.groups:
+        return None
+    return pd.to_numeric(sample.groups[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+
+
+def _untested(samples: RemoteSamples) -> list[str]:
+    """Say where labelled units have a column of the treatment that tests nothing."""
+    given = _treated(samples)
+    if given is None:
+        return []
+    counts = [int((given == arm).sum()) for arm in (0, 1)]
+    strange = int(given.size - sum(counts))
+    if not strange and min(counts) >= LEAST_IN_LEVEL:
+        return []
+    return [
+        f"whether treatment changes predictions beyond the truth is not tested: of the labelled units {counts[1]} "
+        f"have {samples.design.treatment!r} 1, {counts[0]} have 0 and {strange} another value or none (at least "
+        f"{LEAST_IN_LEVEL} of each arm, and nothing else)"
+    ]
 
 
 def _levels(samples: RemoteSamples, made: Recovery) -> pd.DataFrame:

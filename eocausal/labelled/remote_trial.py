@@ -16,6 +16,7 @@ from eocausal._study_columns import read_numbers
 from eocausal.debiasing.calibration_sample import CalibrationColumns, CalibrationSample, read_sample
 from eocausal.design import Design
 from eocausal.errors import DebiasError, explain
+from eocausal.labelled.label_checks import OTHER_UNITS
 from eocausal.study_table import StudyTable, frame_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -23,6 +24,8 @@ Codes = npt.NDArray[np.intp]
 
 # With fewer labelled units of a level than this, its mean prediction is hardly known.
 LEAST_IN_LEVEL = 10
+# A share of predictions that no labelled unit is like, from which on they hardly are of one model.
+_MOSTLY = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +151,19 @@ def read_levels(sample: CalibrationSample, truth: str, cuts: Sequence[float] | N
     return codes
 
 
+def other_predictions(seen: FloatArray, labelled: FloatArray, whose: str) -> list[str]:
+    """Return a warning where predictions (n,) are not like those of labelled units (m,): another unit, or band."""
+    low, high = float(labelled.min()), float(labelled.max())
+    ratio = float(seen.std() / labelled.std())
+    outside = float(((seen < low) | (seen > high)).mean())
+    if 1 / OTHER_UNITS <= ratio <= OTHER_UNITS and outside <= _MOSTLY:
+        return []
+    return [
+        f"predictions of {whose} spread {ratio:.3g} times as much as those of labelled units, and {outside:.0%} of "
+        f"them lie outside of the range of those ({low:.3g} to {high:.3g}): are both of one model, in one unit?"
+    ]
+
+
 def _rising(cuts: Sequence[float]) -> FloatArray:
     try:
         values = np.asarray(cuts, dtype=float)
@@ -172,5 +188,7 @@ def _complete(column: pd.Series, ids: npt.NDArray[Any], table: str) -> FloatArra
     values = read_numbers(column, ids, role="column")
     missing = np.isnan(values)
     if missing.any():
-        raise DebiasError(explain(f"Column {column.name!r} has missing values in the {table}.", where=ids[missing]))
+        raise DebiasError(
+            explain(f"Column {column.name!r} has missing values in the {table}.", where=ids[missing])
+        )
     return values

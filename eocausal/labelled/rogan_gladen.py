@@ -12,7 +12,7 @@ import pandas as pd
 from eocausal._checks import require_columns
 from eocausal._provenance import hash_arrays, versions
 from eocausal._study_columns import read_clusters, read_numbers, read_weights
-from eocausal.debiasing.calibration_sample import CalibrationColumns, CalibrationSample, read_sample
+from eocausal.debiasing.calibration_sample import CalibrationColumns, CalibrationSample, read_sample, uneven
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.ratio import ratio_loadings
@@ -20,7 +20,7 @@ from eocausal.inference.variance import Variance
 from eocausal.labelled.pooled_units import PooledUnits
 from eocausal.labelled.remote_moments import LevelMeans, level_means
 from eocausal.labelled.remote_result import RemoteOutcome, checks_table, levels_table, weak_denominator
-from eocausal.labelled.remote_trial import read_levels
+from eocausal.labelled.remote_trial import other_predictions, read_levels
 
 if TYPE_CHECKING:
     import pandas
@@ -113,6 +113,7 @@ def rogan_gladen(
     fit = _ratio(both, truth)
     share = float(fit.values[0])
     told = [] if 0 <= share <= 1 else [OUTSIDE]
+    told += [*other_predictions(seen, sample.prediction, "the places"), *uneven(sample.weights)]
     fit = replace(fit, warnings=tuple(dict.fromkeys([*weak_denominator(both), *told, *fit.warnings])))
     table = levels_table(np.bincount(codes), [0.0, 1.0], made.means[:, 0], [1 - share, share])
     return RemoteOutcome(fit, both, table.rename(columns={"moved": "share"}), checks_table([]))
@@ -122,10 +123,13 @@ def _places(
     places: object, prediction: str, weights: str | None, cluster: str | None
 ) -> tuple[npt.NDArray[Any], FloatArray, FloatArray, npt.NDArray[Any] | None]:
     """Return ids, predictions, weights and clusters of the places that are asked about."""
-    if not isinstance(places, pd.DataFrame) or len(places) < 2:
-        rows = f" of {len(places)} rows" if isinstance(places, pd.DataFrame) else ""
-        text = f"places is a {type(places).__name__}{rows}."
-        raise DebiasError(explain(text, rule="a pandas DataFrame of two rows or more"))
+    if not isinstance(places, pd.DataFrame):
+        fix = "a pandas DataFrame"
+        if hasattr(places, "image_keys"):
+            fix += ": units.frame.set_index(units.id)"
+        raise DebiasError(explain(f"places is a {type(places).__name__}.", fix=fix))
+    if len(places) < 2:
+        raise DebiasError(explain(f"places is a DataFrame of {len(places)} rows.", rule="two or more"))
     named = [name for name in (prediction, weights, cluster) if name is not None]
     require_columns(places, named, table="places", error=DebiasError)
     ids = places.index.to_numpy()
