@@ -12,7 +12,7 @@ from eocausal._checks import one_of, whole_number
 from eocausal.debiasing.binning import Binned, bin_values
 from eocausal.debiasing.even_table import EvenTable
 from eocausal.debiasing.kernel_score import BANDWIDTHS, KernelDensity, fit_kernel
-from eocausal.debiasing.lindsey_score import LindseyDensity, fit_lindsey
+from eocausal.debiasing.lindsey_score import LEAST_KEPT, MOST_KEPT, LindseyDensity, fit_lindsey
 from eocausal.debiasing.repeated_values import Stepped, even_steps, spikes
 from eocausal.errors import DebiasError, explain
 
@@ -282,10 +282,12 @@ def fit_density_score(
 def _lindsey(steps: Stepped, df: int | None, warnings: tuple[str, ...]) -> DensityScore:
     binned = steps.binned
     fitted = fit_lindsey(binned, df=df, bins=steps.bins)
-    if fitted is None:
+    plain = None
+    if fitted is not None:
+        plain = _plain(binned, "lindsey", "lindsey", fitted.density, binned.low, binned.high)
+    if fitted is None or plain is None or _lost(plain):
         why = f"No spline follows the density of the predictions from {binned.low:.4g} to {binned.high:.4g}."
         return _straight(binned, why, asked="lindsey", warnings=warnings)
-    plain = _plain(binned, "lindsey", "lindsey", fitted.density, binned.low, binned.high)
     return replace(
         plain, df=fitted.df, misfit=fitted.misfit, warnings=(*warnings, *fitted.warnings, *plain.warnings)
     )
@@ -302,7 +304,15 @@ def _straight(binned: Binned, why: str, *, asked: str, warnings: tuple[str, ...]
 def _kernel(binned: Binned, bandwidth: str | float, warnings: tuple[str, ...]) -> DensityScore:
     fitted = fit_kernel(binned, bandwidth=bandwidth)
     plain = _plain(binned, "kde", "kde", fitted, fitted.low, fitted.high)
+    if _lost(plain):
+        why = f"No kernel follows the density of the predictions from {binned.low:.4g} to {binned.high:.4g}."
+        return _straight(binned, why, asked="kde", warnings=warnings)
     return replace(plain, bandwidth=fitted.bandwidth, warnings=(*warnings, *plain.warnings))
+
+
+def _lost(score: DensityScore) -> bool:
+    """Say whether a score would turn Tweedie's correction round, or make it far too large, over the cells."""
+    return not LEAST_KEPT < score.kept < MOST_KEPT
 
 
 def _gaussian(binned: Binned, *, asked: str) -> DensityScore:

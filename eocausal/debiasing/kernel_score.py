@@ -20,6 +20,8 @@ BANDWIDTHS = ("silverman", "scott")
 # the score is constant beyond the quantiles at this share, or those that this many rows lie beyond
 TAIL_SHARE = 0.001
 TAIL_ROWS = 5
+# and at least the middle half is not constant, however few rows there are
+MOST_TAIL = 0.25
 # a kernel is 0 so many bandwidths from its middle
 REACH = 9.0
 # densities under this share of the largest are too thin for a ratio: there the score falls to 0
@@ -167,7 +169,7 @@ def fit_kernel(binned: Binned, *, bandwidth: str | float = "silverman") -> Kerne
                 fix="score='lindsey', or look for places that share one prediction",
             )
         )
-    tail = max(TAIL_SHARE, TAIL_ROWS / binned.n_effective)
+    tail = min(max(TAIL_SHARE, TAIL_ROWS / binned.n_effective), MOST_TAIL)
     low, high = _quantiles(binned, chosen, (tail, 1 - tail))
     scores, _ = _score_table(binned, chosen, low, high)
     by_bandwidth = _by_bandwidth(binned, chosen, low, high, scores, given=spread[0] == "given")

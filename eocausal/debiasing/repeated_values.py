@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.debiasing.binning import Binned, cells_for, checked_sample, fill_cells
+from eocausal.debiasing.binning import Binned, cells_for, checked_sample, even_places, fill_cells
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -98,10 +98,10 @@ def even_steps(
     if found.size < FEWEST_STEPS:
         why = f"The predictions take {found.size} values only ({FEWEST_STEPS} are the fewest that show a density)."
         return Stepped(binned, bins, why, ())
-    step = float(np.diff(found).min())
-    places = (found - found[0]) / step
-    if np.abs(places - places.round()).max() > 1e-2:
+    even = even_places(found)
+    if even is None:
         return None
+    step, places = even
     count = int(places[-1].round()) + 1
     each = -(-count // bins)
     made = -(-count // each)

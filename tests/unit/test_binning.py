@@ -68,6 +68,27 @@ def test_units_that_rows_are_worth() -> None:
     assert units_worth(values.round(), weights) == pytest.approx(kish)
 
 
+@pytest.mark.parametrize("values", [
+    np.round(30 * np.random.default_rng(3).normal(size=300)),
+    np.round(np.random.default_rng(4).normal(size=300), 2),
+    np.round(np.random.default_rng(4).normal(size=300), 2).astype(np.float32),
+    np.where(np.arange(3000) % 2, 0.0, np.random.default_rng(5).normal(size=3000)),
+    np.clip(np.random.default_rng(6).normal(50, 40, size=3000), 0, 100),
+], ids=["integers", "cents", "float32", "half 0", "bounded"])  # fmt: skip
+def test_rows_that_are_rounded_or_stop_at_a_bound_are_units_each(values: np.ndarray) -> None:
+    assert units_worth(values, np.ones(values.size)) == pytest.approx(values.size, rel=0.01)
+
+
+def test_rows_of_a_bootstrap_are_units_seen_again() -> None:
+    rng = np.random.default_rng(7)
+    times = np.bincount(rng.integers(0, 2000, size=2000), minlength=2000)
+    drawn = np.repeat(SAMPLE[:2000], times)
+    assert units_worth(drawn, np.ones(2000)) == pytest.approx(2000**2 / (times**2).sum())
+    assert units_worth(drawn.astype(np.float32), np.ones(2000)) == pytest.approx(
+        2000**2 / (times**2).sum(), rel=0.01
+    )
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(2, 40), st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.integers(0, 10_000))
 def test_tables_are_hermite_cubics(points: int, low: float, width: float, seed: int) -> None:

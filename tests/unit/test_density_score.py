@@ -428,6 +428,12 @@ def test_what_has_no_score_is_refused(values: np.ndarray, how: dict[str, object]
         (np.exp(2.5 * np.random.default_rng(18).normal(size=5000)), {}, "No spline follows the density"),
         (np.append(ROWS, ROWS + 1000), {}, "No spline follows the density"),
         (np.append(ROWS, ROWS + 1000), {"df": 7}, "No spline follows the density"),
+        (np.exp(2.0 * np.random.default_rng(20000).normal(size=20000)), {}, "No spline follows the density"),
+        (
+            np.exp(2.0 * np.random.default_rng(2).normal(size=1000)),
+            {"kind": "kde"},
+            "No kernel follows the density",
+        ),
     ],
 )
 def test_what_no_density_follows_gets_a_straight_line(
@@ -456,3 +462,14 @@ def test_memory_is_that_of_the_answer(kind: str) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2.5 * sample.nbytes
+
+
+@pytest.mark.parametrize("n", [10, 11, 20])
+@pytest.mark.parametrize("uneven", [False, True])
+def test_kernels_over_few_units_know_where_predictions_were_seen(n: int, uneven: bool) -> None:
+    rng = np.random.default_rng(n)
+    sample = rng.normal(size=n)
+    score = fit_density_score(sample, kind="kde", weights=10 ** rng.uniform(0, 4, size=n) if uneven else None)
+    assert score.low < score.high
+    assert np.isfinite(score.at(np.linspace(-9, 9, 50))).all()
+    assert score.inside(score.table[0]).all()

@@ -207,3 +207,11 @@ def test_influence_gives_the_spread_over_samples(kind: str) -> None:
     noise = fit_noise(u, e, kind=kind)
     effects = noise.columns(places) @ noise.influence(u, e).T
     assert np.all(np.abs(effects.std(axis=1) / np.sqrt(1000) / drawn.std(axis=0) - 1) < 0.3)
+
+
+def test_a_bound_where_many_predictions_lie_costs_no_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(3000) < 0.5, 0.0, rng.normal(size=3000))
+    errors = rng.normal(size=3000)
+    weighted = fit_noise(values, errors, weights=np.ones(3000), ddof=2)
+    assert weighted.coefficients[0] == pytest.approx(errors.var() * 3000 / 2998, rel=1e-3)
