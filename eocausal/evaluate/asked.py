@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from eocausal._checks import require_columns
 from eocausal._tables import read_table
 from eocausal.debiasing.corrected_result import Corrected
 from eocausal.debiasing.corrector import Corrector
@@ -91,7 +92,9 @@ def asked_corrector(
         return read(str(asked.corrector))
     keys = [one for one in (asked.id, asked.cluster) if one is not None]
     table = read_table(asked.calibration, key_columns=keys, error=DebiasError)
-    table = table if asked.id is None else table.set_index(asked.id)
+    if asked.id is not None:
+        require_columns(table, [asked.id], table="calibration", error=DebiasError)
+        table = table.set_index(asked.id)
     return debias(table, **asked.model_dump(exclude={"corrector", "calibration", "id"}))
 
 
@@ -120,6 +123,11 @@ def check_estimates(loaded: LoadedSpec) -> None:
                 f"{one.method} makes no out-of-fold predictions, so there is nothing to repeat. Leave it out"
             )
             mistakes.append((("effects", "ate", position, "repeats"), text))
+    if loaded.spec.debias is not None and loaded.spec.effects.ate[0].method == "horvitz_thompson":
+        text = (
+            "horvitz_thompson depends on where the outcome is zero, and is not corrected. Put another first"
+        )
+        mistakes.append((("effects", "ate", 0), text))
     if mistakes:
         raise spec_error(loaded.path, loaded.document, mistakes=mistakes)
 

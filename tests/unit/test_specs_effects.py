@@ -13,7 +13,7 @@ import pytest
 import eocausal as ec
 from eocausal.effects.ate import METHODS
 from eocausal.effects.known_learners import LEARNERS
-from eocausal.errors import SpecError
+from eocausal.errors import DebiasError, SpecError
 from eocausal.evaluate.asked import (
     asked_cate,
     asked_corrected,
@@ -314,6 +314,21 @@ def test_mistakes_of_a_correction_are_told_at_their_lines(predicted: Path, writt
 def test_medians_are_not_asked_to_be_corrected(predicted: Path) -> None:
     with pytest.raises(SpecError, match="medians over repeated folds are not corrected"):
         loaded(predicted, "  ate: {method: aipw, repeats: 3}\n" + PLACES)
+
+
+def test_what_no_correction_is_made_of_is_refused_before_anything_is_read(predicted: Path) -> None:
+    with pytest.raises(
+        SpecError, match=r"effects\.ate\[0\]: horvitz_thompson depends on where the outcome is zero"
+    ):
+        check_estimates(loaded(predicted, "  ate: [horvitz_thompson, ipw]\n" + PLACES))
+    check_estimates(loaded(predicted, "  ate: [ipw, horvitz_thompson]\n" + PLACES))
+
+
+def test_ids_of_places_must_be_there_whatever_the_kind_of_table(predicted: Path) -> None:
+    pd.read_csv(predicted / "places.csv").to_stata(predicted / "places.dta")
+    asked = PLACES.replace("places.csv", "places.dta").replace("prediction:", "id: plaze, prediction:")
+    with pytest.raises(DebiasError, match="'plaze' is not in the calibration"):
+        asked_corrector(loaded(predicted, "  ate: difference\n" + asked).spec)
 
 
 def test_columns_and_files_of_a_correction_must_be_there(predicted: Path) -> None:
