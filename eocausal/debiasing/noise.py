@@ -24,6 +24,8 @@ FEWEST_FOR_SPLINE = 100
 KNOT_SHARES = (0.02, 0.26, 0.5, 0.74, 0.98)
 # beyond the quantiles at this share, or those that this many rows lie beyond, the variance is constant
 TAIL_SHARE, TAIL_ROWS = 0.001, 5
+# knots nearer than this share of their range make cliffs of chance, as of predictions in two heaps
+NEAREST_KNOTS = 1e-3
 MOST_STEPS = 100
 
 
@@ -289,12 +291,12 @@ def _spline(
             )
         )
     knots = _quantiles(values, share, KNOT_SHARES)
-    if np.diff(knots).min() <= 1e-9 * (knots[-1] - knots[0]):
+    if np.diff(knots).min() <= NEAREST_KNOTS * (knots[-1] - knots[0]):
         raise DebiasError(
             explain(
-                "Too many predictions share one value for a curve of their noise.",
+                "Too many predictions share one value, or lie in heaps, for a curve of their noise.",
                 where=knots.tolist(),
-                rule="different quantiles at " + ", ".join(f"{level:g}" for level in KNOT_SHARES),
+                rule="quantiles that lie apart at " + ", ".join(f"{level:g}" for level in KNOT_SHARES),
                 fix="noise='constant'",
             )
         )

@@ -21,6 +21,8 @@ ROWS_A_CELL = 20
 # share of the cells in the middle that hold rows, above which values are not looked at
 MOST_HELD = 0.75
 FEWEST_STEPS = 20
+# of so many rows values are looked at anyway, and are rounded where there are so many rows for each
+MOST_SORTED, ROWS_A_VALUE = 20_000, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,11 +92,14 @@ def even_steps(
     >>> found.bins == int(whole.max() - whole.min()) + 1, found.binned.low % 1
     (True, 0.5)
     """
-    if not _gaps(binned):
+    few = binned.n <= MOST_SORTED
+    if not (few or _gaps(binned)):
         return None
     array, given = checked_sample(values, weights)
     inside = (array >= binned.low) & (array <= binned.high)
     found = np.unique(array[inside]).astype(float)
+    if few and found.size * ROWS_A_VALUE > binned.n and not _gaps(binned):
+        return None
     if found.size < FEWEST_STEPS:
         why = f"The predictions take {found.size} values only ({FEWEST_STEPS} are the fewest that show a density)."
         return Stepped(binned, bins, why, ())

@@ -383,6 +383,16 @@ def test_rounded_predictions_are_counted_by_their_steps() -> None:
     assert np.abs(tenths.at(places / 10) / 10 - fine.at(places)).max() < 0.004
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_few_rounded_predictions_have_the_score_of_those_behind_them(seed: int) -> None:
+    exact = np.random.default_rng(seed).normal(50, 12, size=300)
+    rounded, plain = (fit_density_score(one) for one in (exact.round(), exact))
+    assert any("rounded" in text for text in rounded.warnings)
+    assert rounded.df == plain.df == 7
+    places = np.linspace(32, 68, 31)
+    assert 12 * np.abs(rounded.at(places) - plain.at(places)).mean() < 0.1
+
+
 def test_a_small_spike_is_told() -> None:
     sample = np.concatenate([mixture(5000), np.full(200, 7.0)])
     assert "3.8% of the predictions are 7: a spike" in fit_density_score(sample).warnings[0]

@@ -189,6 +189,7 @@ U, E = world(400)
         (U, E, {"ddof": 400}, "ddof=400"),
         (U[:60], E[:60], {"kind": "spline"}, "too few for noise='spline'"),
         (np.where(U < 0.5, 0.0, U), E, {"kind": "spline"}, "share one value"),
+        (np.where(U < 0.5, 0.0, 1e4) + U, E, {"kind": "spline"}, "lie in heaps"),
         (U, E, {"weights": -np.ones(400)}, "400 weights are negative"),
     ],
 )
