@@ -36,6 +36,7 @@ CORRECT, DO_NOT, CANNOT_TELL = "correct", "do not correct", "cannot tell"
 USE_LABELS, NOTHING, USELESS = "use labels", "nothing to correct", "predictions do not follow the truth"
 NAIVE_NEARER, CORRECTION_NEARER = "naive is nearer", "correction is nearer"
 TOO_ROUGH, HARDLY_DIFFER, CUT = "too rough to tell", "groups hardly differ in truth", "cut from the {}"
+NO_SLOPE = "no slope to correct by"
 
 # Where predictions explain less than this of the truth, a correction that is wrong more than doubles an effect.
 WEAK_R2 = 0.5
@@ -79,6 +80,8 @@ def reading(level: Attenuation, k: float) -> str:
     that were cut from predictions keep all of their difference under any error that the prediction does not
     know of, and groups cut from the truth lose the share of units: neither says anything.
     """
+    if k <= 0:
+        return NO_SLOPE
     if level.formed_from:
         return CUT.format(level.formed_from)
     if level.strength < LEAST_F or not np.isfinite(level.estimate):
@@ -107,8 +110,14 @@ def weigh(
     """
     k, half = unit.estimate, float(stats.t.ppf(0.975, unit.df)) * unit.std_error
     if k <= half:
-        told = f"the slope of the prediction on the truth is {k:.3f}, not above its error of {unit.std_error:.2g}"
-        return Weighed(USELESS, False, (told,), (f"{told}: no correction brings back what is not there",))
+        told = f"the slope of the prediction on the truth is {k:.3f} (se {unit.std_error:.2g}), "
+        told += "not told from 0" if k > -half else "so that predictions fall as the truth rises"
+        why = (
+            "no correction brings back what is not there"
+            if k > -half
+            else "corrections need them to rise with it"
+        )
+        return Weighed(USELESS, False, (told,), (f"{told}: {why}",))
     if abs(k - 1) <= half:
         told = (
             f"the slope of the prediction on the truth is {k:.3f} (se {unit.std_error:.2g}), not told from 1"
@@ -158,7 +167,8 @@ def _by_levels(k: float, levels: Sequence[Attenuation], r2: float) -> Weighed:
             f"{_weak(k, r2)}, and groups do not show that it overshoots by less than {MARGIN:.0%}; {INTERVAL}"
         )
         return Weighed(DO_NOT, False, reasons, (warning,))
-    return Weighed(CORRECT, True, (*reasons, STAND_IN))
+    arms = any(level.kind == TREATMENT for level in telling)
+    return Weighed(CORRECT, True, reasons if arms else (*reasons, STAND_IN))
 
 
 def _unseen(k: float, reasons: tuple[str, ...], *, any_levels: bool, r2: float) -> Weighed:
@@ -193,9 +203,14 @@ def _half(level: Attenuation) -> float:
 
 def sentence(level: Attenuation, k: float, said: str) -> str:
     """Return in words how much predictions keep at one level, and what the two estimates would make of it."""
-    if not np.isfinite(level.estimate):
-        return f"{level.term}: {said}"
     what = "between arms" if level.kind == TREATMENT else f"by {level.term}"
+    if said == HARDLY_DIFFER:
+        told = f"differences {what} are small in the truth"
+        return f"{told} (F {level.strength:.2g}, below {LEAST_F:g}): nothing to go by"
+    if not np.isfinite(level.std_error):
+        return (
+            f"differences {what} are those of a single unit or cluster on one side: nothing tells their error"
+        )
     kept = f"predictions keep {level.estimate:.0%} of differences {what} (se {level.std_error:.2g})"
     return (
         f"{kept}: naive off by {level.estimate - 1:+.0%}, corrected by {level.estimate / k - 1:+.0%}; {said}"

@@ -24,6 +24,8 @@ Labels = npt.NDArray[Any]
 UNITS, GROUPS, CONTRAST, TREATMENT = "units", "groups", "contrast", "treatment"
 # A column by which the truth differs less than this (F) is a weak instrument (Staiger and Stock 1997).
 LEAST_F = 10.0
+# A difference in truth of less than this share of its largest value is rounding.
+_ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Attenuation:
     kind : {"units", "groups", "contrast", "treatment"}
         Between units; between several groups; between two groups; between two arms.
     estimate, std_error, df : float
-        The share that is left, its standard error and the degrees of freedom of its t distribution.
+        The share that is left, its standard error and the degrees of freedom of its t distribution. The error
+        is infinite where one of two groups is a single unit, or lies in one cluster: nothing tells how it varies.
     strength : float
         F statistic of the truth on the column: below 10 the groups hardly differ in truth.
     n, n_groups : int
@@ -134,7 +137,7 @@ def _contrast(pairs: Pairs, codes: npt.NDArray[np.intp], term: str) -> Attenuati
     share = pairs.weights * (first / totals[0] - (1 - first) / totals[1])
     in_truth, in_prediction = (float(share @ values) for values in (pairs.truth, pairs.prediction))
     n = codes.size
-    if in_truth == 0:
+    if abs(in_truth) <= _ROUNDING * float(np.abs(pairs.truth).max()):
         return Attenuation(term, CONTRAST, float("nan"), float("inf"), float(n - 2), 0.0, n, 2)
     ratio = in_prediction / in_truth
     error, df = pairs.error_of(
@@ -142,7 +145,15 @@ def _contrast(pairs: Pairs, codes: npt.NDArray[np.intp], term: str) -> Attenuati
     )
     spread, _ = pairs.error_of(_centred(pairs.truth, share, codes), n_params=2)
     strength = (in_truth / spread) ** 2 if spread > 0 else float("inf")
+    if _drawn_once(pairs, codes):
+        error, strength = float("inf"), float("nan")
     return Attenuation(term, CONTRAST, ratio, error, df, strength, n, 2)
+
+
+def _drawn_once(pairs: Pairs, codes: npt.NDArray[np.intp]) -> bool:
+    """Tell whether one of two groups is a single unit, or lies in a single cluster."""
+    drawn = np.arange(codes.size) if pairs.clusters is None else pairs.clusters
+    return any(np.unique(drawn[codes == one]).size < 2 for one in (0, 1))
 
 
 def _centred(values: FloatArray, share: FloatArray, codes: npt.NDArray[np.intp]) -> FloatArray:
@@ -231,9 +242,11 @@ def _formed_from(pairs: Pairs, codes: npt.NDArray[np.intp]) -> str:
         least, most = np.full(int(codes.max()) + 1, np.inf), np.full(int(codes.max()) + 1, -np.inf)
         np.minimum.at(least, codes, values)
         np.maximum.at(most, codes, values)
-        order = np.argsort(least, kind="stable")
-        apart = bool((least[order][1:] >= most[order][:-1]).all())
+        order = np.lexsort([most, least])
+        gap, varies = least[order][1:] - most[order][:-1], (most > least)[order]
+        # groups that hold one value are not cut at the value they share with the next
+        apart = bool(((gap > 0) | ((gap == 0) & varies[1:] & varies[:-1])).all())
         # one prediction for a whole group is not a cut of predictions
-        if apart and bool((most > least).any()):
+        if apart and bool(varies.any()):
             return name
     return ""

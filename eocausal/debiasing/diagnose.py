@@ -123,13 +123,22 @@ def diagnose_sample(
         sample=sample,
         treatment=treatment,
         label_tests=tests,
-        warnings=(*sample.notes, *_of_levels(levels), *found.warnings),
+        warnings=(*sample.notes, *_too_noisy(r2, label_noise_var), *_of_levels(levels), *found.warnings),
         provenance={
             "sample_hash": hash_arrays(sample.prediction, sample.truth, sample.weights),
             "label_noise_var": float(label_noise_var),
             "versions": versions(),
         },
     )
+
+
+def _too_noisy(r2: float, label_noise_var: float) -> list[str]:
+    if r2 <= 1 or label_noise_var == 0:
+        return []
+    return [
+        f"with label_noise_var={label_noise_var:.4g} predictions would explain {r2:.0%} of the variance of the "
+        "truth: measured outcomes hold less noise than that"
+    ]
 
 
 def _of_levels(levels: list[Attenuation]) -> list[str]:

@@ -82,7 +82,7 @@ def _levels(ax: Axes, diagnosis: Diagnosis) -> None:
     if k > 0:
         ax.axvline(threshold(k), color=MUTED, linewidth=0.9, dashes=(4, 3))
     for at, one in zip(height, rows):
-        half = float(stats.t.ppf(0.975, one.df)) * one.std_error
+        half = float(stats.t.ppf(0.975, one.df)) * one.std_error if np.isfinite(one.std_error) else np.nan
         for values, size, colour, lift in (
             (one.estimate, half, NAIVE, 0.1),
             (one.estimate / k, half / k, CORRECTED, -0.1),
@@ -96,10 +96,11 @@ def _levels(ax: Axes, diagnosis: Diagnosis) -> None:
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.margins(x=0.12)
-    ax.set_xlabel(
-        "share of a true difference (1) with 95% interval;\nnaive left of the dashes: the correction is nearer",
-        fontsize=8.5,
-    )
+    shown = "share of a true difference (1) with 95% interval"
+    if k > 0:
+        side = "left" if k <= 1 else "right"
+        shown += f";\nnaive {side} of the dashes: the correction is nearer"
+    ax.set_xlabel(shown, fontsize=8.5)
     ax.set_title("What is left of differences", loc="left", fontsize=10)
     ax.legend(frameon=False, fontsize=8, loc="best")
 

@@ -179,7 +179,8 @@ class Diagnosis:
         lines = [
             f"diagnosis: {self.verdict}  (n {self.n}{drawn})",
             f"slope of prediction on truth k {self.k:.3f} (se {self.unit.std_error:.2g}), R2 {self.r2:.3f}, "
-            f"1 / k {self.factor:.3f}; naive is nearer to a contrast that keeps more than {threshold(self.k):.3f}"
+            f"1 / k {self.factor:.3f}; naive is nearer to a contrast that keeps "
+            f"{'more' if self.k <= 1 else 'less'} than {threshold(self.k):.3f}"
             if self.k > 0
             else f"slope of prediction on truth k {self.k:.3f} (se {self.unit.std_error:.2g}), R2 {self.r2:.3f}",
         ]

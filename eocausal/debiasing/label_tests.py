@@ -24,6 +24,9 @@ RESIDUAL_ON_TREATMENT = "residual on treatment"
 PREDICTION_ON_TREATMENT = "prediction on treatment, given truth"
 PREDICTION_ON_TRUTH = "prediction on truth, given treatment"
 
+# Coefficients of treatment below this share of the largest outcome are rounding.
+_ROUNDING = 1e-13
+
 HYPOTHESES = {
     RESIDUAL_ON_TREATMENT: "errors of predictions are alike in both arms, so their plain difference is unbiased",
     PREDICTION_ON_TREATMENT: "predictions see treatment only through the outcome, so undoing shrinkage is right",
@@ -103,7 +106,8 @@ def label_tests(
         (PREDICTION_ON_TREATMENT, on_both, 1),
         (PREDICTION_ON_TRUTH, on_both, 2),
     )
-    return pd.DataFrame([_row(term, fit, position, clusters) for term, fit, position in asked]).astype(
+    least = _ROUNDING * float(max(np.abs(truth).max(), np.abs(prediction).max()))
+    return pd.DataFrame([_row(term, fit, position, clusters, least) for term, fit, position in asked]).astype(
         {"n_clusters": "Int64"}
     )
 
@@ -188,8 +192,12 @@ def _checked(
     return arrays["prediction"], arrays["truth"], arrays["treatment"], arrays["weights"]
 
 
-def _row(term: str, fit: LeastSquares, position: int, clusters: Labels | None) -> dict[str, Any]:
+def _row(
+    term: str, fit: LeastSquares, position: int, clusters: Labels | None, least: float
+) -> dict[str, Any]:
     estimate, n = float(fit.coefficients[position]), fit.residuals.size
+    if term != PREDICTION_ON_TRUTH and abs(estimate) <= least:
+        estimate = 0.0
     n_clusters = None if clusters is None else int(np.unique(clusters).size)
     df = float(n - fit.columns.shape[1] if n_clusters is None else n_clusters - 1)
     error = np.nan

@@ -158,7 +158,14 @@ def _require_arms(treatment: FloatArray, ids: Labels) -> None:
 def _labels(values: pd.Series, ids: Labels, name: str) -> Labels:
     missing = values.isna().to_numpy()
     if missing.any():
-        raise DebiasError(explain(f"{name} is missing for {int(missing.sum())} places.", where=ids[missing]))
+        raise DebiasError(
+            explain(
+                f"{name} is missing for {int(missing.sum())} places.",
+                where=ids[missing],
+                rule="a label for each place",
+                fix="leave these places out of all arguments, or give them a label of their own",
+            )
+        )
     labels = values.to_numpy()
     if labels.dtype.kind in "mM":
         return labels.astype(str)

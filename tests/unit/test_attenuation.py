@@ -239,3 +239,40 @@ def test_scale_and_order_of_rows(seed: int, scale: float, shift: float, unit: fl
         assert other.estimate == pytest.approx(one.estimate * scale / unit, rel=1e-6)
         assert other.std_error == pytest.approx(one.std_error * scale / unit, rel=1e-6)
         assert other.strength == pytest.approx(one.strength, rel=1e-6)
+
+
+def test_a_group_that_holds_one_value_is_not_cut_at_the_value_it_shares() -> None:
+    """A region where nobody is poor, beside one where some are: the outcome is 0 or 1."""
+    poor = np.concatenate([np.zeros(40), np.tile([0.0, 1.0], 40)])
+    region = np.repeat([0, 1], [40, 80])
+    score = 0.6 * poor + 0.2 * np.random.default_rng(0).normal(size=120)
+    assert between_groups(Pairs(score, poor, np.ones(120)), region, term="region").formed_from == ""
+    assert between_groups(Pairs(poor, score, np.ones(120)), region, term="region").formed_from == ""
+
+
+def test_a_side_that_was_drawn_once_has_no_error() -> None:
+    """Arms of one cluster each have no variance within, which is not a standard error of zero."""
+    rng = np.random.default_rng(0)
+    truth, arm = rng.normal(size=120) + np.repeat([0.0, 3.0], 60), np.repeat([0.0, 1.0], 60)
+    prediction = 0.5 * truth + 0.2 * rng.normal(size=120)
+    one_each, single = arm.astype(int), (np.arange(120) == 3).astype(float)
+    for found in (
+        between_arms(Pairs(prediction, truth, np.ones(120), one_each), arm),
+        between_arms(Pairs(prediction, truth, np.ones(120)), single),
+        between_groups(
+            Pairs(prediction, truth, np.ones(120), np.where(arm == 1, 9, np.arange(120) // 10)), arm, term="g"
+        ),
+    ):
+        assert found.std_error == np.inf
+        assert np.isfinite(found.estimate)
+    assert between_arms(Pairs(prediction, truth, np.ones(120)), arm).std_error < 0.1
+
+
+def test_means_that_differ_by_rounding_alone_have_no_share() -> None:
+    values = np.random.default_rng(0).normal(size=60)
+    group = np.repeat([0, 1], 60)
+    truth = np.concatenate([values, values[::-1]])
+    assert truth[:60].mean() != truth[60:].mean() or truth[:60].sum() == truth[60:].sum()
+    found = between_groups(Pairs(truth + np.arange(120), truth, np.ones(120)), group, term="g")
+    assert np.isnan(found.estimate)
+    assert found.strength == 0

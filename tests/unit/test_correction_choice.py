@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import eocausal as ec
 from eocausal.debiasing import choice
 from eocausal.debiasing.calibration_sample import CalibrationSample
-from eocausal.debiasing.choice import choose_method, held_out, nearer_at_each_truth, reading, weigh
+from eocausal.debiasing.choice import choose_method, held_out, nearer_at_each_truth, reading, sentence, weigh
 from eocausal.debiasing.contrasts import Attenuation
 from eocausal.debiasing.label_tests import PREDICTION_ON_TREATMENT, RESIDUAL_ON_TREATMENT
 
@@ -232,3 +232,26 @@ def test_auto_takes_the_correction_that_is_right(kind: str, expected: str) -> No
         chosen.append(fix.method)
         assert any("is an assumption" in text for text in fix.warnings)
     assert chosen == [expected] * 4
+
+
+def test_a_slope_that_falls_leaves_nothing_to_correct_by_and_says_why() -> None:
+    assert reading(_level(-0.5), -0.5) == choice.NO_SLOPE
+    unit = Attenuation("units", "units", -0.5, 0.01, 998, math.inf, 1000, 1000)
+    (told,) = weigh(unit, [], r2=0.6).reasons
+    assert told.endswith("is -0.500 (se 0.01), so that predictions fall as the truth rises")
+    flat = Attenuation("units", "units", 0.01, 0.01, 998, math.inf, 1000, 1000)
+    assert weigh(flat, [], r2=0.6).reasons[0].endswith("is 0.010 (se 0.01), not told from 0")
+
+
+def test_groups_stand_in_for_arms_only_where_no_arms_tell() -> None:
+    assert choice.STAND_IN in weigh(UNIT, [_level(0.71)], r2=0.7).reasons
+    arms = _level(0.71, term="treatment", kind="treatment")
+    assert choice.STAND_IN not in weigh(UNIT, [arms, _level(0.71)], r2=0.7).reasons
+
+
+def test_shares_of_differences_that_are_hardly_there_are_not_told_as_percentages() -> None:
+    weak = sentence(_level(5.2, strength=0.3), 0.5, choice.HARDLY_DIFFER)
+    assert weak == "differences by town are small in the truth (F 0.3, below 10): nothing to go by"
+    once = sentence(_level(0.5, math.inf, strength=math.nan), 0.5, choice.TOO_ROUGH)
+    assert "single unit or cluster" in once
+    assert reading(_level(0.5, math.inf, strength=math.nan), 0.5) == choice.TOO_ROUGH

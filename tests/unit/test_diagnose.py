@@ -249,3 +249,33 @@ def test_labels_tell_the_simulated_maps_apart(kind: str, verdict: str) -> None:
     assert found.k == pytest.approx(made.slope, abs=0.02)
     # what the arms keep is what naive tends to, over the true effect
     assert found.levels[0].estimate == pytest.approx(made.naive / made.true_effect, abs=0.1)
+
+
+def test_predictions_that_spread_more_than_the_truth_are_told_the_other_way_round() -> None:
+    places = _places()
+    found = ec.diagnose(1.5 * places["truth"], places["truth"] + 1e-3 * places["seen"], groups=places["town"])
+    assert found.k > 1
+    assert "naive is nearer to a contrast that keeps less than 1.2" in found.summary()
+    assert "naive right of the dashes" in found.plot().axes[2].get_xlabel()
+    shrunk = ec.diagnose(places["shrunk"], places["truth"])
+    assert "keeps more than" in shrunk.summary()
+    assert "naive left of the dashes" in shrunk.plot().axes[2].get_xlabel()
+
+
+def test_arms_of_one_cluster_each_decide_nothing_and_are_written() -> None:
+    places = _places()
+    arm = places["town"].astype(float)
+    found = ec.diagnose(places["shrunk"], places["truth"], treatment=arm, cluster=arm)
+    assert found.verdict == "cannot tell"
+    assert any("single unit or cluster on one side" in text for text in found.reasons)
+    found.plot()
+    content = json.loads(json.dumps(found.to_dict(scores=True), allow_nan=False))
+    assert Diagnosis.from_dict(content).summary() == found.summary()
+
+
+def test_more_label_noise_than_predictions_leave_room_for_is_told() -> None:
+    places = _places(k=0.9)
+    found = ec.diagnose(places["shrunk"], places["truth"], label_noise_var=0.8)
+    assert found.r2 > 1
+    assert any("measured outcomes hold less noise" in text for text in found.warnings)
+    assert not ec.diagnose(places["shrunk"], places["truth"], label_noise_var=0.05).warnings[1:]

@@ -128,3 +128,15 @@ def test_what_is_refused(change, words):
     given |= change
     with pytest.raises(DebiasError, match=words):
         label_tests(given.pop("prediction"), given.pop("truth"), given.pop("treatment"), **given)
+
+
+def test_coefficients_of_rounding_contradict_nothing() -> None:
+    """A map that is half of the truth, exactly: the correction is right, and rounding says nothing else."""
+    rng = np.random.default_rng(0)
+    treatment = np.tile([0.0, 1.0], 100)
+    truth = treatment + rng.normal(size=200)
+    for scale in (1.0, 1e9):
+        found = label_tests(0.5 * truth * scale, truth * scale, treatment)
+        assert differential(found) == (True, False)
+        assert found["p_value"][1] == 1.0
+    assert differential(label_tests(truth, truth, treatment)) == (False, False)
