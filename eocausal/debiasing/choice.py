@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal.debiasing.contrasts import LEAST_F, TREATMENT, Attenuation
+from eocausal.debiasing.contrasts import GROUPS, LEAST_F, TREATMENT, Attenuation
 from eocausal.debiasing.label_tests import (
     PREDICTION_ON_TREATMENT,
     RESIDUAL_ON_TREATMENT,
@@ -37,6 +37,10 @@ USE_LABELS, NOTHING, USELESS = "use labels", "nothing to correct", "predictions 
 NAIVE_NEARER, CORRECTION_NEARER = "naive is nearer", "correction is nearer"
 TOO_ROUGH, HARDLY_DIFFER, CUT = "too rough to tell", "groups hardly differ in truth", "cut from the {}"
 NO_SLOPE = "no slope to correct by"
+TOO_FEW = "too few groups to vouch for a correction"
+
+# A few countries or regions differ in much else at once. They can speak against a correction, and not for one.
+FEW_GROUPS = 20
 
 # Where predictions explain less than this of the truth, a correction that is wrong more than doubles an effect.
 WEAK_R2 = 0.5
@@ -78,7 +82,8 @@ def reading(level: Attenuation, k: float) -> str:
     It can tell where it lies beyond the threshold by more than chance, or where its standard error is so
     small that, were either reading true, the other would be chosen in one of twenty samples at most. Groups
     that were cut from predictions keep all of their difference under any error that the prediction does not
-    know of, and groups cut from the truth lose the share of units: neither says anything.
+    know of, and groups cut from the truth lose the share of units: neither says anything. Three to nineteen
+    groups can show that a correction overshoots, and are too few to show that it does not; two are a contrast.
     """
     if k <= 0:
         return NO_SLOPE
@@ -90,7 +95,9 @@ def reading(level: Attenuation, k: float) -> str:
     if _half(level) > max(abs(middle - k), abs(level.estimate - middle)):
         return TOO_ROUGH
     naive, corrected = abs(level.estimate - 1), abs(level.estimate / k - 1)
-    return NAIVE_NEARER if naive < corrected else CORRECTION_NEARER
+    if naive < corrected:
+        return NAIVE_NEARER
+    return TOO_FEW if level.kind == GROUPS and level.n_groups < FEW_GROUPS else CORRECTION_NEARER
 
 
 def weigh(
@@ -161,7 +168,7 @@ def _by_levels(k: float, levels: Sequence[Attenuation], r2: float) -> Weighed:
         )
         return Weighed(DO_NOT, False, reasons, (warning,))
     if not telling:
-        return _unseen(k, reasons, any_levels=bool(levels), r2=r2)
+        return _unseen(k, reasons, any_levels=bool(levels))
     if r2 < WEAK_R2 and not _safe(telling, k):
         warning = (
             f"{_weak(k, r2)}, and groups do not show that it overshoots by less than {MARGIN:.0%}; {INTERVAL}"
@@ -171,17 +178,18 @@ def _by_levels(k: float, levels: Sequence[Attenuation], r2: float) -> Weighed:
     return Weighed(CORRECT, True, reasons if arms else (*reasons, STAND_IN))
 
 
-def _unseen(k: float, reasons: tuple[str, ...], *, any_levels: bool, r2: float) -> Weighed:
-    """Return the guess where nothing tells the two readings apart."""
+def _unseen(k: float, reasons: tuple[str, ...], *, any_levels: bool) -> Weighed:
+    """Return the guess where nothing tells the two readings apart: to believe a correction takes evidence."""
     nothing = "no groups can tell" if any_levels else "without groups nothing tells"
     warning = (
         f"{nothing} whether the error of predictions depends on treatment given the truth: that it does not is an "
         f"assumption, and {INTERVAL}"
     )
-    if r2 < WEAK_R2:
-        told = f"{_weak(k, r2)}: left as it is"
-        return Weighed(CANNOT_TELL, False, (*reasons, told), (warning,))
-    return Weighed(CANNOT_TELL, True, (*reasons, "corrected by assumption"), (warning,))
+    told = (
+        f"left as it is: method='lcc' or 'tweedie' says that treatment makes places differ as they differ anyway, "
+        f"and multiplies effects by about {1 / k:.2f}"
+    )
+    return Weighed(CANNOT_TELL, False, (*reasons, told), (warning,))
 
 
 def _weak(k: float, r2: float) -> str:

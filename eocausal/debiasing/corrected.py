@@ -11,6 +11,7 @@ import numpy.typing as npt
 from eocausal.debiasing.corrected_result import Corrected
 from eocausal.debiasing.corrector import TWEEDIE, Corrector
 from eocausal.debiasing.density_score import DensityScore
+from eocausal.debiasing.own_labels import judged_by_own_labels
 from eocausal.debiasing.predicted_study import Change, Predicted, PredictedStudy, as_it_is
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.estimate import Estimate
@@ -49,6 +50,7 @@ def corrected(corrector: Corrector, study: PredictedStudy) -> Corrected:
     """
     naive = study.estimate(as_it_is)
     predicted = study.predicted(naive)
+    corrector = judged_by_own_labels(corrector, naive, predicted)
     parts = [_naive(corrector, naive), _lcc(corrector, naive)]
     told, diagnostics = _about_support(corrector, predicted)
     if TWEEDIE in corrector.kinds:

@@ -288,3 +288,27 @@ def test_a_tile_where_all_predictions_are_one_number_is_corrected_like_any_other
     fix = ec.debias(places(), **COLUMNS, method="tweedie")
     made = fix.apply(np.full(OWN_DENSITY_FROM, 1.5))
     assert made["causal"].tolist() == pytest.approx(fix.correct([1.5] * OWN_DENSITY_FROM).tolist())
+
+
+def surveyed(kind: str, seed: int = 4) -> tuple[pd.DataFrame, ec.Design]:
+    """A trial whose units are places of the calibration: the survey was made in it."""
+    made = ec.simulate_map(kind=kind, n=3000, seed=seed)
+    table = made.trial.set_axis([f"v{one}" for one in range(3000)])
+    return table, ec.Design(table, outcome="prediction", treatment="treatment")
+
+
+@pytest.mark.parametrize(("kind", "believed"), [("gaussian", "lcc"), ("surrogate", "naive")])
+def test_labels_of_the_study_decide_where_the_calibration_holds_them(kind: str, believed: str) -> None:
+    table, design = surveyed(kind)
+    fix = ec.debias(table.iloc[::2], prediction="prediction", truth="outcome")
+    assert fix.method == "none"
+    found = ec.ate(design, method="difference", correct=fix)
+    assert found.chosen == believed
+    assert "1500 places of the calibration are units of the study" in found.corrector.reasons[0]
+    # what was asked for stands, and other places of the same names say nothing
+    asked = ec.debias(table.iloc[::2], prediction="prediction", truth="outcome", method="tweedie")
+    assert ec.ate(design, method="difference", correct=asked).chosen == "tweedie"
+    strangers = table.iloc[::2].assign(prediction=table["prediction"].iloc[::2].to_numpy()[::-1].copy())
+    strangers["outcome"] = strangers["prediction"] + strangers["outcome"].std() * 0.5
+    away = ec.debias(strangers, prediction="prediction", truth="outcome")
+    assert ec.ate(design, method="difference", correct=away).corrector.reasons == away.reasons

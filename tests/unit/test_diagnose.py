@@ -206,7 +206,7 @@ def test_the_figure_has_four_panels_and_leaves_pyplot_alone() -> None:
     assert len(figure.axes) == 4
     assert plt.get_fignums() == before
     labels = [text.get_text() for text in figure.axes[2].get_yticklabels()]
-    assert labels == ["units", "town\ncorrection nearer", "region\ncorrection nearer"]
+    assert labels == ["units", "town\ncorrection nearer", "region\ntoo few groups to vouch for a correction"]
     ec.diagnose(-places["shrunk"], places["truth"], groups=places[["town"]]).plot()
 
 

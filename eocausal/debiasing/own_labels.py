@@ -1,0 +1,61 @@
+"""Where places of a calibration are units of the study, its measured outcomes are labels of the study."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal.debiasing.calibration_sample import LEAST, CalibrationSample
+from eocausal.debiasing.choice import choose_method
+from eocausal.debiasing.corrector import Corrector
+from eocausal.debiasing.diagnose import diagnose_sample
+from eocausal.debiasing.predicted_study import Predicted
+from eocausal.inference.estimate import Estimate
+
+Codes = npt.NDArray[np.intp]
+
+# With fewer labelled units in an arm labels say little of it.
+LEAST_IN_ARM = 10
+
+
+def judged_by_own_labels(corrector: Corrector, naive: Estimate, predicted: Predicted) -> Corrector:
+    """Return the corrector with the method that labels of the study speak for, where it was left to the evidence.
+
+    A calibration cannot know the arms of a study. Where its places are units of the study, known by their name and
+    their prediction, the two tests that labels allow can be made, and count more than groups that stand in for
+    arms.
+    """
+    sample, arms = corrector.sample, naive.arms
+    left_open = corrector.provenance.get("options", {}).get("method") == "auto"
+    if sample is None or not left_open or corrector.level != "levels" or arms is None:
+        return corrector
+    if predicted.entries is not None or np.unique(arms.treatment).size != 2:
+        return corrector
+    places, units = places_in_both(sample, naive, predicted)
+    treatment = arms.treatment[units]
+    if places.size < LEAST or min((treatment == 0).sum(), (treatment == 1).sum()) < LEAST_IN_ARM:
+        return corrector
+    weights = None if naive.weights is None else naive.weights[units]
+    # groups stand in for arms where these are not known, and may be alike in one study
+    labels = replace(sample.take(places, weights), groups=pd.DataFrame())
+    found = diagnose_sample(labels, treatment=treatment, label_noise_var=corrector.label_noise_var)
+    method, reasons = choose_method(found)
+    # labels say whether to correct; by which correction was found in the whole calibration
+    if method != "none" and corrector.method != "none":
+        method = corrector.method
+    told = f"{places.size} places of the calibration are units of the study, whose arms are known"
+    return replace(corrector, method=method, reasons=(told, *reasons))
+
+
+def places_in_both(sample: CalibrationSample, naive: Estimate, predicted: Predicted) -> tuple[Codes, Codes]:
+    """Return positions in the calibration and in the study of what has one name and one prediction in both."""
+    found = pd.Index(sample.ids).get_indexer(pd.Index(naive.ids)) if pd.Index(sample.ids).is_unique else None
+    if found is None:
+        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    units = np.flatnonzero(found >= 0)
+    places = found[units]
+    same = np.isclose(sample.prediction[places], predicted.values[units], rtol=1e-9, atol=0)
+    return places[same], units[same]
