@@ -12,7 +12,7 @@ import pandas as pd
 from eocausal._checks import require_columns
 from eocausal._provenance import hash_arrays, versions
 from eocausal._study_columns import read_numbers, read_weights
-from eocausal.debiasing.calibration_sample import require_varies
+from eocausal.debiasing.calibration_sample import SPREADS, require_varies
 from eocausal.debiasing.group_means_result import GroupMeans
 from eocausal.debiasing.group_moments import GroupLine, GroupSums, group_line, group_sums
 from eocausal.errors import DebiasError, explain
@@ -138,7 +138,12 @@ def _read(data: object, named: list[str], by: str) -> tuple[pd.DataFrame, Labels
                 fix=f"data = data.dropna(subset=[{by!r}])",
             )
         )
-    codes, labels = pd.factorize(data[by], sort=True)
+    try:
+        codes, labels = pd.factorize(data[by], sort=True)
+    except TypeError as cause:
+        text = f"The group {by!r} holds what cannot be told apart or sorted: {str(cause)[:80]}."
+        fix = f"data[{by!r}] = data[{by!r}].astype(str)"
+        raise DebiasError(explain(text, rule="all numbers or all text", fix=fix)) from cause
     return data, np.asarray(labels), np.asarray(codes, dtype=np.intp)
 
 
@@ -228,9 +233,24 @@ def _estimate(labels: Labels, made: GroupLine, sums: GroupSums) -> Estimate:
         assumptions=ASSUMES,
     )
     few = f"{labels.size} groups: with fewer than {FEW_CLUSTERS} standard errors are too small"
-    told = (*([few] if labels.size < FEW_CLUSTERS else []), *([NO_SPREAD] if made.spread < 0 else []))
+    told = (
+        *([few] if labels.size < FEW_CLUSTERS else []),
+        *([NO_SPREAD] if made.spread < 0 else []),
+        *_other_units(sums),
+    )
     found = plain.with_vcov("hetero")
     return replace(found, warnings=(*told, *found.warnings))
+
+
+def _other_units(sums: GroupSums) -> list[str]:
+    """Return a warning where means of predictions and of the truth are hardly in one unit of measurement."""
+    ratio = float(sums.prediction.std() / sums.truth.std())
+    if SPREADS[0] <= ratio <= SPREADS[1]:
+        return []
+    return [
+        f"the standard deviation of predictions of groups is {ratio:.3g} times that of their truth: are both in "
+        "the same unit? Corrected means are in that of the truth"
+    ]
 
 
 def _require_followed(estimate: Estimate) -> None:

@@ -129,8 +129,8 @@ class GroupMeans:
         DebiasError
             Predictions or variances that are missing, infinite or negative, or variances of other groups.
         """
-        values = np.atleast_1d(np.asarray(predictions, dtype=float))
-        noise = np.asarray(sampling_var, dtype=float)
+        values = np.atleast_1d(_plain(predictions, "predictions"))
+        noise = _plain(sampling_var, "sampling_var")
         index = predictions.index if isinstance(predictions, pd.Series) else None
         _require_alike(values, noise, index, sampling_var)
         bad = ~(np.isfinite(values) & np.isfinite(noise) & (noise >= 0))
@@ -192,6 +192,16 @@ class GroupMeans:
         ax.set_ylabel("mean on the map")
         ax.legend(frameon=False)
         return ax
+
+
+def _plain(given: npt.ArrayLike | pd.Series, name: str) -> FloatArray:
+    """Return numbers of any shape, with NaN where they are masked, or raise DebiasError where they are none."""
+    try:
+        if isinstance(given, np.ma.MaskedArray):
+            return np.asarray(np.ma.filled(given.astype(float), np.nan))
+        return np.asarray(given, dtype=float)
+    except (TypeError, ValueError) as cause:
+        raise DebiasError(explain(f"{name} are not numbers.", rule=str(cause)[:100])) from cause
 
 
 def _require_alike(values: FloatArray, noise: FloatArray, index: pd.Index | None, given: object) -> None:

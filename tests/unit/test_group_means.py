@@ -192,6 +192,7 @@ def test_the_result_has_all_members_and_survives_a_file() -> None:
     (lambda u: u.assign(wealth="rich"), {}, DesignError, "not numeric"),
     (lambda u: u.assign(w=-1.0), {"weights": "w"}, DesignError, "must be positive"),
     (lambda u: u.to_dict(), {}, DebiasError, "data is a dict"),
+    (lambda u: u.assign(district=[[1]] * len(u)), {}, DebiasError, "cannot be told apart or sorted"),
 ])  # fmt: skip
 def test_what_cannot_be_estimated_says_why(
     change: object, options: dict, error: type[Exception], words: str
@@ -206,6 +207,9 @@ def test_what_cannot_be_estimated_says_why(
     (pd.Series([0.1, 0.2], index=["a", "b"]), pd.Series([0.3, 0.4], index=["b", "a"]), "another order"),
     ([0.1, np.nan], 0.0, "missing, infinite or negative"),
     ([0.1, 0.2], -1.0, "missing, infinite or negative"),
+    (np.ma.array([0.1, 9e9], mask=[False, True]), 0.0, r"missing, infinite or negative[\s\S]*1 \(1\)"),
+    (["a"], 0.0, "predictions are not numbers"),
+    ([0.1], ["a"], "sampling_var are not numbers"),
 ])  # fmt: skip
 def test_predictions_that_cannot_be_corrected_say_why(
     predictions: object, variances: object, words: str
@@ -213,3 +217,9 @@ def test_predictions_that_cannot_be_corrected_say_why(
     found = _found(_units())
     with pytest.raises(DebiasError, match=words):
         found.correct(predictions, sampling_var=variances)
+
+
+def test_predictions_in_another_unit_are_told() -> None:
+    units = _units()
+    assert not any("same unit" in text for text in _found(units).warnings)
+    assert any("same unit" in text for text in _found(units.assign(map=1000 * units["map"])).warnings)
