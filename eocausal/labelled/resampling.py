@@ -128,7 +128,12 @@ def what_is_drawn(
                 fix=f"data = data.dropna(subset=[{strata.name!r}])",
             )
         )
-    codes = pd.factorize(strata, sort=True)[0]
+    try:
+        codes = pd.factorize(strata, sort=True)[0]
+    except TypeError as cause:
+        text = f"Strata {strata.name!r} hold what cannot be told apart or sorted: {str(cause)[:80]}."
+        fix = f"data[{strata.name!r}] = data[{strata.name!r}].astype(str)"
+        raise DebiasError(explain(text, rule="all numbers or all text", fix=fix)) from cause
     stratum = _by_cluster(codes, unit, known.size)
     parted = known[np.unique(unit[stratum[unit] != codes])]
     if parted.size:

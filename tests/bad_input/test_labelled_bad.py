@@ -165,6 +165,11 @@ REFUSED: dict[str, Case] = {
         DebiasError,
         "ndarray of 2 dimensions",
     ),
+    "bootstrap: strata of lists": (
+        lambda: _bootstrap(_with("zone", [[1]] * N), resampling=ec.Resampling(draws=99, strata="zone")),
+        DebiasError,
+        "Strata 'zone' hold what cannot be told apart",
+    ),
     "remote: units for a sample": (
         lambda: _remote(TRIAL, _as_units(SURVEY)),
         DebiasError,
