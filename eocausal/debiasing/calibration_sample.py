@@ -27,6 +27,8 @@ _ROUNDING = 1e-12
 _SMALLEST, _LARGEST = 1e-60, 1e60
 # Weights under which fewer places than this count make no line.
 _FEWEST = 5
+# One value that is more quartile ranges from the median than this, with most of the variance, makes every slope.
+_FAR, _RULES = 10.0, 0.5
 # Predictions keep between this share and this multiple of the spread of the truth, or they are in other units.
 SPREADS = (0.05, 2.0)
 
@@ -171,7 +173,8 @@ def read_sample(calibration: object, columns: CalibrationColumns) -> Calibration
         frame[list(columns.groups)].reset_index(drop=True),
         panel=panel,
     )
-    notes = (*notes, *uneven(sample.weights), *_twice(frame.index, columns))
+    far = [*_far(sample, prediction, columns.prediction), *_far(sample, truth, columns.truth)]
+    notes = (*notes, *uneven(sample.weights), *_twice(frame.index, columns), *far)
     return CalibrationSample(**{**vars(sample), "notes": (*notes, *_suspicions(sample, columns))})
 
 
@@ -270,6 +273,23 @@ def _complete(frame: pd.DataFrame, name: str, ids: Labels, table: str) -> FloatA
             )
         )
     return values
+
+
+def _far(sample: CalibrationSample, column: FloatArray, name: str) -> list[str]:
+    """Say where one value far from all others has most of the variance of a column (m,)."""
+    lower, median, upper = np.quantile(column, [0.25, 0.5, 0.75])
+    squares = sample.weights * (column - np.average(column, weights=sample.weights)) ** 2
+    found, codes = np.unique(column, return_inverse=True)
+    shares = np.bincount(codes, weights=squares) / squares.sum()
+    value = float(found[shares.argmax()])
+    if shares.max() <= _RULES or abs(value - median) <= _FAR * (upper - lower) or upper == lower:
+        return []
+    places = sample.ids[column == value]
+    count = f"{len(places)} of {len(sample)} places (first: {places[0]})"
+    return [
+        f"{shares.max():.0%} of the variance of {name!r} is that of {value:g} at {count}, far "
+        "from all others: slopes follow it alone. Is it a mark for missing values?"
+    ]
 
 
 def _suspicions(sample: CalibrationSample, columns: CalibrationColumns) -> list[str]:

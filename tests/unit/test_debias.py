@@ -312,3 +312,24 @@ def test_labels_of_the_study_decide_where_the_calibration_holds_them(kind: str, 
     strangers["outcome"] = strangers["prediction"] + strangers["outcome"].std() * 0.5
     away = ec.debias(strangers, prediction="prediction", truth="outcome")
     assert ec.ate(design, method="difference", correct=away).corrector.reasons == away.reasons
+
+
+@pytest.mark.parametrize("marked", [1, 20])
+def test_marks_for_missing_values_that_make_the_slope_are_told(marked: int) -> None:
+    table = places(300)
+    table.loc[table.index[:marked]] = -9999.0
+    fix = ec.debias(table.drop(columns="village"), **COLUMNS, method="lcc")
+    for name in ("map", "wealth"):
+        told = f"% of the variance of '{name}' is that of -9999 at {marked} of 300 places (first: p0)"
+        assert any(told in text for text in fix.warnings)
+
+
+def test_heavy_tails_and_rare_outcomes_are_no_marks_for_missing_values() -> None:
+    rng = np.random.default_rng(0)
+    heavy = places(1000)
+    heavy["map"] += rng.standard_t(3, size=1000)
+    heavy["wealth"] = heavy["map"] + rng.standard_t(3, size=1000)
+    rare = places(1000).assign(wealth=lambda t: (t["map"] > 1.5).astype(float))
+    for table in (heavy, rare):
+        fix = ec.debias(table, **COLUMNS, method="lcc")
+        assert not any("slopes follow" in text for text in fix.warnings)
