@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def write_map_card(
     if corrector.level != "levels":
         text = f"This corrector is of {corrector.level}, and a card corrects the levels of one map."
         raise DebiasError(explain(text, fix="a calibration of places, without unit and period"))
+    _require_lines(corrector)
     opened = one_band(path, band)
     _require_tiff(opened, tags=tags)
     target = _card_path(card, opened)
@@ -153,6 +155,17 @@ def read_corrector(path: str | Path) -> Corrector:
             return Corrector.from_dict(content)
     card = read_map_card(file)
     return replace(card.corrector, warnings=(*card.corrector.warnings, *card.warnings))
+
+
+def _require_lines(corrector: Corrector) -> None:
+    """Raise where names of columns would put into a card what no card may hold, before all pixels are read."""
+    told = (corrector.prediction, corrector.truth, *corrector.reasons, *corrector.warnings)
+    strange = [text for text in told if any(unicodedata.category(one) == "Cc" for one in text)]
+    if strange:
+        rule = "a card is read by others, and its text moves nobody's cursor"
+        fix = "rename columns of the calibration whose names have line breaks or tabs"
+        text = "The corrector's names or texts have line breaks or other control characters."
+        raise DebiasError(explain(text, where=strange, rule=rule, fix=fix))
 
 
 def _card_path(card: str | Path | None, opened: OneBand) -> Path:

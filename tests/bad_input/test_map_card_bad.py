@@ -64,6 +64,24 @@ def test_folders_are_no_cards(corrector: ec.Corrector, map_file: Path) -> None:
         ec.read_map_card(map_file.parent)
 
 
+@pytest.mark.parametrize("name", ["map", "town"])
+def test_no_card_is_written_that_could_not_be_read(map_file: Path, name: str) -> None:
+    seen = PIXELS.ravel().astype(float)
+    noise = np.random.default_rng(1).normal(size=seen.size)
+    places = pd.DataFrame({"map": seen, "survey": seen + 0.7 * noise, "town": np.arange(seen.size) % 2})
+    named = {one: f"{one}\nof 2015" if one == name else one for one in places}
+    fix = ec.debias(
+        places.rename(columns=named),
+        prediction=named["map"],
+        truth="survey",
+        groups=named["town"],
+        noise="constant",
+    )
+    with pytest.raises(DebiasError, match=r"control characters[\s\S]*of 2015[\s\S]*rename columns"):
+        fix.to_map_card(map_file, progress=False)
+    assert not map_file.with_name("wealth.card.json").exists()
+
+
 def test_a_card_saved_with_a_byte_order_mark_is_read(card_file: Path) -> None:
     known = ec.read_map_card(card_file)
     card_file.write_text(card_file.read_text(), encoding="utf-8-sig")
