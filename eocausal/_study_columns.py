@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import require_one_kind
-from eocausal.errors import DesignError, explain
+from eocausal.errors import DesignError, EocausalError, explain
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,11 +41,30 @@ def read_numbers(column: pd.Series, ids: npt.NDArray[Any], *, role: str) -> Floa
     return values
 
 
+def read_flags(
+    frame: pd.DataFrame, name: str, ids: npt.NDArray[Any], *, error: type[EocausalError]
+) -> npt.NDArray[np.bool_]:
+    """Return a column of true or false, or of 1 and 0, for every unit; refuse all else."""
+    column = frame[name]
+    strange = column.isna().to_numpy() | ~column.isin([True, False, 0, 1]).to_numpy()
+    if strange.any():
+        raise error(
+            explain(
+                f"Column {name!r} is not true or false for all units.",
+                where=ids[strange],
+                rule="true or false, or 1 or 0",
+            )
+        )
+    return np.asarray(column.to_numpy().astype(bool))
+
+
 def expand_covariates(frame: pd.DataFrame, names: list[str], ids: npt.NDArray[Any]) -> pd.DataFrame:
     """Return the covariates as numbers; a text column becomes 0/1 columns with its first level left out."""
     columns: dict[str, FloatArray] = {}
     for name in names:
-        columns |= _as_numbers(frame[name], name, ids)
+        made = _as_numbers(frame[name], name, ids)
+        _require_new(made, columns)
+        columns |= made
     return pd.DataFrame(columns, index=range(len(frame)))
 
 
@@ -67,6 +86,14 @@ def _as_numbers(column: pd.Series, name: str, ids: npt.NDArray[Any]) -> dict[str
         f"{name}[{level}]": np.where(missing, np.nan, (column == level).to_numpy(dtype=float))
         for level in levels[1:]
     }
+
+
+def _require_new(names: Iterable[str], columns: Mapping[str, FloatArray]) -> None:
+    """Raise where a covariate is called as a column that is made of another: one of them would be lost."""
+    for name in names:
+        if name in columns:
+            text = f"Two covariates would be called {name!r}."
+            raise DesignError(explain(text, fix="data = data.rename(columns={...})"))
 
 
 @dataclass(frozen=True)
@@ -101,7 +128,9 @@ def keep_missing(
     absent: dict[str, npt.NDArray[np.bool_]] = {}
     gaps: dict[str, npt.NDArray[np.bool_]] = {}
     for name in names:
-        for column, values in _as_numbers(frame[name], name, ids).items():
+        made = _as_numbers(frame[name], name, ids)
+        _require_new(made, columns)
+        for column, values in made.items():
             missing = np.isnan(values[rows])
             fill = 0.0 if column != name else _mean_of_some(values[rows], name)
             columns[column] = np.where(missing, fill, values[rows])
@@ -114,9 +143,7 @@ def keep_missing(
         if without.tobytes() in marked:
             continue
         marked.add(without.tobytes())
-        if indicator_of(name) in columns:
-            text = f"Two covariates would be called {indicator_of(name)!r}."
-            raise DesignError(explain(text, fix="data = data.rename(columns={...})"))
+        _require_new([indicator_of(name)], columns)
         columns[indicator_of(name)] = without.astype(float)
         absent[indicator_of(name)] = np.zeros_like(without)
     if not columns:

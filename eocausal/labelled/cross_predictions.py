@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import require_columns
-from eocausal._study_columns import read_numbers
+from eocausal._study_columns import read_flags, read_numbers
 from eocausal._threads import one_blas_thread
 from eocausal.design import Design
 from eocausal.errors import DebiasError, explain
@@ -164,16 +164,16 @@ def _read(design: Design, truth: str, labelled: str | None) -> _Study:
     values = read_numbers(frame[truth], ids, role="truth")
     there = ~np.isnan(values)
     if labelled is not None:
-        said = read_numbers(frame[labelled], ids, role="column of labels")
-        if not np.isin(said, (0.0, 1.0)).all() or (there < said).any():
+        said = read_flags(frame, labelled, ids, error=DebiasError)
+        if (said & ~there).any():
             raise DebiasError(
                 explain(
-                    f"Column {labelled!r} does not say whose {truth!r} is used.",
-                    where=ids[~np.isin(said, (0.0, 1.0)) | (there < said)],
-                    rule="true only where the truth is there, else false",
+                    f"Units are labelled by {labelled!r} but have no {truth!r}.",
+                    where=ids[said & ~there],
+                    fix=f"data[{labelled!r}] = data[{labelled!r}] & data[{truth!r}].notna()",
                 )
             )
-        there = said == 1
+        there = said
     if not there.any():
         raise DebiasError(explain(f"No unit is labelled: {truth!r} has no value."))
     if there.all():

@@ -12,7 +12,7 @@ import pandas as pd
 
 from eocausal._checks import require_columns
 from eocausal._provenance import hash_arrays, versions
-from eocausal._study_columns import expand_covariates, read_clusters, read_numbers, read_weights
+from eocausal._study_columns import expand_covariates, read_clusters, read_flags, read_numbers, read_weights
 from eocausal.errors import DebiasError, explain
 from eocausal.units import Units
 
@@ -22,6 +22,7 @@ Labels = npt.NDArray[Any]
 
 # With fewer labels than this, large-sample standard errors of a rectifier are too small.
 FEW_LABELS = 30
+INTERCEPT = "intercept"
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,17 @@ def read_labelled(data: object, roles: Roles) -> LabelledTable:
     require_columns(frame, named, table="data", error=DebiasError)
     if roles.prediction == roles.truth:
         raise DebiasError(explain(f"prediction and truth are the same column, {roles.truth!r}."))
+    for role, name in (("truth", roles.truth), ("prediction", roles.prediction)):
+        if name in roles.covariates:
+            text = f"The {role} {name!r} is among the covariates."
+            raise DebiasError(
+                explain(text, rule="the outcome is not regressed on itself", fix="leave it out")
+            )
+    if INTERCEPT in roles.covariates:
+        text = f"A covariate is called {INTERCEPT!r}, as the constant that is added."
+        raise DebiasError(
+            explain(text, fix=f"leave it out, or data.rename(columns={{{INTERCEPT!r}: 'other'}})")
+        )
     prediction = _complete(frame, roles.prediction, ids, role="prediction")
     truth = read_numbers(frame[roles.truth], ids, role="truth")
     labelled = _labelled(frame, roles, truth, ids)
@@ -202,16 +214,8 @@ def _labelled(frame: pd.DataFrame, roles: Roles, truth: FloatArray, ids: Labels)
     """Return which units (n,) have a label: those whose truth is there, or those that a column says."""
     there = ~np.isnan(truth)
     if roles.labelled is not None:
-        said = read_numbers(frame[roles.labelled], ids, role="column of labels")
-        if not np.isin(said, (0.0, 1.0)).all():
-            raise DebiasError(
-                explain(
-                    f"Column {roles.labelled!r} does not say who is labelled.",
-                    where=ids[~np.isin(said, (0.0, 1.0))],
-                    rule="true or false, or 1 or 0, for every unit",
-                )
-            )
-        without = (said == 1) & ~there
+        said = read_flags(frame, roles.labelled, ids, error=DebiasError)
+        without = said & ~there
         if without.any():
             raise DebiasError(
                 explain(
@@ -220,7 +224,7 @@ def _labelled(frame: pd.DataFrame, roles: Roles, truth: FloatArray, ids: Labels)
                     fix=f"data[{roles.labelled!r}] = data[{roles.truth!r}].notna()",
                 )
             )
-        there = said == 1
+        there = said
     if not there.any():
         raise DebiasError(explain(f"No unit has a label: {roles.truth!r} is missing for all."))
     if there.all():
@@ -254,7 +258,7 @@ def _columns(
                 fix=f"data = data.dropna(subset={gone!r})",
             )
         )
-    return made, ("intercept", *names)
+    return made, (INTERCEPT, *names)
 
 
 def _require_levels(column: pd.Series, name: str) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import require_columns, require_one_kind
-from eocausal._study_columns import read_numbers
+from eocausal._study_columns import read_flags, read_numbers
 from eocausal.design import Design
 from eocausal.errors import DebiasError, DesignError, explain
 from eocausal.labelled.asked import Labelling
@@ -162,19 +162,12 @@ def _numbers(column: pd.Series, ids: npt.NDArray[Any], *, role: str) -> FloatArr
         raise DebiasError(str(cause)) from cause
 
 
-def _flags(frame: pd.DataFrame, name: str, ids: npt.NDArray[Any]) -> BoolArray:
-    column = frame[name]
-    if column.isna().any() or not column.isin([True, False, 0, 1]).all():
-        bad = column.isna().to_numpy() | ~column.isin([True, False, 0, 1]).to_numpy()
-        raise DebiasError(explain(f"Column {name!r} is not true or false for all units.", where=ids[bad]))
-    return column.to_numpy().astype(bool)
-
-
 def _without_training(design: Design, name: str | None, notes: list[str]) -> Design:
     """Leave out units that the predictions were learned from."""
     if name is None:
         return design
-    trained = _flags(frame_of(design)[0].iloc[design.table.rows], name, design.table.ids)
+    frame = frame_of(design)[0].iloc[design.table.rows]
+    trained = read_flags(frame, name, design.table.ids, error=DebiasError)
     if trained.all():
         raise DebiasError(
             explain(
@@ -203,7 +196,7 @@ def _marked(
     known, (name, measured) = ~np.isnan(truth), names
     if name is None:
         return known
-    marked = _flags(frame, name, ids)
+    marked = read_flags(frame, name, ids, error=DebiasError)
     missing = marked & ~known
     if missing.any():
         raise DebiasError(

@@ -8,7 +8,6 @@ Every ``lambda`` is right where labelled units are drawn at random, however bad 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,15 +208,3 @@ def pooled_lambda(
     covariance = float((truth - truth.mean()) @ (prediction - prediction.mean())) / (n - ddof)
     spread = float(np.concatenate([prediction, other_prediction]).var(ddof=1))
     return covariance / ((1 + n / others) * spread) if spread > 0 else 0.0
-
-
-def total_of(
-    parts: Sequence[Part], shares: Sequence[float], lams: Sequence[float]
-) -> tuple[float, FloatArray]:
-    """Return the sum of parts, each rectified by its own number and times its share, with influence values (n,)."""
-    value, scores = 0.0, np.zeros_like(parts[0].classical_scores)
-    for part, share, lam in zip(parts, shares, lams):
-        own, moved = part.rectified(lam)
-        value += share * own
-        scores = scores + share * moved
-    return value, scores

@@ -15,6 +15,7 @@ from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import interval_plot
 from eocausal.inference.vcov import VcovChoice
+from eocausal.labelled.labelled_table import INTERCEPT
 from eocausal.labelled.ppi_result import CLASSICAL, NAIVE, by_labels
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class PpiRegression:
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the coefficients of all three regressions with 95% intervals and return the Axes."""
         frame = self.table()
-        frame = frame[frame["term"] != "intercept"].reset_index(drop=True)
+        frame = frame[frame["term"] != INTERCEPT].reset_index(drop=True)
         frame["term"] = frame["term"] + ", " + frame["method"]
         return interval_plot(frame, ax=ax)
 

@@ -194,8 +194,8 @@ def test_the_result_is_complete() -> None:
         ({}, {"truth": "grant"}, DebiasError, "among the treatment"),
         ({}, {"truth": "green"}, DebiasError, "among the covariates"),
         ({}, {"covariates": []}, DebiasError, "nothing to predict from"),
-        ({"use": True}, {"labelled": "use"}, DebiasError, "does not say whose"),
-        ({"use": 3}, {"labelled": "use"}, DebiasError, "does not say whose"),
+        ({"use": True}, {"labelled": "use"}, DebiasError, "labelled by 'use' but have no"),
+        ({"use": 3}, {"labelled": "use"}, DebiasError, "is not true or false"),
         (
             {"few": np.arange(300)},
             {"truth": "few", "folds": ec.Folds(k=5)},

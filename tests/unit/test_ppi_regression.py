@@ -350,6 +350,13 @@ def _with(column: str, rows: object, value: object) -> pd.DataFrame:
         (known_table(), {"covariates": []}, DebiasError, "names of one or more columns"),
         (known_table(), {"covariates": ["x1", "x1"]}, DebiasError, "named twice"),
         (known_table(), {"truth": "predicted"}, DebiasError, "same column"),
+        (known_table(), {"covariates": ["x1", "wealth"]}, DebiasError, "The truth .wealth. is among the cov"),
+        (known_table(), {"covariates": ["predicted"]}, DebiasError, "The prediction 'predicted' is among the cov"),
+        (known_table().assign(intercept=1.0), {"covariates": ["intercept"]}, DebiasError, "called 'intercept'"),
+        (
+            known_table().assign(c=np.tile(["a", "b"], 150), **{"c[b]": np.arange(300.0)}),
+            {"covariates": ["c", "c[b]"]}, DesignError, r"Two covariates would be called 'c\[b\]'",
+        ),
         (known_table(), {"method": "ppi+"}, DebiasError, "Did you mean 'ppi"),
         (known_table(), {"method": np.inf}, DebiasError, "a finite number"),
         (known_table(), {"method": ec.PowerTuning(pooled=True)}, DebiasError, "regressions do not have"),
@@ -364,7 +371,7 @@ def _with(column: str, rows: object, value: object) -> pd.DataFrame:
         (known_table().assign(predicted=2.0), {}, DebiasError, "the same for all 60 labelled units"),
         (_used(3), {"labelled": "use"}, DebiasError, "3 units with labels cannot carry 3"),
         (_used(80), {"labelled": "use"}, DebiasError, r"have no 'wealth'.\n  Where: 20"),
-        (known_table().assign(use=2), {"labelled": "use"}, DebiasError, "does not say who is labelled"),
+        (known_table().assign(use=2), {"labelled": "use"}, DebiasError, "'use' is not true or false for all units"),
         (known_table().assign(w=-1.0), {"weights": "w"}, DesignError, "must be positive"),
         (known_table().assign(v=[None, *range(299)]), {"cluster": "v"}, DesignError, "missing for some units"),
         (known_table().assign(x2=lambda t: 2 * t["x1"]), {}, EstimationError, "combinations of one another"),
@@ -380,3 +387,11 @@ def _with(column: str, rows: object, value: object) -> pd.DataFrame:
 def test_bad_input_is_named(table: object, options: dict, error: type, words: str) -> None:
     with pytest.raises(error, match=words):
         linear(table, **options)
+
+
+def test_whose_truth_is_used_may_be_said_by_objects_and_by_numbers() -> None:
+    table = known_table()
+    there = table["wealth"].notna() & (np.arange(300) % 4 > 0)
+    plain = linear(table.assign(use=there), labelled="use")
+    for said in (there.astype(object), there.astype(float), there.astype("boolean")):
+        np.testing.assert_array_equal(linear(table.assign(use=said), labelled="use").estimate, plain.estimate)

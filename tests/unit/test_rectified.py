@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from eocausal.labelled.rectified import mean_part, pooled_lambda, total_of, tune, weighted_mean
+from eocausal.labelled.rectified import mean_part, pooled_lambda, tune, weighted_mean
 
 TRUTH = np.array([1.0, 2, 3, 4, 6])
 SEEN = np.array([1.5, 1.5, 3.5, 3, 4.5])
@@ -117,10 +117,6 @@ def test_two_arms_that_share_no_unit_are_tuned_one_by_one():
     together = tune(classical, np.column_stack([parts[0].shift_scores, -parts[1].shift_scores]))
     assert together == pytest.approx(alone, abs=1e-10)
     assert alone[1] == 0  # predictions that point the wrong way are left out
-    value, _ = total_of(parts, [1, -1], together)
-    assert value == pytest.approx(
-        parts[0].classical + alone[0] * parts[0].shift - parts[1].classical, rel=1e-10
-    )
 
 
 def test_clusters_are_summed_before_tuning():
