@@ -200,7 +200,7 @@ class Corrector:
             if isinstance(predictions, pd.Series)
             else pd.Series(given_array(predictions, "prediction"))
         )
-        values = given_numbers(given, given.index.to_numpy(), "prediction")
+        values = given_numbers(given, given.index, "prediction")
         score = self.score_for(values)
         made = {name: self.correct(values, method=name, score=score) for name in METHODS}
         causal = made[self.method]

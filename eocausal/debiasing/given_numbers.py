@@ -44,7 +44,7 @@ def given_array(values: object, name: str) -> npt.NDArray[Any]:
     return array
 
 
-def given_numbers(values: pd.Series, ids: Labels, name: str) -> FloatArray:
+def given_numbers(values: pd.Series, ids: Labels | pd.Index, name: str) -> FloatArray:
     """Return a Series (n,) as finite numbers.
 
     Raises
@@ -56,6 +56,8 @@ def given_numbers(values: pd.Series, ids: Labels, name: str) -> FloatArray:
         kind = "complex numbers" if pd.api.types.is_complex_dtype(values) else "days or lengths of time"
         raise DebiasError(explain(f"{name} holds {kind}.", rule="a finite number for each place"))
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    if np.isfinite(numbers).all():
+        return numbers
     missing, infinite = np.isnan(numbers), np.isinf(numbers)
     text = missing & values.notna().to_numpy()
     for bad, what in ((text, "not a number"), (missing, "missing"), (infinite, "infinite")):
