@@ -13,6 +13,7 @@ from eocausal.debiasing.corrector import TWEEDIE, Corrector
 from eocausal.debiasing.density_score import DensityScore
 from eocausal.debiasing.own_labels import judged_by_own_labels
 from eocausal.debiasing.predicted_study import Change, Predicted, PredictedStudy, as_it_is
+from eocausal.debiasing.prediction_shift import spread_told
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.second_sample import SecondSample
@@ -239,12 +240,20 @@ def _about_support(corrector: Corrector, predicted: Predicted) -> tuple[list[str
         return [], found
     outside = 1 - float(np.average(corrector.density.inside(predicted.values), weights=predicted.weights))
     found["share_outside_support"] = outside
+    found["variance_ratio"], told = spread_told(
+        predicted.values,
+        predicted.weights,
+        sd=corrector.density.sd,
+        n=corrector.n_drawn,
+        slopes=(corrector.k, corrector.r2 / corrector.k),
+    )
     if outside <= MANY_OUTSIDE:
-        return [], found
+        return told, found
     low, high = corrector.density.low, corrector.density.high
     return [
+        *told,
         f"{outside:.0%} of the predictions lie outside of what the calibration saw ({low:.3g} to {high:.3g}): "
-        "there corrections extrapolate"
+        "there corrections extrapolate",
     ], found
 
 

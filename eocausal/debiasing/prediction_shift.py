@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
+from eocausal.debiasing.given_numbers import given_array, given_numbers
 from eocausal.errors import DebiasError, explain
 
 FloatArray = npt.NDArray[np.float64]
@@ -119,7 +121,7 @@ def transport_checks(
     mean_new, spread_new = _moments(new, w_new)
     ratio = spread_new / spread
     error = np.hypot(_log_variance_error(seen, w_seen), _log_variance_error(new, w_new))
-    differs = not SAME_VARIANCE[0] <= ratio <= SAME_VARIANCE[1] and abs(np.log(ratio)) > 1.96 * error
+    differs = _differs(ratio, float(error))
     effective = 1 / float((w_seen**2).sum() + (w_new**2).sum())
     k = k_new = None
     if slopes is not None:
@@ -131,13 +133,42 @@ def transport_checks(
         share_outside=outside,
         mean_shift=shift,
         variance_ratio=ratio,
-        variance_differs=bool(differs),
+        variance_differs=differs,
         ks=_distance(seen, w_seen, new, w_new),
         ks_by_chance=_KS_AT_5_PERCENT / float(np.sqrt(effective)),
         k=k,
         k_if_error_stays=k_new,
-        sentences=tuple(_sentences(outside, ratio, bool(differs), k, k_new)),
+        sentences=tuple(_sentences(outside, ratio, differs, k, k_new)),
     )
+
+
+def spread_told(
+    trial: FloatArray, weights: FloatArray, *, sd: float, n: int, slopes: tuple[float, float]
+) -> tuple[float, list[str]]:
+    """Return how many times as much predictions of a trial vary as those of a calibration, and what that means.
+
+    For a calibration that is known by the standard deviation ``sd`` of its ``n`` predictions alone; that these are
+    spread like those of the trial is taken for what chance makes of it.
+
+    Parameters
+    ----------
+    trial, weights : array of shape (n,)
+    sd : float
+    n : int
+    slopes : (float, float)
+        As in :func:`transport_checks`.
+    """
+    new, share = _values(trial, weights, "trial")
+    _, spread = _moments(new, share)
+    ratio = spread / sd**2
+    own = _log_variance_error(new, share)
+    differs = _differs(ratio, float(np.hypot(own, own * np.sqrt(new.size / n))))
+    return ratio, _of_spread(ratio, slopes[0], _slope_if_error_stays(*slopes, ratio)) if differs else []
+
+
+def _differs(ratio: float, error: float) -> bool:
+    """Tell whether a ratio of variances is beyond what is called the same, and beyond chance."""
+    return not SAME_VARIANCE[0] <= ratio <= SAME_VARIANCE[1] and bool(abs(np.log(ratio)) > 1.96 * error)
 
 
 def _slope_if_error_stays(k: float, b: float, ratio: float) -> float:
@@ -168,40 +199,39 @@ def _sentences(
             "predictions vary as much in the trial as in the calibration, so nothing speaks for lcc or Tweedie here"
         )
         return told
+    return told + _of_spread(ratio, k, k_new)
+
+
+def _of_spread(ratio: float, k: float | None, k_new: float | None) -> list[str]:
     slope = (
         "" if k is None or k_new is None else f", and its slope on the truth {k_new:.2f} instead of {k:.2f}"
     )
-    told.append(
+    return [
         f"predictions vary {ratio:.2f} times as much in the trial as in the calibration (variance): lcc and "
-        "Tweedie cannot both be right"
-    )
-    told.append(
+        "Tweedie cannot both be right",
         f"Tweedie is right if the error about a prediction is as in the calibration{slope}; lcc is right if the "
-        "mean prediction at a given truth is; the calibration alone cannot tell which, labels in the trial can"
-    )
-    return told
+        "mean prediction at a given truth is; the calibration alone cannot tell which, labels in the trial can",
+    ]
 
 
 def _values(given: npt.ArrayLike, weights: npt.ArrayLike | None, name: str) -> tuple[FloatArray, FloatArray]:
     """Return predictions and weights that sum to one."""
-    values = np.asarray(given, dtype=float)
-    if values.ndim != 1 or values.size < 2:
-        raise DebiasError(
-            explain(f"Predictions of the {name} have shape {values.shape}.", rule="two or more")
-        )
-    bad = ~np.isfinite(values)
-    if bad.any():
-        raise DebiasError(
-            explain(f"Predictions of the {name} are missing or infinite.", where=np.flatnonzero(bad))
-        )
+    values = _numbers(given, f"prediction of the {name}")
+    if values.size < 2:
+        raise DebiasError(explain(f"The {name} has {values.size} predictions.", rule="two or more"))
     if np.ptp(values) == 0:
         raise DebiasError(explain(f"Predictions of the {name} are all {values[0]:g}."))
-    share = np.ones(values.size) if weights is None else np.asarray(weights, dtype=float)
-    if share.shape != values.shape or not (np.isfinite(share) & (share > 0)).all():
+    share = np.ones(values.size) if weights is None else _numbers(weights, f"weights of the {name}")
+    if share.shape != values.shape or not (share > 0).all():
         raise DebiasError(
             explain(f"weights of the {name} do not fit.", rule="a positive number for each prediction")
         )
     return values, share / share.sum()
+
+
+def _numbers(given: npt.ArrayLike, name: str) -> FloatArray:
+    values = pd.Series(given_array(given, name))
+    return given_numbers(values, values.index.to_numpy(), name)
 
 
 def _moments(values: FloatArray, share: FloatArray) -> tuple[float, float]:

@@ -202,6 +202,12 @@ def test_predictions_beyond_what_the_calibration_saw_are_told() -> None:
     design = trial().with_changed_outcome(lambda values: 3 * values)
     found = ec.ate(design, method="difference", correct=fix)
     assert any("lie outside of what the calibration saw" in text for text in found.warnings)
+    assert found.diagnostics["variance_ratio"] == pytest.approx(
+        design.table.outcome.var() / places()["map"].var(ddof=0), rel=1e-6
+    )
+    assert any("lcc and Tweedie cannot both be right" in text for text in found.warnings)
+    same = ec.ate(trial(), method="difference", correct=fix)
+    assert not any("cannot both be right" in text for text in same.warnings)
 
 
 def test_a_changed_outcome_reaches_the_data_that_is_read_anew() -> None:
