@@ -99,6 +99,14 @@ def whole_number(value: object, *, argument: str, error: type[EocausalError], le
     return int(value)
 
 
+def require_level(level: float, *, error: type[EocausalError]) -> None:
+    """Raise unless a confidence level is a share between 0 and 1."""
+    if not 0 < level < 1:
+        raise error(
+            explain(f"level={level} is not a confidence level.", rule="0 < level < 1", fix="level=0.95")
+        )
+
+
 def require_columns(
     frame: pd.DataFrame, columns: Sequence[str], *, table: str, error: type[EocausalError]
 ) -> None:

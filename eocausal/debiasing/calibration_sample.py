@@ -113,7 +113,7 @@ class CalibrationSample:
         """Rebuild what ``to_dict`` wrote."""
         clusters = content["clusters"]
         return cls(
-            np.array(content["ids"]),
+            _ids(content["ids"]),
             np.array(content["prediction"], dtype=float),
             np.array(content["truth"], dtype=float),
             np.array(content["weights"], dtype=float),
@@ -122,6 +122,15 @@ class CalibrationSample:
             tuple(content["notes"]),
             None if content["panel"] is None else PanelIndex.from_dict(content["panel"]),
         )
+
+
+def _ids(written: Sequence[Any]) -> Labels:
+    """Return ids (m,) as they were: of several levels they are written as lists, and known as tuples."""
+    if not any(isinstance(one, list | tuple) for one in written):
+        return np.array(written)
+    made = np.empty(len(written), dtype=object)
+    made[:] = [tuple(one) if isinstance(one, list) else one for one in written]
+    return made
 
 
 def read_sample(calibration: object, columns: CalibrationColumns) -> CalibrationSample:

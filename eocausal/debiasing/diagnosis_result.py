@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from eocausal._checks import require_level
 from eocausal._figures import new_figure
 from eocausal.debiasing.berkson import Check, bins_by
 from eocausal.debiasing.calibration_sample import CalibrationSample
@@ -130,6 +131,7 @@ class Diagnosis:
 
         Statistic and p-value are against 1: no shrinkage.
         """
+        require_level(level, error=DebiasError)
         rows = []
         for one in (self.unit, *self.levels):
             half = float(stats.t.ppf(0.5 + level / 2, one.df)) * one.std_error

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal._checks import one_of, whole_number
+from eocausal._checks import one_of, require_level, whole_number
 from eocausal.debiasing.calibration_sample import CalibrationSample
 from eocausal.debiasing.corrected import corrected_values
 from eocausal.debiasing.corrector import TWEEDIE, Corrector
@@ -88,8 +88,7 @@ class RefitBootstrap:
         kind : {"normal", "percentile"}
             The estimate and its standard error, or quantiles of the draws.
         """
-        if not 0 < level < 1:
-            raise DebiasError(explain(f"level={level} is not a confidence level.", rule="0 < level < 1"))
+        require_level(level, error=DebiasError)
         one_of(kind, ("normal", "percentile"), argument="kind", error=DebiasError)
         if kind == "percentile":
             return np.quantile(self.draws, [0.5 - level / 2, 0.5 + level / 2], axis=0).T

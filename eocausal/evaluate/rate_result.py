@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal._checks import one_of
+from eocausal._checks import one_of, require_level
 from eocausal.errors import EvaluationError, explain
 from eocausal.evaluate.splits_table import splits_figure, splits_frame
 from eocausal.inference.delegate import Delegated
@@ -209,10 +209,7 @@ class Rate:
         >>> table.loc[table["p_adjusted"] < 0.05, "term"].tolist()
         ['gain']
         """
-        if not 0 < level < 1:
-            raise EvaluationError(
-                explain(f"level={level} is not a confidence level.", rule="0 < level < 1", fix="level=0.95")
-            )
+        require_level(level, error=EvaluationError)
         rows = self._rows(terms, targets)
         frame = self.to_frame().iloc[rows].reset_index(drop=True)
         matrix, df = self.joint.variance.matrix[np.ix_(rows, rows)], self.joint.variance.df

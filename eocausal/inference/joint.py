@@ -117,7 +117,8 @@ def _require_comparable(estimates: Mapping[str, Estimate]) -> None:
             explain(
                 "Only Estimates can be compared.",
                 where=strange,
-                fix="a Cate holds one in .average, a Corrected in .best, a Rate in .rates, an Overlap in .auc",
+                fix="a Cate holds one in .average, a Corrected or a Ppi in .best, a PpiRegression or a "
+                "RemoteOutcome in .fit, a Rate in .rates, an Overlap in .auc",
             )
         )
     several = [name for name, result in estimates.items() if len(result.terms) != 1]

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal.errors import EstimationError, explain
+from eocausal._checks import require_level
+from eocausal.errors import EstimationError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,10 +31,7 @@ def confidence_bounds(
     values: FloatArray, std_errors: FloatArray, *, df: float, level: float, reference: Reference | None = None
 ) -> FloatArray:
     """Return intervals of shape (k, 2) from the t distribution, or from the draws of a bootstrap."""
-    if not 0 < level < 1:
-        raise EstimationError(
-            explain(f"level={level} is not a confidence level.", rule="0 < level < 1", fix="level=0.95")
-        )
+    require_level(level, error=EstimationError)
     if reference is not None:
         return reference.bounds(values, std_errors, level=level)
     half = stats.t.ppf(0.5 + level / 2, df) * std_errors

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal._checks import one_of
+from eocausal._checks import one_of, require_level
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import BROOM, interval_plot, jsonable, summary_text
@@ -199,8 +199,7 @@ class DebiasedBootstrap:
 
     def _bounds(self, level: float, kind: str) -> FloatArray:
         one_of(kind, KINDS, argument="kind", error=EstimationError)
-        if not 0 < level < 1:
-            raise EstimationError(explain(f"level={level} is not a confidence level.", rule="0 < level < 1"))
+        require_level(level, error=EstimationError)
         if kind == "percentile":
             return np.quantile(self.drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0).T
         half = stats.norm.ppf(0.5 + level / 2) * np.sqrt(np.diag(self.covariance))

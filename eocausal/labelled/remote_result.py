@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from eocausal._checks import require_level
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.delegate import Delegated
 from eocausal.inference.estimate import Estimate
@@ -94,8 +95,7 @@ class RemoteOutcome:
         if self.parts is None or self.parts.variance.reference is not None:
             text = "Fieller's interval is one of a ratio with standard errors by formula."
             raise EstimationError(explain(text, fix="a 0/1 truth, and with_vcov('cluster')"))
-        if not 0 < level < 1:
-            raise EstimationError(explain(f"level={level} is not a confidence level.", rule="0 < level < 1"))
+        require_level(level, error=EstimationError)
         variance = self.parts.variance
         critical = float(stats.t.ppf(0.5 + level / 2, variance.df))
         top, bottom = self.parts.values.tolist()

@@ -279,3 +279,16 @@ def test_more_label_noise_than_predictions_leave_room_for_is_told() -> None:
     assert found.r2 > 1
     assert any("measured outcomes hold less noise" in text for text in found.warnings)
     assert not ec.diagnose(places["shrunk"], places["truth"], label_noise_var=0.05).warnings[1:]
+
+
+def test_ids_of_several_levels_are_written_and_read() -> None:
+    places = _places(n=60).set_index(pd.MultiIndex.from_product([range(30), ["a", "b"]]))
+    found = ec.diagnose(places["shrunk"], places["truth"])
+    again = Diagnosis.from_dict(json.loads(json.dumps(found.to_dict(scores=True))))
+    assert (again.n, again.sample.ids[1]) == (60, (0, "b"))
+
+
+def test_a_level_that_is_none_is_refused() -> None:
+    places = _places(n=60)
+    with pytest.raises(DebiasError, match="level=95 is not a confidence level"):
+        ec.diagnose(places["shrunk"], places["truth"]).to_frame(level=95)

@@ -66,13 +66,17 @@ def test_it_is_written_and_read() -> None:
 @pytest.mark.parametrize(
     ("trial", "weights", "words"),
     [
-        ([1.0, np.nan, 2.0], None, "missing or infinite"),
-        ([1.0, np.inf], None, "missing or infinite"),
+        ([1.0, np.nan, 2.0], None, "prediction of the trial is missing for 1"),
+        ([1.0, np.inf], None, "prediction of the trial is infinite for 1"),
         ([1.0], None, "two or more"),
-        ([[1.0, 2.0]], None, "shape"),
+        ([[1.0, 2.0]], None, "2 dimensions"),
+        (["low", "high"], None, "not a number for 2"),
+        (np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]"), None, "holds days"),
+        (np.ma.array([1.0, 2.0, 3.0], mask=[False, True, False]), None, "missing for 1"),
         ([1.0, 1.0], None, "are all 1"),
         ([1.0, 2.0], [1.0], "weights of the trial do not fit"),
         ([1.0, 2.0], [1.0, -1.0], "positive number"),
+        ([1.0, 2.0], [1.0, np.nan], "weights of the trial is missing for 1"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(trial: list, weights: list | None, words: str) -> None:
