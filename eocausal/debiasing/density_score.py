@@ -303,8 +303,8 @@ def _straight(binned: Binned, why: str, *, asked: str, warnings: tuple[str, ...]
 
 def _kernel(binned: Binned, bandwidth: str | float, warnings: tuple[str, ...]) -> DensityScore:
     fitted = fit_kernel(binned, bandwidth=bandwidth)
-    plain = _plain(binned, "kde", "kde", fitted, fitted.low, fitted.high)
-    if _lost(plain):
+    plain = None if fitted is None else _plain(binned, "kde", "kde", fitted, fitted.low, fitted.high)
+    if fitted is None or plain is None or _lost(plain):
         why = f"No kernel follows the density of the predictions from {binned.low:.4g} to {binned.high:.4g}."
         return _straight(binned, why, asked="kde", warnings=warnings)
     return replace(plain, bandwidth=fitted.bandwidth, warnings=(*warnings, *plain.warnings))

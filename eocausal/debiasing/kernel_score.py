@@ -131,7 +131,7 @@ class KernelDensity:
         return cls(**{**content, **tables, "shares": shares, "spread": spread})
 
 
-def fit_kernel(binned: Binned, *, bandwidth: str | float = "silverman") -> KernelDensity:
+def fit_kernel(binned: Binned, *, bandwidth: str | float = "silverman") -> KernelDensity | None:
     """Fit a Gaussian kernel density to predictions in cells, and its score where there are rows enough.
 
     Rows are shared by the two edges of their cell and summed with the kernel and its derivatives by the fast
@@ -149,7 +149,14 @@ def fit_kernel(binned: Binned, *, bandwidth: str | float = "silverman") -> Kerne
 
     Returns
     -------
-    KernelDensity
+    KernelDensity or None
+        None where most predictions lie so near to one another, and some so far away, that cells are wider than a
+        quarter of the bandwidth by rule.
+
+    Raises
+    ------
+    DebiasError
+        A bandwidth that is no number above 0, or is given and too small for the cells.
 
     Examples
     --------
@@ -160,8 +167,10 @@ def fit_kernel(binned: Binned, *, bandwidth: str | float = "silverman") -> Kerne
     True
     """
     chosen, spread = _chosen(binned, bandwidth)
-    if binned.high - binned.low > chosen * binned.counts.size / CELLS_A_BANDWIDTH:
-        most = chosen * binned.counts.size / CELLS_A_BANDWIDTH
+    most = chosen * binned.counts.size / CELLS_A_BANDWIDTH
+    if binned.high - binned.low > most:
+        if isinstance(bandwidth, str):
+            return None
         raise DebiasError(
             explain(
                 f"The bandwidth {chosen:.3g} is too small for {binned.low:.4g} to {binned.high:.4g}.",
@@ -192,14 +201,6 @@ def _chosen(binned: Binned, bandwidth: str | float) -> tuple[float, tuple[Any, .
         return sd * rate, by_sd
     q25, q75 = binned.quantile(0.25), binned.quantile(0.75)
     robust = (q75 - q25) / 1.34
-    if robust <= binned.width:
-        raise DebiasError(
-            explain(
-                f"Half of the predictions lie between {q25:.6g} and {q75:.6g}: they hardly differ.",
-                rule="predictions whose middle half differs",
-                fix="score='gaussian', or method='lcc'",
-            )
-        )
     return (0.9 * sd * rate, by_sd) if sd <= robust else (0.9 * robust * rate, ("iqr", q25, q75))
 
 

@@ -438,6 +438,7 @@ def test_what_has_no_score_is_refused(values: np.ndarray, how: dict[str, object]
         (np.exp(2.5 * np.random.default_rng(18).normal(size=5000)), {}, "No spline follows the density"),
         (np.append(ROWS, ROWS + 1000), {}, "No spline follows the density"),
         (np.append(ROWS, ROWS + 1000), {"df": 7}, "No spline follows the density"),
+        (np.append(ROWS[:180], np.full(10, -99999.0)), {"kind": "kde"}, "No kernel follows the density"),
         (np.exp(2.0 * np.random.default_rng(20000).normal(size=20000)), {}, "No spline follows the density"),
         (
             np.exp(2.0 * np.random.default_rng(2).normal(size=1000)),
