@@ -79,8 +79,11 @@ class SecondSample:
         >>> made.matrix.tolist()
         [[1.0]]
         """
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
+        # coefficients are in units of their own, slopes beside variances: without them no small one is lost
+        sd = np.sqrt(np.diag(covariance))
+        units = np.where(sd > 0, sd, 1.0)
+        values, vectors = np.linalg.eigh(covariance / np.outer(units, units))
+        root = units[:, None] * vectors * np.sqrt(np.maximum(values, 0.0))
         ids = np.array([f"{key}/{place}" for place in range(len(covariance))])
         return cls(ids, np.asarray((loadings @ root).T), None, name, drawn)
 

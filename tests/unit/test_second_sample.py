@@ -32,6 +32,17 @@ def test_variance_is_the_sum_of_squares_with_its_factor() -> None:
     assert (_sample().n_drawn, together.n_drawn) == (4, 2)
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6, 1e9])
+def test_what_a_covariance_brings_does_not_depend_on_units(unit: float) -> None:
+    units = np.array([1.0, unit, unit**2, 1.0])
+    correlated = np.array([[0.04, 0.01, 0.02, 0.0], [0.01, 0.09, 0.03, 0.0], [0.02, 0.03, 0.16, 0.0], [0.0] * 4])
+    loadings = np.array([[1.0, 0.0, 0.0, 5.0], [0.3, -2.0, 0.5, 0.0]])
+    made = SecondSample.of_covariance(
+        loadings / units, correlated * np.outer(units, units), key="a", name="calibration", drawn=50
+    )
+    assert made.matrix == pytest.approx(loadings @ correlated @ loadings.T, rel=1e-9)
+
+
 def test_it_is_the_standard_error_of_a_mean() -> None:
     values = np.random.default_rng(0).normal(size=50)
     second = SecondSample(np.arange(50), ((values - values.mean()) / 50)[:, None])
