@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import one_of
-from eocausal.debiasing.binning import checked_sample, units_worth
+from eocausal.debiasing.binning import checked_sample
 from eocausal.debiasing.even_table import CELLS, EvenTable
 from eocausal.debiasing.spline_basis import spline_columns
+from eocausal.debiasing.units_worth import units_worth
 from eocausal.errors import DebiasError, explain
 
 FloatArray = npt.NDArray[np.float64]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.debiasing.binning import Binned, cells_for, checked_sample, even_places, fill_cells
+from eocausal.debiasing.binning import Binned, cells_for, checked_sample, fill_cells
+from eocausal.debiasing.units_worth import even_places
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
-from eocausal.debiasing.binning import bin_values, units_worth
+from eocausal.debiasing.binning import bin_values
 from eocausal.debiasing.even_table import EvenTable
 from eocausal.debiasing.spline_basis import spline_columns
+from eocausal.debiasing.units_worth import units_worth
 
 SAMPLE = np.random.default_rng(0).gamma(3, 2, size=20_000)
 WEIGHTS = np.random.default_rng(1).uniform(0, 3, size=20_000)
