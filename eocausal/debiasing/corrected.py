@@ -11,7 +11,7 @@ import numpy.typing as npt
 from eocausal.debiasing.corrected_result import Corrected
 from eocausal.debiasing.corrector import TWEEDIE, Corrector
 from eocausal.debiasing.density_score import DensityScore
-from eocausal.debiasing.own_labels import judged_by_own_labels
+from eocausal.debiasing.own_labels import judged_by_own_labels, places_in_both
 from eocausal.debiasing.predicted_study import Change, Predicted, PredictedStudy, as_it_is
 from eocausal.debiasing.prediction_shift import spread_told
 from eocausal.errors import EstimationError, explain
@@ -60,7 +60,7 @@ def corrected(corrector: Corrector, study: PredictedStudy) -> Corrected:
         told += made.told()
         diagnostics |= made.diagnostics()
     fit = _joint(corrector, naive, parts)
-    warned = [*corrector.warnings, *study.notes, *told, *_in_both(corrector, naive), *fit.warnings]
+    warned = [*corrector.warnings, *study.notes, *told, *_in_both(corrector, naive, predicted), *fit.warnings]
     fit = replace(
         fit,
         assumptions=tuple(dict.fromkeys([*ASSUMES[corrector.level], *naive.assumptions])),
@@ -257,10 +257,20 @@ def _about_support(corrector: Corrector, predicted: Predicted) -> tuple[list[str
     ], found
 
 
-def _in_both(corrector: Corrector, naive: Estimate) -> list[str]:
-    """Say how many places are in the study and in the calibration, as far as names tell."""
+def _in_both(corrector: Corrector, naive: Estimate, predicted: Predicted) -> list[str]:
+    """Say how many places are in the study and in the calibration, as far as names and predictions tell."""
     sample = corrector.sample
-    if sample is None or sample.ids.dtype.kind not in "OU" or naive.ids.dtype.kind not in "OU":
+    if sample is None:
+        return []
+    known = places_in_both(sample, naive, predicted)[0].size
+    # rows of a panel are more than their places
+    if known and naive.panel is None:
+        return [
+            f"{known} places of the calibration are units of the study: what their errors share is in no standard "
+            "error, which takes the two samples as independent"
+        ]
+    # numbers alone name other places in every table
+    if sample.ids.dtype.kind not in "OU" or naive.ids.dtype.kind not in "OU":
         return []
     shared = int(np.isin(sample.ids.astype(str), naive.ids.astype(str)).sum())
     if not shared:

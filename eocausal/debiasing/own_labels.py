@@ -19,6 +19,8 @@ Codes = npt.NDArray[np.intp]
 
 # With fewer labelled units in an arm labels say little of it.
 LEAST_IN_ARM = 10
+# Numbers of rows are names in many tables, and rounded predictions are alike by chance: places that are one agree.
+MOST_AGREE = 0.95
 
 
 def judged_by_own_labels(corrector: Corrector, naive: Estimate, predicted: Predicted) -> Corrector:
@@ -32,7 +34,7 @@ def judged_by_own_labels(corrector: Corrector, naive: Estimate, predicted: Predi
     left_open = corrector.provenance.get("options", {}).get("method") == "auto"
     if sample is None or not left_open or corrector.level != "levels" or arms is None:
         return corrector
-    if predicted.entries is not None or np.unique(arms.treatment).size != 2:
+    if np.unique(arms.treatment).size != 2:
         return corrector
     places, units = places_in_both(sample, naive, predicted)
     treatment = arms.treatment[units]
@@ -51,11 +53,18 @@ def judged_by_own_labels(corrector: Corrector, naive: Estimate, predicted: Predi
 
 
 def places_in_both(sample: CalibrationSample, naive: Estimate, predicted: Predicted) -> tuple[Codes, Codes]:
-    """Return positions in the calibration and in the study of what has one name and one prediction in both."""
-    found = pd.Index(sample.ids).get_indexer(pd.Index(naive.ids)) if pd.Index(sample.ids).is_unique else None
-    if found is None:
-        return np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    """Return positions in the calibration and in the study of what has one name and one prediction in both.
+
+    None where predictions of one name differ for more than a few: then names are alike by chance.
+    """
+    nothing = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
+    names = pd.Index(sample.ids)
+    if predicted.entries is not None or not names.is_unique:
+        return nothing
+    found = names.get_indexer(pd.Index(naive.ids))
     units = np.flatnonzero(found >= 0)
     places = found[units]
     same = np.isclose(sample.prediction[places], predicted.values[units], rtol=1e-9, atol=0)
+    if not units.size or same.mean() < MOST_AGREE:
+        return nothing
     return places[same], units[same]

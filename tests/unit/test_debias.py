@@ -311,6 +311,9 @@ def test_labels_of_the_study_decide_where_the_calibration_holds_them(kind: str, 
     found = ec.ate(design, method="difference", correct=fix)
     assert found.chosen == believed
     assert "1500 places of the calibration are units of the study" in found.corrector.reasons[0]
+    assert any(
+        "1500 places of the calibration are units of the study: what their" in w for w in found.warnings
+    )
     # what was asked for stands, and other places of the same names say nothing
     asked = ec.debias(table.iloc[::2], prediction="prediction", truth="outcome", method="tweedie")
     assert ec.ate(design, method="difference", correct=asked).chosen == "tweedie"
@@ -318,6 +321,32 @@ def test_labels_of_the_study_decide_where_the_calibration_holds_them(kind: str, 
     strangers["outcome"] = strangers["prediction"] + strangers["outcome"].std() * 0.5
     away = ec.debias(strangers, prediction="prediction", truth="outcome")
     assert ec.ate(design, method="difference", correct=away).corrector.reasons == away.reasons
+
+
+@pytest.mark.parametrize("decimals", [1, 0])
+def test_rows_of_two_tables_that_are_numbered_alike_are_no_labels_of_the_study(decimals: int) -> None:
+    trial, other = (
+        ec.simulate_map(kind="gaussian", n=2000, seed=seed).trial.reset_index(drop=True) for seed in (4, 5)
+    )
+    for table in (trial, other):
+        table["prediction"] = table["prediction"].round(decimals)
+    alike = int((trial["prediction"] == other["prediction"]).sum())
+    assert alike > 50
+    fix = ec.debias(other, prediction="prediction", truth="outcome")
+    design = ec.Design(trial, outcome="prediction", treatment="treatment")
+    found = ec.ate(design, method="difference", correct=fix)
+    assert found.corrector.reasons == fix.reasons
+    assert not any("names of the study" in text for text in found.warnings)
+
+
+def test_places_in_both_that_have_numbers_for_names_are_counted() -> None:
+    table, _ = surveyed("gaussian")
+    table = table.reset_index(drop=True)
+    design = ec.Design(table, outcome="prediction", treatment="treatment")
+    fix = ec.debias(table.iloc[::2], prediction="prediction", truth="outcome")
+    found = ec.ate(design, method="difference", correct=fix)
+    assert found.chosen == "lcc"
+    assert any(text.startswith("1500 places of the calibration are units") for text in found.warnings)
 
 
 @pytest.mark.parametrize("marked", [1, 20])
