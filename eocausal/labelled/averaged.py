@@ -89,8 +89,25 @@ def _of_labelled(
     known = restated(study.design.take(rows), outcome=study.truth[rows])
     # folds that hold no label are skipped: what is left is counted from 0
     own = np.unique(folds[rows], return_inverse=True)[1].astype(np.intp)
+    _require_outside(known.table.treatment, own)
     groups = np.unique(settings.folds.groups(study.design)[rows], return_inverse=True)[1].astype(np.intp)
     return outcomes_out_of_fold(known, own, settings.learners, seed=settings.seed, groups=groups)
+
+
+def _require_outside(treatment: FloatArray, folds: npt.NDArray[np.intp]) -> None:
+    """Raise where labels of other folds, treatment and folds both of labelled units, teach nothing of an arm."""
+    for fold in np.unique(folds):
+        counts = {name: int(((treatment == arm) & (folds != fold)).sum()) for name, _, arm in _SIGNS}
+        few = [name for name, count in counts.items() if count < 2]
+        if few:
+            told = " and ".join(f"{counts[name]} {name}" for name in few)
+            raise DebiasError(
+                explain(
+                    f"adjust='aipw' learns outcomes from labels of other folds, and one fold is left with {told}.",
+                    rule="at least 2 labelled units of each arm outside of each fold",
+                    fix="adjust='difference', ec.Aipw(folds=ec.Folds(k=2)), or labels of more units and clusters",
+                )
+            )
 
 
 def _require_arms(study: Labelled) -> None:

@@ -24,6 +24,8 @@ OTHER_UNITS = 5.0
 # Standard errors by which predictions of labelled and other units may differ by chance.
 _BY_CHANCE = 3.3
 _REVERSED = -2.0
+# What the warning of predictions that cost precision begins with.
+COSTS = "taken whole (lambda 1), predictions cost precision"
 # More exact predictions than this share are no chance, where outcomes have more values than these.
 _EXACT, _FEW_VALUES = 0.1, 20
 
@@ -45,9 +47,10 @@ def imprecise(errors: dict[str, float]) -> list[str]:
     """Return a warning where predictions, taken whole, make an estimate less precise than labels alone."""
     if errors["ppi"] <= errors["classical"]:
         return []
+    helps = "; ppi++ takes only as much of them as helps" if "ppi++" in errors else ""
     return [
-        f"taken whole (lambda 1), predictions cost precision: the standard error of ppi is {errors['ppi']:.4g}, "
-        f"that of labels alone {errors['classical']:.4g}; ppi++ takes only as much of them as helps"
+        f"{COSTS}: the standard error of ppi is {errors['ppi']:.4g}, that of labels alone "
+        f"{errors['classical']:.4g}{helps}"
     ]
 
 
@@ -132,7 +135,8 @@ def other_units(truth: FloatArray, prediction: FloatArray) -> list[str]:
 def _reversed(power: pd.DataFrame) -> list[str]:
     return [
         f"among labelled units of {_named(row)} predictions fall where the truth rises (correlation "
-        f"{row['correlation']:.2f}): is their sign reversed? ppi++ leaves them out there"
+        f"{row['correlation']:.2f}): is their sign reversed? "
+        + ("They are left out there" if row["lambda"] == 0 else f"Lambda is {row['lambda']:.2g} there")
         for _, row in power.iterrows()
         if row["correlation"] * np.sqrt(row["n_labelled"]) < _REVERSED
     ]

@@ -22,11 +22,10 @@ from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.vcov import VcovChoice, resolve_vcov
 from eocausal.labelled.asked import Aipw, Labelling, PowerTuning, adjusting_of, labelling_of, tuning_of
 from eocausal.labelled.averaged import Averaged, doubly_robust, plain
-from eocausal.labelled.label_checks import imprecise, label_warnings
+from eocausal.labelled.label_checks import label_warnings
 from eocausal.labelled.labels import Labelled, read_labels
 from eocausal.labelled.powered import Powered, powered
 from eocausal.labelled.ppi_result import CLASSICAL, NAIVE, PLAIN, POWERED, Ppi, by_labels
-from eocausal.labelled.ppi_words import LEVEL
 
 if TYPE_CHECKING:
     from eocausal.debiasing.corrector import Corrector
@@ -145,17 +144,7 @@ def ppi(
     if free is not None:
         more = [text for text in free.warnings if text not in fit.warnings]
         fit = replace(fit, warnings=(*fit.warnings, *(f"{CORRECTED}: {text}" for text in more)))
-    found = Ppi(by_labels(fit, study.labelled), chosen, made.power, tests, study.labelled, free)
-    return found if chosen != NAIVE else _warned(found)
-
-
-def _warned(found: Ppi) -> Ppi:
-    """Return the result with a warning where labels contradict the naive estimate, which was chosen."""
-    p_value = float(found.table().set_index("term")["difference_p"][NAIVE])
-    if not p_value < LEVEL:
-        return found
-    text = f"labels contradict the chosen estimate: {NAIVE} is not {found.judge} (p {p_value:.2g})"
-    return replace(found, fit=replace(found.fit, warnings=(text, *found.fit.warnings)))
+    return Ppi(by_labels(fit, study.labelled), chosen, made.power, tests, study.labelled, free).warned()
 
 
 def _require_arms(design: object, estimand: str, asked: Aipw | None, correct: object) -> None:
@@ -263,7 +252,7 @@ def _assembled(
     scored = [
         ScoredEstimate(float(value), scores, n_params) for value, scores in zip(made.values, made.scores.T)
     ]
-    fit = assemble(
+    return assemble(
         study.design,
         scored,
         vcov=vcov,
@@ -280,8 +269,6 @@ def _assembled(
         weights=study.design.table.weights if asked is None else None,
         provenance=_provenance(study, averaged),
     )
-    errors = dict(zip(terms, np.sqrt(np.diag(fit.variance.matrix)).tolist()))
-    return replace(fit, warnings=(*imprecise(errors), *fit.warnings))
 
 
 def _counts(study: Labelled, estimand: str) -> dict[str, int]:

@@ -18,7 +18,8 @@ from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import interval_plot, jsonable
 from eocausal.inference.variance import FEW_CLUSTERS
 from eocausal.inference.vcov import VcovChoice
-from eocausal.labelled.ppi_words import sentences
+from eocausal.labelled.label_checks import COSTS, imprecise
+from eocausal.labelled.ppi_words import LEVEL, sentences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 # Estimates in the order they are shown; the last is called by what it takes of the predictions.
 NAIVE, CLASSICAL, PLAIN, POWERED = "naive", "classical", "ppi", "ppi++"
+# What the warning of a naive estimate that labels contradict begins with.
+CONTRADICTED = "labels contradict the chosen estimate"
 
 
 @result_type
@@ -150,7 +153,22 @@ class Ppi:
         How much of the predictions is taken stays as it was, and so do the tests of labels.
         """
         free = None if self.label_free is None else self.label_free.with_vcov(vcov)
-        return replace(self, fit=by_labels(self.fit.with_vcov(vcov), self.labelled), label_free=free)
+        changed = replace(self, fit=by_labels(self.fit.with_vcov(vcov), self.labelled), label_free=free)
+        return changed.warned()
+
+    def warned(self) -> Self:
+        """Return the result with warnings of its standard errors: what predictions cost, what labels contradict."""
+        kept = [text for text in self.fit.warnings if not text.startswith((COSTS, CONTRADICTED))]
+        errors = dict(zip(self.fit.terms, np.sqrt(np.diag(self.fit.variance.matrix)).tolist()))
+        told = (*self._contradicted(), *imprecise(errors), *kept)
+        return replace(self, fit=replace(self.fit, warnings=told))
+
+    def _contradicted(self) -> list[str]:
+        """Return a warning where the naive estimate was chosen, and labels contradict it."""
+        if self.chosen != NAIVE:
+            return []
+        _, p_value = self._gap(NAIVE)
+        return [f"{CONTRADICTED}: {NAIVE} is not {self.judge} (p {p_value:.2g})"] if p_value < LEVEL else []
 
     def __repr__(self) -> str:
         """One line: the chosen estimate, and how many labels it rests on."""

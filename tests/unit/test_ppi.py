@@ -718,3 +718,35 @@ def test_labels_that_test_nothing_are_said():
     frame["measured"] = (frame["treated"] * 1.0).where(frame["measured"].notna())
     result = said_of(frame, "the error of predictions could not be tested")
     assert result.label_tests is None
+
+
+def test_a_lambda_of_ones_own_is_not_told_as_tuned():
+    frame = world()
+    frame["mapped"] *= -1
+    half = said_of(frame, "Lambda is 0.5 there", method=0.5)
+    wide = said_of(frame, "Lambda is -", method=ec.PowerTuning(bounds=(-2, 2)))
+    assert not any("ppi++" in text for text in half.warnings)
+    assert not any("left out there" in text for one in (half, wide) for text in one.warnings)
+    said_of(frame, "They are left out there")
+
+
+def test_warnings_of_standard_errors_change_with_them():
+    def contradiction(result):
+        return next(text for text in result.warnings if "contradict" in text)
+
+    frame = world(n=2000)
+    frame["pair"] = np.arange(len(frame)) // 2
+    found = ec.ppi(designed(frame), truth="measured", method="naive")
+    other = found.with_vcov({"cluster": frame["pair"]})
+    assert contradiction(other).endswith(f"(p {other.table()['difference_p'][0]:.2g})")
+    assert contradiction(other.with_vcov("iid")) == contradiction(found)
+
+
+def test_labels_in_one_fold_teach_doubly_robust_scores_nothing():
+    frame = world()
+    frame["village"] = np.arange(len(frame)) // 8
+    frame["measured"] = frame["outcome"].where(frame["village"] == 3)
+    design = designed(frame, covariates=["age"], cluster="village")
+    with pytest.raises(DebiasError, match="one fold is left with 0 treated and 0 control") as told:
+        ec.ppi(design, truth="measured", adjust="aipw")
+    assert "adjust='difference'" in str(told.value)
