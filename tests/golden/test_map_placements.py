@@ -173,20 +173,20 @@ def test_fifteen_countries_are_too_few_to_vouch_for_a_correction(trials: Trials)
     assert not found.corrects
 
 
-@pytest.mark.parametrize(("groups", "every"), [(None, 2), ("country", 6)])
+@pytest.mark.parametrize("groups", [None, "country"])
 def test_labels_of_the_trials_decide_where_the_calibration_holds_them(
-    trials: Trials, groups: str | None, every: int
+    trials: Trials, groups: str | None
 ) -> None:
     name = "ic_resnet_msnl_concat"
     fix = ec.debias(trials.villages, prediction=name, truth="wealth", groups=groups)
-    true, naive = (trials.differences(column)[::every] for column in ("wealth", name))
+    true, naive = trials.differences("wealth"), trials.differences(name)
     believed = []
-    for treated, studied in zip(trials.treated[::every], trials.studied[::every]):
+    for treated, studied in zip(trials.treated, trials.studied):
         here = trials.villages[studied].assign(aid=treated[studied].astype(int))
         found = ec.ate(ec.Design(here, outcome=name, treatment="aid"), correct=fix, method="difference")
         assert any("whose arms are known" in text for text in found.corrector.reasons)
         believed.append(found.best.estimate)
-    assert np.abs(np.array(believed) - true).mean() <= np.abs(naive - true).mean()
+    assert np.abs(np.array(believed) - true).mean() < np.abs(naive - true).mean()
 
 
 @pytest.mark.parametrize("name", KNOWN)
