@@ -51,7 +51,8 @@ class PooledUnits:
         Raises
         ------
         DebiasError
-            Ids that repeat among labelled units, or units of both samples with two predictions.
+            Ids that repeat among labelled units, ids that are the same as text alone, or units of both samples with
+            two predictions.
         """
         repeated = pd.Index(labelled.ids).duplicated()
         if repeated.any():
@@ -63,6 +64,7 @@ class PooledUnits:
                 )
             )
         same = pd.Index(ids).get_indexer(pd.Index(labelled.ids))
+        _require_one_type(ids, labelled.ids[same < 0])
         rows = np.flatnonzero(same >= 0)
         here, there = labelled.prediction[rows], prediction[same[rows]]
         apart = rows[~np.isclose(here, there, rtol=_ROUNDING, atol=0.0)]
@@ -139,6 +141,22 @@ class PooledUnits:
         if self.labelled.clusters is None:
             return np.array([f"labelled {one}" for one in self.labelled.ids], dtype=object)
         return _named(self.labelled.clusters)
+
+
+def _require_one_type(ids: Labels, others: Labels) -> None:
+    """Raise where ids that were not found in a study are there when they are read as text, as 7 and "7"."""
+    known = {str(one) for one in ids.tolist()}
+    alike = [one for one in others.tolist() if str(one) in known]
+    if alike:
+        raise DebiasError(
+            explain(
+                "Ids of study and labelled sample are the same as text, and of different types.",
+                where=alike,
+                rule="units of both samples are known by their id, the index of the table",
+                fix="labelled.index = labelled.index.astype(study.index.dtype); where they are other units: "
+                "labelled.index = 'survey ' + labelled.index.astype(str)",
+            )
+        )
 
 
 def _named(clusters: Labels) -> Labels:

@@ -442,6 +442,7 @@ def test_a_bootstrap_of_the_study_alone_is_refused() -> None:
     (lambda s: s.iloc[:10], {}, "10 places"),
     (lambda s: s[(s["poor"] == 0) | (np.arange(400) < 10)], {}, "few labelled units"),
     (lambda s: s.set_axis(np.arange(400)), {}, "two predictions"),
+    (lambda s: s.set_axis([str(one) for one in range(400)]), {}, "of different types"),
     (lambda s: s.set_axis(["a"] * 400), {}, "share ids"),
     (lambda s: s.assign(seen=s["seen"].where(s["seen"] > -1)), {}, "missing values in the labelled sample"),
     (lambda s: s.assign(seen=-s["seen"]), {}, "opposite directions"),
