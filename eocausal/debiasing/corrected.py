@@ -263,8 +263,7 @@ def _in_both(corrector: Corrector, naive: Estimate, predicted: Predicted) -> lis
     if sample is None:
         return []
     known = places_in_both(sample, naive, predicted)[0].size
-    # rows of a panel are more than their places
-    if known and naive.panel is None:
+    if known:
         return [
             f"{known} places of the calibration are units of the study: what their errors share is in no standard "
             "error, which takes the two samples as independent"

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.debiasing.calibration_sample import LEAST, CalibrationSample
-from eocausal.debiasing.choice import choose_method
+from eocausal.debiasing.choice import CORRECT, DO_NOT, USE_LABELS, choose_method
 from eocausal.debiasing.corrector import Corrector
 from eocausal.debiasing.diagnose import diagnose_sample
+from eocausal.debiasing.label_tests import words_of
 from eocausal.debiasing.predicted_study import Predicted
 from eocausal.inference.estimate import Estimate
 
@@ -19,6 +20,8 @@ Codes = npt.NDArray[np.intp]
 
 # With fewer labelled units in an arm labels say little of it.
 LEAST_IN_ARM = 10
+# Verdicts that rest on what labels say of the arms.
+SPEAKS = (CORRECT, DO_NOT, USE_LABELS)
 # Numbers of rows are names in many tables, and rounded predictions are alike by chance: places that are one agree.
 MOST_AGREE = 0.95
 
@@ -44,11 +47,15 @@ def judged_by_own_labels(corrector: Corrector, naive: Estimate, predicted: Predi
     # groups stand in for arms where these are not known, and may be alike in one study
     labels = replace(sample.take(places, weights), groups=pd.DataFrame())
     found = diagnose_sample(labels, treatment=treatment, label_noise_var=corrector.label_noise_var)
+    told = f"{places.size} places of the calibration are units of the study, whose arms are known"
+    if found.verdict not in SPEAKS:
+        # some tens of labels know less than all places and their groups do
+        tests = "" if found.label_tests is None else f"; {words_of(found.label_tests)}"
+        return replace(corrector, reasons=(f"{told}{tests}", *corrector.reasons))
     method, reasons = choose_method(found)
     # labels say whether to correct; by which correction was found in the whole calibration
     if method != "none" and corrector.method != "none":
         method = corrector.method
-    told = f"{places.size} places of the calibration are units of the study, whose arms are known"
     return replace(corrector, method=method, reasons=(told, *reasons))
 
 
@@ -59,7 +66,8 @@ def places_in_both(sample: CalibrationSample, naive: Estimate, predicted: Predic
     """
     nothing = np.zeros(0, dtype=np.intp), np.zeros(0, dtype=np.intp)
     names = pd.Index(sample.ids)
-    if predicted.entries is not None or not names.is_unique:
+    # rows of a panel are more than their places, and its effects are no differences between them
+    if naive.panel is not None or predicted.entries is not None or not names.is_unique:
         return nothing
     found = names.get_indexer(pd.Index(naive.ids))
     units = np.flatnonzero(found >= 0)

@@ -349,6 +349,23 @@ def test_places_in_both_that_have_numbers_for_names_are_counted() -> None:
     assert any(text.startswith("1500 places of the calibration are units") for text in found.warnings)
 
 
+def test_labels_that_cannot_tell_leave_what_groups_of_the_calibration_say() -> None:
+    rng = np.random.default_rng(2)
+    town = rng.integers(0, 2, 2000)
+    places = pd.DataFrame({"wealth": town + rng.normal(size=2000), "town": town})
+    trial = pd.DataFrame({"aid": np.tile([0, 1], 200), "town": 0}, index=[f"v{one}" for one in range(400)])
+    trial["wealth"] = 0.5 * trial["aid"] + rng.normal(size=400)
+    for table in (places, trial):
+        table["map"] = 0.5 * table["wealth"] + 0.35 * rng.normal(size=len(table))
+    both = pd.concat([places.set_axis([f"p{one}" for one in range(2000)]), trial.iloc[:40]])
+    fix = ec.debias(both, prediction="map", truth="wealth", groups="town")
+    assert fix.method == "lcc"
+    found = ec.ate(ec.Design(trial, outcome="map", treatment="aid"), method="difference", correct=fix)
+    assert found.chosen == "lcc"
+    assert "whose arms are known; labels reject neither" in found.corrector.reasons[0]
+    assert found.corrector.reasons[1:] == fix.reasons
+
+
 @pytest.mark.parametrize("marked", [1, 20])
 def test_marks_for_missing_values_that_make_the_slope_are_told(marked: int) -> None:
     table = places(300)
