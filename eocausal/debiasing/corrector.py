@@ -20,7 +20,7 @@ from eocausal._provenance import hash_arrays
 from eocausal.debiasing.calibration_sample import CalibrationSample
 from eocausal.debiasing.corrector_content import content_of_file, fields_of
 from eocausal.debiasing.density_score import DensityScore, fit_density_score
-from eocausal.debiasing.given_numbers import given_array, given_numbers
+from eocausal.debiasing.given_numbers import given_array, given_floats, given_numbers
 from eocausal.debiasing.noise import NoiseModel
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.result_type import result_type
@@ -168,9 +168,9 @@ class Corrector:
         Raises
         ------
         DebiasError
-            Unknown method, or Tweedie's with a calibration of changes.
+            Unknown method, predictions that are no numbers, or Tweedie's with a calibration of changes.
         """
-        values = np.asarray(given_array(predictions, "prediction"), dtype=float)
+        values = given_floats(predictions, "prediction")
         chosen = one_of(method or self.method, METHODS, argument="method", error=DebiasError)
         if chosen == "none":
             return values.copy()

@@ -44,6 +44,29 @@ def given_array(values: object, name: str) -> npt.NDArray[Any]:
     return array
 
 
+def given_floats(values: object, name: str) -> FloatArray:
+    """Return values as numbers (n,), missing ones as NaN.
+
+    Raises
+    ------
+    DebiasError
+        Not one dimension, or text, days and whatever else is no number.
+
+    Examples
+    --------
+    >>> given_floats([1, None], "prediction").tolist()
+    [1.0, nan]
+    """
+    array = given_array(values, name)
+    told = explain(f"{name} holds {array.dtype}, not numbers.", rule="a number for each place")
+    if array.dtype.kind in "mMcSU":
+        raise DebiasError(told)
+    try:
+        return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError) as cause:
+        raise DebiasError(told) from cause
+
+
 def given_numbers(values: pd.Series, ids: Labels | pd.Index, name: str) -> FloatArray:
     """Return a Series (n,) as finite numbers.
 

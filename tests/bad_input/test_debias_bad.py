@@ -248,6 +248,13 @@ def test_predictions_that_are_none_are_refused(case: str) -> None:
         FIX.apply(given)
 
 
+@pytest.mark.parametrize("values", [["a"], [1.0, "b"], ["2020-01-01"], [1 + 1j], [object()]], ids=range(5))
+def test_what_is_no_number_is_not_corrected(values: list[object]) -> None:
+    for method in ("none", "lcc", "tweedie"):
+        with pytest.raises(DebiasError, match="not numbers"):
+            FIX.correct(values, method=method)  # type: ignore[arg-type]
+
+
 def test_what_lies_under_a_mask_is_not_corrected() -> None:
     made = FIX.correct(np.ma.array([1.0, 9e9], mask=[False, True]))
     assert np.isnan(made[1])
