@@ -129,7 +129,11 @@ def combined(
         variance, repeats = each.variance(make)
         values = np.median(repeats.values, axis=0)
     second = None if estimate.second is None else estimate.second.combined(weights)
-    variance = variance if second is None else second.added(variance)
+    if second is None:
+        # few labels among many units stay few in what is made of them
+        variance = replace(variance, df=min(variance.df, estimate.variance.df))
+    else:
+        variance = second.added(variance)
     kept = [text for text in estimate.warnings if text not in estimate.variance.notes]
     return replace(
         estimate,

@@ -82,6 +82,9 @@ def compare(**estimates: Estimate) -> Estimate:
     repeats = _joint_repeats(ids, results, tuple(estimates))
     variance, repeats = (make(scores), None) if repeats is None else repeats.variance(make)
     second = joint_second([result.second for result in results])
+    # few labels among many units stay few beside others
+    fewest = min([variance.df, *(result.variance.df for result in results if result.second is None)])
+    variance = replace(variance, df=fewest)
     variance = variance if second is None else second.added(variance)
     told = [text for result in results for text in _told_by(result, arms)]
     return Estimate(

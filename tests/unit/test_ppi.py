@@ -750,3 +750,16 @@ def test_labels_in_one_fold_teach_doubly_robust_scores_nothing():
     with pytest.raises(DebiasError, match="one fold is left with 0 treated and 0 control") as told:
         ec.ppi(design, truth="measured", adjust="aipw")
     assert "adjust='difference'" in str(told.value)
+
+
+def test_few_labels_stay_few_in_comparisons():
+    frame = world(n=400)
+    rows = [*np.flatnonzero(frame["treated"] == 1)[:6], *np.flatnonzero(frame["treated"] == 0)[:6]]
+    frame["measured"] = frame["outcome"].where(np.isin(np.arange(400), rows))
+    design = designed(frame)
+    found, naive = ec.ppi(design, truth="measured"), ec.ate(design, method="difference")
+    assert found.best.variance.df == 10
+    assert ec.compare(powered=found.best, naive=naive).variance.df == 10
+    assert ec.contrast(found.fit, "naive", against="ppi++").variance.df == 10
+    difference = naive - found.best
+    assert difference.p_value() == pytest.approx(found.table()["difference_p"][0], rel=0.01)
