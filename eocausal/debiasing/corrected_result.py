@@ -98,7 +98,8 @@ class Corrected:
 
         The effect is at one end where errors of predictions do not depend on treatment given the prediction, at the
         other where they do not depend on it given the truth, and between them in between. Imbens and Manski (2004),
-        Econometrica 72, equation (7), with the standard errors of both ends.
+        Econometrica 72, equation (7), with the standard errors of both ends and of the gap between them, which
+        small effects do not tell from zero.
 
         Parameters
         ----------
@@ -109,10 +110,10 @@ class Corrected:
         (float, float) or array of shape (k, 2)
         """
         _require_level(level)
-        df, errors = self.fit.variance.df, np.sqrt(np.diag(self.fit.variance.matrix))
+        df, matrix = self.fit.variance.df, self.fit.variance.matrix
         found = np.array(
             [
-                imbens_manski(self.fit.values[ends], errors[ends], df=df, level=level)
+                imbens_manski(self.fit.values[ends], matrix[np.ix_(ends, ends)], df=df, level=level)
                 for ends in np.transpose([self._rows(NAIVE), self._rows(self.farthest)])
             ]
         )
@@ -279,40 +280,44 @@ class Corrected:
         return np.arange(first, first + len(self.of))
 
 
-def imbens_manski(ends: FloatArray, errors: FloatArray, *, df: float, level: float) -> tuple[float, float]:
+def imbens_manski(ends: FloatArray, matrix: FloatArray, *, df: float, level: float) -> tuple[float, float]:
     """Return the interval that holds a value anywhere between two estimated ends with probability ``level``.
 
     The value lies at one end or the other or between, so that far from one end only the other's error counts:
-    ``c`` solves ``F(c + gap) - F(-c) = level`` with the gap in units of the larger error.
+    ``c`` solves ``F(c + gap) - F(-c) = level`` with the gap in units of the larger error. Which end is the lower
+    one and how far they are apart is estimated too: the gap is the least that the data allow, and the interval
+    holds those of both ends.
 
     Parameters
     ----------
-    ends, errors : array of shape (2,)
-        Estimates of the ends in any order, and their standard errors.
+    ends : array of shape (2,)
+        Estimates of the ends in any order.
+    matrix : array of shape (2, 2)
+        Their covariance.
     df : float
         Of the t distribution ``F``.
     level : float
 
     Examples
     --------
-    >>> low, high = imbens_manski(np.array([9.0, 0.0]), np.ones(2), df=np.inf, level=0.95)
+    >>> low, high = imbens_manski(np.array([9.0, 0.0]), np.eye(2), df=np.inf, level=0.95)
     >>> round(low, 3), round(high, 3)
     (-1.645, 10.645)
     """
-    order = np.argsort(ends)
-    (low, high), (low_error, high_error) = ends[order], errors[order]
-    largest = max(low_error, high_error)
+    errors = np.sqrt(np.diag(matrix))
+    largest = float(errors.max())
     if largest == 0:
-        return float(low), float(high)
-    gap = (high - low) / largest
+        return float(ends.min()), float(ends.max())
+    most = float(stats.t.ppf(0.5 + level / 2, df))
+    of_gap = np.sqrt(max(matrix[0, 0] + matrix[1, 1] - 2 * matrix[0, 1], 0.0))
+    gap = max(float(np.ptp(ends)) - most * of_gap, 0.0) / largest
 
     def short(c: float) -> float:
         return float(stats.t.cdf(c + gap, df) - stats.t.cdf(-c, df) - level)
 
-    most = float(stats.t.ppf(0.5 + level / 2, df))
     # where the ends are far apart a low level is reached with no margin at all
     c = 0.0 if short(0.0) >= 0 else most if short(most) <= 0 else optimize.brentq(short, 0.0, most)
-    return float(low - c * low_error), float(high + c * high_error)
+    return float((ends - c * errors).min()), float((ends + c * errors).max())
 
 
 def _require_level(level: float) -> None:

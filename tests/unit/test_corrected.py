@@ -160,7 +160,7 @@ def test_fieller_has_no_ends_where_k_may_be_zero(result: Corrected) -> None:
     [(1e6, 0.95, 1.6448536269514722), (0.0, 0.95, 1.959963984540054), (0.5, 0.95, 1.7697), (1e6, 0.4, 0.0)],
 )
 def test_bounds_are_those_of_imbens_and_manski(gap: float, level: float, margin: float) -> None:
-    low, high = imbens_manski(np.array([gap, 0.0]), np.array([1.0, 1.0]), df=np.inf, level=level)
+    low, high = imbens_manski(np.array([gap, 0.0]), np.ones((2, 2)), df=np.inf, level=level)
     assert -low == pytest.approx(margin, abs=5e-4)
     assert high - gap == pytest.approx(-low, abs=1e-6)
     reached = stats.norm.cdf(-low + gap) - stats.norm.cdf(low)
@@ -170,11 +170,31 @@ def test_bounds_are_those_of_imbens_and_manski(gap: float, level: float, margin:
 def test_bounds_reach_from_naive_to_the_believed_estimate(result: Corrected) -> None:
     low, high = result.bounds()
     assert low < result.estimate[0] < result.estimate[2] < high
-    ends, errors = result.estimate[[0, 2]], result.std_error[[0, 2]]
-    assert (low, high) == imbens_manski(ends, errors, df=result.fit.variance.df, level=0.95)
+    rows, variance = np.ix_([0, 2], [0, 2]), result.fit.variance
+    assert (low, high) == imbens_manski(
+        result.estimate[[0, 2]], variance.matrix[rows], df=variance.df, level=0.95
+    )
     both = result.ci()[[0, 2]]
     assert low > both.min()
     assert high < both.max()
+
+
+@pytest.mark.parametrize("size", [0.0, 0.5, 1.0, 4.0])
+def test_bounds_hold_both_ends_whatever_the_size_of_the_effect(size: float) -> None:
+    k, draws = 0.3, 1000
+    matrix = np.array([[1, 1 / k], [1 / k, 1 / k**2]])
+    naive = size + stats.norm.ppf((np.arange(draws) + 0.5) / draws)
+    found = np.array(
+        [imbens_manski(np.array([one, one / k]), matrix, df=np.inf, level=0.95) for one in naive]
+    )
+    for true in (size, size / k):
+        held = np.mean((found[:, 0] <= true) & (true <= found[:, 1]))
+        assert 0.945 <= held <= 0.98
+
+
+def test_bounds_of_no_effect_at_all_are_as_wide_on_both_sides() -> None:
+    low, high = imbens_manski(np.zeros(2), np.array([[1.0, 2.0], [2.0, 4.0]]), df=np.inf, level=0.95)
+    assert (low, high) == pytest.approx((-2 * 1.959964, 2 * 1.959964))
 
 
 def test_another_variance_keeps_the_part_of_the_calibration(result: Corrected) -> None:
