@@ -235,14 +235,17 @@ def choose_method(
     diagnosis : Diagnosis
     corrected : callable, optional
         Given ``"lcc"`` or ``"tweedie"``, returns corrected predictions (n,) of the places of the diagnosis,
-        each by a correction that was fitted without it, as :func:`held_out` makes them. Without it the linear
-        correction is chosen.
+        each by a correction that was fitted without it, as :func:`held_out` makes them. Without it, and with fewer
+        than five clusters, the linear correction is chosen.
     """
     if not diagnosis.corrects:
         return "none", diagnosis.reasons
     if corrected is None:
         return "lcc", diagnosis.reasons
     sample = diagnosis.sample
+    if sample.n_drawn < FOLDS:
+        few = f"{sample.n_drawn} clusters are too few to hold some out: lcc, which assumes less than tweedie"
+        return "lcc", (*diagnosis.reasons, few)
     made = {name: corrected(name) for name in ("lcc", "tweedie")}
     name, why = nearer_at_each_truth(sample, made)
     return name, (*diagnosis.reasons, why)
@@ -253,8 +256,8 @@ def held_out(
 ) -> Callable[[str], FloatArray]:
     """Return corrected predictions by method, each place by what was fitted to the four fifths without it.
 
-    Clusters stay whole. Places are dealt by rank of their truth, so that folds are alike and no order of rows
-    counts.
+    Clusters stay whole. Places are dealt by rank of their truth, those of one truth by their prediction, so that
+    folds are alike and no order of rows counts.
 
     Parameters
     ----------
@@ -264,9 +267,10 @@ def held_out(
     """
     labels = np.arange(len(sample)) if sample.clusters is None else sample.clusters
     codes = np.unique(labels, return_inverse=True)[1]
-    mean = np.bincount(codes, sample.truth) / np.bincount(codes)
-    rank = np.empty(mean.size, dtype=np.intp)
-    rank[np.argsort(mean, kind="stable")] = np.arange(mean.size)
+    size = np.bincount(codes)
+    keys = [np.bincount(codes, one) / size for one in (sample.weights, sample.prediction, sample.truth)]
+    rank = np.empty(size.size, dtype=np.intp)
+    rank[np.lexsort(keys)] = np.arange(size.size)
     fold = (rank % FOLDS)[codes]
     parts = [(np.flatnonzero(fold == one), np.flatnonzero(fold != one)) for one in range(FOLDS)]
     fitted: list[tuple[npt.NDArray[np.intp], Correct]] = []

@@ -78,8 +78,13 @@ def test_what_a_level_can_tell(level: Attenuation, said: str) -> None:
         # one that speaks for naive is enough
         ([_level(0.71), _level(0.95)], 0.7, choice.DO_NOT, False, True),
         ([_level(0.71), _level(0.95, 0.4)], 0.7, choice.CORRECT, True, False),
-        ([_level(0.95, formed_from="prediction")], 0.7, choice.CANNOT_TELL, True, True),
-        ([], 0.7, choice.CANNOT_TELL, True, True),
+        # to believe a correction takes evidence
+        ([_level(0.95, formed_from="prediction")], 0.7, choice.CANNOT_TELL, False, True),
+        ([], 0.7, choice.CANNOT_TELL, False, True),
+        # a few countries can speak against a correction, and not for one
+        ([_level(0.71, kind="groups", n_groups=19)], 0.7, choice.CANNOT_TELL, False, True),
+        ([_level(0.71, kind="groups", n_groups=20)], 0.7, choice.CORRECT, True, False),
+        ([_level(0.95, kind="groups", n_groups=5)], 0.7, choice.DO_NOT, False, True),
         ([], 0.4, choice.CANNOT_TELL, False, True),
         # a weak prediction: groups must show that a correction does not overshoot
         ([_level(0.71)], 0.4, choice.CORRECT, True, False),
@@ -102,7 +107,7 @@ def test_groups_decide(
         (-0.5, choice.USELESS),
         (0.99, choice.NOTHING),
         (1.01, choice.NOTHING),
-        # other units: the correction brings them back
+        # other units: nothing says that the correction brings back effects, and it is left to be asked for
         (70.0, choice.CANNOT_TELL),
     ],
 )
@@ -110,7 +115,7 @@ def test_slopes_that_leave_nothing_to_weigh(slope: float, verdict: str) -> None:
     unit = Attenuation("units", "units", slope, 0.01, 998, math.inf, 1000, 1000)
     found = weigh(unit, [], r2=0.6)
     assert found.verdict == verdict
-    assert found.corrects == (verdict == choice.CANNOT_TELL)
+    assert not found.corrects
 
 
 @pytest.mark.parametrize(
@@ -228,8 +233,11 @@ def test_auto_takes_the_correction_that_is_right(kind: str, expected: str) -> No
     chosen = []
     for seed in range(4):
         made = ec.simulate_map(kind, n=100, n_calibration=600, seed=seed)
-        fix = ec.debias(made.calibration, prediction="prediction", truth="truth")
-        chosen.append(fix.method)
+        noise = np.random.default_rng(seed).normal(size=600)
+        places = made.calibration.assign(rich=made.calibration["truth"] + noise > 0)
+        chosen.append(ec.debias(places, prediction="prediction", truth="truth", groups="rich").method)
+        fix = ec.debias(places, prediction="prediction", truth="truth")
+        assert fix.method == "none"
         assert any("is an assumption" in text for text in fix.warnings)
     assert chosen == [expected] * 4
 
@@ -255,3 +263,29 @@ def test_shares_of_differences_that_are_hardly_there_are_not_told_as_percentages
     once = sentence(_level(0.5, math.inf, strength=math.nan), 0.5, choice.TOO_ROUGH)
     assert "single unit or cluster" in once
     assert reading(_level(0.5, math.inf, strength=math.nan), 0.5) == choice.TOO_ROUGH
+
+
+def test_places_of_one_truth_are_dealt_alike_in_any_order() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(3, size=200).astype(float)
+    prediction = truth + rng.normal(size=200)
+    order = rng.permutation(200)
+
+    def means(part: CalibrationSample) -> choice.Correct:
+        return lambda values, method: np.full(values.shape, part.prediction.mean())
+
+    def made(rows: np.ndarray) -> np.ndarray:
+        return held_out(CalibrationSample(rows, prediction[rows], truth[rows], np.ones(200)), means)("lcc")
+
+    np.testing.assert_allclose(made(order), made(np.arange(200))[order])
+
+
+def test_few_clusters_cannot_tell_corrections_apart() -> None:
+    made = ec.simulate_map("mixture", n=100, n_calibration=600, seed=1)
+    places = made.calibration.assign(
+        rich=made.calibration["truth"] + np.random.default_rng(0).normal(size=600) > 0,
+        wave=np.arange(600) % 2,
+    )
+    fix = ec.debias(places, prediction="prediction", truth="truth", groups="rich", cluster="wave")
+    assert fix.method == "lcc"
+    assert "2 clusters are too few" in fix.reasons[-1]
