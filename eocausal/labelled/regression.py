@@ -137,7 +137,7 @@ def ppi_regression(
     diagnostics = {**table.counts, "lambda": dict(zip(table.names, fits.lams.tolist()))}
     fit = _estimate(
         table, fits.rectified, method=name, assumptions=ASSUMES, diagnostics=diagnostics,
-        warnings=(*table.warnings, *table_warnings(table), *_clipped(table, fits, tuning)), **named,
+        warnings=(*table.warnings, *table_warnings(table), *_clipped(table, fits, tuning, model)), **named,
     )  # fmt: skip
     naive = _estimate(table, fits.naive, method=NAIVE, assumptions=(NAIVE_ASSUMES,), **named)
     alone = _estimate(
@@ -234,20 +234,28 @@ def _require_usable(table: LabelledTable, roles: Roles, model: str) -> None:
         )
 
 
-def _clipped(table: LabelledTable, found: Fits, tuning: PowerTuning) -> tuple[str, ...]:
+def _clipped(table: LabelledTable, found: Fits, tuning: PowerTuning, model: str) -> tuple[str, ...]:
     """Say where a lambda outside 0 to 1 would have made a variance smaller by more than a little."""
     if tuning.lam is not None or tuning.bounds != BOUNDS:
         return ()
-    below = [name for name, asked in zip(table.names, found.asked) if asked < 0]
+    below = [f"{name} ({asked:.2g})" for name, asked in zip(table.names, found.asked) if asked < 0]
     above = [name for name, asked in zip(table.names, found.asked) if asked > _MUCH]
     told = []
     if below:
-        told.append(f"predictions go against the truth for {', '.join(below)}: none of them is used there")
+        told.append(
+            "predictions do not follow the truth, or go against it, for what would have a lambda below 0: "
+            f"{', '.join(below)}; none of them is used there"
+        )
     if above:
         most = max(found.asked)
+        better = (
+            f"predictions times that, or PowerTuning(bounds=(0, {np.ceil(most):.0f}))"
+            if model == "linear"
+            else "ec.predict_then_debias with a logit as its estimator has no such bound"
+        )
         told.append(
             f"predictions move less than the truth for {', '.join(above)}: lambda is 1, and up to {most:.2g} would "
-            f"use them better; predictions times that, or PowerTuning(bounds=(0, {np.ceil(most):.0f}))"
+            f"use them better; {better}"
         )
     return tuple(told)
 

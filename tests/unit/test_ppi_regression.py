@@ -315,8 +315,19 @@ def test_predictions_that_move_too_little_or_the_wrong_way_are_spoken_of() -> No
     np.testing.assert_allclose(list(free.diagnostics["lambda"].values()), expected, rtol=1e-9)
     np.testing.assert_allclose(free.std_error, linear(table).std_error, rtol=1e-9)
     against = linear(table.assign(predicted=-table["predicted"]))
-    assert any("go against the truth" in text for text in against.warnings)
+    asked = free.diagnostics["lambda"]
+    told = next(text for text in against.warnings if "go against" in text)
+    assert all(f"{name} ({-value / 3:.2g})" in told for name, value in asked.items())
+    assert any("PowerTuning(bounds=(0, " in text for text in shrunk.warnings)
     np.testing.assert_allclose(against.estimate, linear(table, method="classical").estimate, rtol=1e-12)
+
+
+def test_a_logit_is_told_what_it_can_do_with_probabilities_that_move_too_little() -> None:
+    table = known_table()
+    found = logistic(table.assign(chance=0.5 + (table["chance"] - 0.5) / 3))
+    told = next(text for text in found.warnings if "move less than the truth" in text)
+    assert "ec.predict_then_debias with a logit" in told
+    assert "PowerTuning" not in told
 
 
 def test_a_lambda_of_ones_own_may_lie_beyond_one_with_least_squares() -> None:
