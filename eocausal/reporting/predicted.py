@@ -35,6 +35,14 @@ BELIEVED = {
     "lcc": "that divided by the slope (lcc)",
     "tweedie": "Tweedie's correction",
 }
+# When each estimate is right, by what the calibration is of.
+_NAIVE_RIGHT = (
+    "Naive is right where the error of predictions does not depend on treatment given the prediction"
+)
+RIGHT_WHERE = {
+    "levels": f"{_NAIVE_RIGHT}, lcc and tweedie where it does not given the outcome.",
+    "changes": f"{_NAIVE_RIGHT}, lcc where predictions answer to treatment as they do to other changes.",
+}
 
 
 def diagnosis_sentence(found: Diagnosis) -> str:
@@ -109,9 +117,13 @@ def corrected_sentence(found: Corrected) -> str:
 
 
 def _several(found: Corrected) -> str:
-    rows = [_term(found.fit, f"{kind}: {found.of[0]}") for kind in ("naive", found.farthest)]
+    times = found.fit.diagnostics.get("event_times")
+    # what is there before treatment is no effect
+    after = [place for place, _ in enumerate(found.of) if times is None or (times[place] or 0) >= 0]
+    told = found.of[after[0] if after else 0]
+    rows = [_term(found.fit, f"{kind}: {told}") for kind in ("naive", found.farthest)]
     return (
-        f"Of {len(found.of)} effects the first ({found.of[0]}) is {rows[0]} on the predictions as they are, and "
+        f"Of {len(found.of)} effects the one of {told!r} is {rows[0]} on the predictions as they are, and "
         f"{rows[1]} corrected by {found.farthest}. Believed is {BELIEVED[found.chosen]}."
     )
 
@@ -122,17 +134,16 @@ def _term(fit: Estimate, name: str) -> str:
 
 def corrected_blocks(found: Corrected, sentence: str) -> list[Block]:
     """Return the estimates side by side, and where their errors come from."""
-    note = (
-        "Naive is right where the error of predictions does not depend on treatment given the prediction, lcc and "
-        f"tweedie where it does not given the outcome. Standard errors: {found.vcov}, and the calibration's."
-    )
+    note = f"{RIGHT_WHERE[found.corrector.level]} Standard errors: {found.vcov}, and the calibration's."
+    shaded = "" if len(found.of) > 1 else (
+        " The shaded span holds the effect wherever it lies between uncorrected and corrected."
+    )  # fmt: skip
     return [
         Figure(
             plot_svg(lambda figure: found.plot(figure.subplots()), height=2.2 + 0.2 * len(found.fit.terms)),
             f"Uncorrected and corrected estimates. {sentence}",
             "Effects on the map, as they are and corrected",
-            "Dots are estimates with 95% intervals. The shaded span holds the effect wherever it lies between "
-            "uncorrected and corrected.",
+            f"Dots are estimates with 95% intervals.{shaded}",
         ),
         frame_table(found.table(), "Effects as they are and corrected", note=note),
     ]

@@ -71,6 +71,36 @@ def test_corrected_effects_are_told_with_the_numbers_of_the_result(results: dict
     assert "so that the outcome rises in either case" in told
 
 
+@pytest.fixture(scope="module")
+def in_panel() -> object:
+    frame = ec.simulate_panel(n_regions=12, units_per_region=4, seed=1).frame
+    rng = np.random.default_rng(0)
+    rounds = pd.DataFrame({"village": np.repeat(np.arange(60), 3), "year": np.tile([2000, 2001, 2002], 60)})
+    rounds["truth"] = rng.normal(size=180)
+    rounds["map"] = 0.5 * rounds["truth"] + 0.2 * rng.normal(size=180)
+    fix = ec.debias(rounds, prediction="map", truth="truth", unit="village", period="year")
+    columns = {"outcome": "outcome", "treatment": "treated", "unit": "unit", "period": "period"}
+    return ec.panel(ec.PanelDesign(frame, **columns), method="event_study", correct=fix)
+
+
+def test_of_an_event_study_an_effect_is_told_and_not_what_was_before(in_panel: object) -> None:
+    assert in_panel.of[0] == "event -3"
+    told = OUTCOME_ITEMS["Corrected"].sentence(in_panel)
+    assert "the one of 'event 0' is" in told
+    value = in_panel.fit.values[in_panel.fit.terms.index("naive: event 0")]
+    assert f"is {value:.2f} (95% interval" in told
+
+
+def test_notes_tell_of_what_is_shown_alone(in_panel: object, results: dict[str, object]) -> None:
+    figure, table = OUTCOME_ITEMS["Corrected"].shown(in_panel, "")
+    assert "shaded" not in figure.how_to_read
+    assert "tweedie" not in table.note
+    assert "as they do to other changes" in table.note
+    figure, table = OUTCOME_ITEMS["Corrected"].shown(results["Corrected"], "")
+    assert "shaded" in figure.how_to_read
+    assert "tweedie" in table.note
+
+
 def test_the_page_leads_with_them_and_files_their_warnings(
     results: dict[str, object], tmp_path: Path
 ) -> None:
