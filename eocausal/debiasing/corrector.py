@@ -70,7 +70,7 @@ class Corrector:
     n, n_drawn : int
         Places of the calibration, and how many of them (or clusters) were drawn independently.
     truth_range : (float, float)
-        Smallest and largest measured outcome, to which the column for display is clipped.
+        Range of measured outcomes, rounded outwards so that none stands here; values for display keep within it.
     label_noise_var : float
     score : {"lindsey", "kde", "gaussian"}
         How densities are estimated. A small calibration's own may be ``gaussian`` whatever was asked for; that of

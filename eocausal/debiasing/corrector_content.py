@@ -104,3 +104,24 @@ def _damaged(why: str) -> str:
         rule=why,
         fix="write it again: ec.debias(...).to_json(path)",
     )
+
+
+def wider_range(low: float, high: float) -> tuple[float, float]:
+    """Return round numbers below and above, a hundredth to a tenth of the range away at most.
+
+    The range of measured outcomes goes with a corrector to others, and is not to hold the smallest and the largest.
+
+    Examples
+    --------
+    >>> wider_range(0.31, 7.4)
+    (0.3, 7.5)
+    """
+    exponent = math.floor(math.log10(high - low)) - 1
+    digits, step = max(-exponent, 0), 10.0**exponent
+    below, above = math.ceil(low / step), math.floor(high / step)
+    # quotients of decimals may be off by a rounding, and then an end would be an outcome
+    while round(below * step, digits) >= low:
+        below -= 1
+    while round(above * step, digits) <= high:
+        above += 1
+    return round(below * step, digits), round(above * step, digits)

@@ -15,6 +15,7 @@ from eocausal.debiasing.calibration_sample import CalibrationColumns, Calibratio
 from eocausal.debiasing.changes import NOISY
 from eocausal.debiasing.choice import choose_method, held_out
 from eocausal.debiasing.corrector import METHODS, Corrector
+from eocausal.debiasing.corrector_content import wider_range
 from eocausal.debiasing.density_score import DensityScore, fit_density_score
 from eocausal.debiasing.diagnose import diagnose_sample
 from eocausal.debiasing.fitted_parts import fitted_parts
@@ -170,7 +171,7 @@ def fit_corrector(
         covariance=made.matrix,
         n=len(sample),
         n_drawn=sample.n_drawn,
-        truth_range=(float(truth.min()), float(truth.max())),
+        truth_range=wider_range(float(truth.min()), float(truth.max())),
         label_noise_var=label_noise_var,
         score=options["score"],
         level="levels" if sample.panel is None else "changes",

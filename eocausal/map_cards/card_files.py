@@ -20,7 +20,7 @@ from eocausal.errors import DebiasError, ImageryError, explain
 from eocausal.imagery.files import DRIVERS, in_a_shell, raster_files
 from eocausal.imagery.sources import open_dataset
 from eocausal.map_cards.content import LONGEST
-from eocausal.map_cards.map_card import MANY_OUTSIDE, MapCard, Period, without_outcomes
+from eocausal.map_cards.map_card import MANY_OUTSIDE, MapCard, Period
 from eocausal.map_cards.mapped_raster import OneBand, PixelCount, look_at, one_band
 from eocausal.specs._periods import PERIOD, period_of
 
@@ -63,7 +63,7 @@ def write_map_card(
     found = look_at(opened, within=(density.low, density.high), progress=progress)
     made = MapCard(
         map=found.raster,
-        corrector=without_outcomes(corrector),
+        corrector=replace(corrector, sample=None),
         period=known,
         unit=unit,
         note=note,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -286,30 +285,6 @@ class MapCard:
             radius_m=read.radius_m,
             warnings=tuple(read.warnings),
         )
-
-
-def without_outcomes(corrector: Corrector) -> Corrector:
-    """Return a corrector without its sample, and with a range for display that no measured outcome is an end of.
-
-    Examples
-    --------
-    >>> wider_range(0.31, 7.4)
-    (0.3, 7.5)
-    """
-    return replace(corrector, sample=None, truth_range=wider_range(*corrector.truth_range))
-
-
-def wider_range(low: float, high: float) -> tuple[float, float]:
-    """Return round numbers below and above, a hundredth to a tenth of the range away at most."""
-    exponent = math.floor(math.log10(high - low)) - 1
-    digits, step = max(-exponent, 0), 10.0**exponent
-    below, above = math.ceil(low / step), math.floor(high / step)
-    # quotients of decimals may be off by a rounding, and then an end would be an outcome
-    while round(below * step, digits) >= low:
-        below -= 1
-    while round(above * step, digits) <= high:
-        above += 1
-    return round(below * step, digits), round(above * step, digits)
 
 
 def _spans(values: pd.Series, name: str, ids: npt.NDArray[Any]) -> tuple[Days, Days]:
