@@ -9,9 +9,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.debiasing.calibration_sample import LEAST, CalibrationSample
-from eocausal.debiasing.choice import CORRECT, DO_NOT, USE_LABELS, choose_method
+from eocausal.debiasing.choice import CORRECT, DO_NOT, USE_LABELS, choose_method, weigh
 from eocausal.debiasing.corrector import Corrector
 from eocausal.debiasing.diagnose import diagnose_sample
+from eocausal.debiasing.diagnosis_result import Diagnosis
 from eocausal.debiasing.label_tests import words_of
 from eocausal.debiasing.predicted_study import Predicted
 from eocausal.inference.estimate import Estimate
@@ -56,7 +57,15 @@ def judged_by_own_labels(corrector: Corrector, naive: Estimate, predicted: Predi
     # labels say whether to correct; by which correction was found in the whole calibration
     if method != "none" and corrector.method != "none":
         method = corrector.method
-    return replace(corrector, method=method, reasons=(told, *reasons))
+    # what was said without knowing the arms does not stand beside what labels say
+    before = _told_by(diagnose_sample(sample, label_noise_var=corrector.label_noise_var))
+    kept = [text for text in corrector.warnings if text not in before]
+    return replace(corrector, method=method, reasons=(told, *reasons), warnings=(*kept, *_told_by(found)))
+
+
+def _told_by(found: Diagnosis) -> tuple[str, ...]:
+    """Return the warnings of a verdict alone, without those of its sample."""
+    return weigh(found.unit, found.levels, found.label_tests, r2=found.r2).warnings
 
 
 def places_in_both(sample: CalibrationSample, naive: Estimate, predicted: Predicted) -> tuple[Codes, Codes]:

@@ -310,6 +310,10 @@ def test_labels_of_the_study_decide_where_the_calibration_holds_them(kind: str, 
     found = ec.ate(design, method="difference", correct=fix)
     assert found.chosen == believed
     assert "1500 places of the calibration are units of the study" in found.corrector.reasons[0]
+    # the verdict without arms is not told beside that of labels, whose own warning is
+    assert any("nothing tells whether" in text for text in fix.warnings)
+    assert not any("nothing tells whether" in text for text in found.warnings)
+    assert any("would overshoot" in text for text in found.warnings) == (believed == "naive")
     assert any(
         "1500 places of the calibration are units of the study: what their" in w for w in found.warnings
     )
