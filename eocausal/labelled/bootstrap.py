@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.intp]
+Labels = npt.NDArray[Any]
 # From rows of the table, the outcome (m,) and weights (m,) to coefficients.
 Estimator = Callable[[pd.DataFrame, FloatArray, FloatArray], Any]
 
@@ -247,10 +248,16 @@ def _drawn(table: LabelledTable, resampling: Resampling) -> Drawn:
     if resampling.strata is not None:
         require_columns(table.frame, [resampling.strata], table="data", error=DebiasError)
         strata = table.frame[resampling.strata]
-    # ids of several types have no order, as text they have
-    ids = table.ids.astype(str) if table.ids.dtype == object else table.ids
-    labels = ids if table.clusters is None else table.clusters
+    labels = _sortable(table.ids) if table.clusters is None else table.clusters
     return what_is_drawn(labels, strata, labelled=table.labelled, name=resampling.cluster)
+
+
+def _sortable(ids: Labels) -> Labels:
+    """Return ids (n,) as labels that have an order, as ids of several types have as text; each stays one."""
+    if ids.dtype != object:
+        return ids
+    texts = ids.astype(str)
+    return texts if np.unique(texts).size == ids.size else np.array([repr(one) for one in ids.tolist()])
 
 
 def _draws(study: _Study, drawn: Drawn, resampling: Resampling, width: int) -> tuple[FloatArray, int]:

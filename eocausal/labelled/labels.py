@@ -258,7 +258,10 @@ def _strata(
         return np.zeros(ids.size, dtype=np.intp), ()
     if frame[name].isna().any():
         bad = ids[frame[name].isna().to_numpy()]
-        raise DebiasError(explain(f"Strata {name!r} are missing for some units.", where=bad))
+        fix = f"data = data.dropna(subset=[{name!r}])"
+        raise DebiasError(explain(f"Strata {name!r} are missing for some units.", where=bad, fix=fix))
+    what, fix = f"Labelling(strata={name!r})", f"data[{name!r}].astype(str)"
+    require_one_kind(frame[name].to_numpy(), what=what, error=DebiasError, fix=fix)
     labels = frame[name].astype(str).to_numpy()
     names, codes = np.unique(labels, return_inverse=True)
     return np.asarray(codes, dtype=np.intp), tuple(str(one) for one in names)

@@ -313,3 +313,17 @@ def test_ids_of_several_types_are_drawn_in_any_order_of_rows() -> None:
     found = _bootstrap(mixed)
     again = _bootstrap(mixed.sample(frac=1, random_state=1))
     assert found.std_error == pytest.approx(again.std_error)
+
+
+def test_ids_that_are_one_as_text_are_drawn_as_two_units() -> None:
+    half = N // 2
+    twins = UNITS.iloc[: 2 * half].set_index(pd.Index([*range(half), *map(str, range(half))], dtype=object))
+    plain = UNITS.iloc[: 2 * half].reset_index(drop=True)
+    assert _bootstrap(twins).factor == pytest.approx(_bootstrap(plain).factor)
+    assert _bootstrap(twins).factor == pytest.approx(2 * half / (2 * half - 1))
+
+
+def test_strata_that_are_one_as_text_are_not_put_together() -> None:
+    strata = pd.Series([1 if row % 2 else "1" for row in range(N)], dtype=object, index=UNITS.index)
+    with pytest.raises(DebiasError, match=r"Labelling\(strata='s'\) holds int, str"):
+        _ppi(UNITS.assign(s=strata), labelling=ec.Labelling(strata="s"))
