@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +82,8 @@ def require_corrector(given: object, *, made_by: str = "correct=ec.debias(calibr
         return given
     held = isinstance(getattr(given, "corrector", None), Corrector)
     fix = "correct=card.corrector" if held else made_by
+    if isinstance(given, Path) or str(given).endswith(".json"):
+        fix = f"correct=ec.Corrector.from_json({str(given)!r})"
     raise EstimationError(explain(f"correct is a {type(given).__name__}.", fix=fix))
 
 

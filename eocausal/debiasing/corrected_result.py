@@ -31,6 +31,9 @@ FloatArray = npt.NDArray[np.float64]
 # What is called none where predictions are corrected is naive where effects are.
 _KIND_OF = {"none": NAIVE, "lcc": LCC, "tweedie": TWEEDIE}
 
+# Lines of a summary, and rows of its table.
+_LINES, _ROWS = 25, 8
+
 
 @result_type
 @dataclass(frozen=True, eq=False)
@@ -229,20 +232,26 @@ class Corrected:
         return f"{head}; believed: {self.chosen})"
 
     def summary(self) -> str:
-        """Return a text of at most 25 lines."""
-        shown = (
-            self.table().to_string(index=False, float_format=lambda value: f"{value:.4f}").splitlines()[:10]
-        )
-        ends = [f"believed: {self.chosen}"]
+        """Return a text of at most 25 lines; of many effects those of the estimate that is believed come first."""
+        ends = f"believed: {self.chosen}"
         if len(self.of) == 1:
             low, high = self.bounds()
-            ends = [
-                f"between naive and {self.farthest}, 95%: {low:.4f} to {high:.4f}; believed: {self.chosen}"
-            ]
+            ends = f"between naive and {self.farthest}, 95%: {low:.4f} to {high:.4f}; {ends}"
         reasons = [f"reason: {text}" for text in self.corrector.reasons]
         told = self.fit.summary().splitlines()
         made = next(place for place, line in enumerate(told) if line.startswith("standard errors:"))
-        return "\n".join([told[0], *shown, *ends, *reasons, *told[made:]][:25])
+        warned = next((place for place, line in enumerate(told) if line.startswith("WARNING:")), len(told))
+        head = [told[0], *self._rows_of_text(), ends, *reasons, *told[made:warned]]
+        return "\n".join([*head[: _LINES - len(told[warned:])], *told[warned:]])
+
+    def _rows_of_text(self) -> list[str]:
+        """Return the table as lines, and how many rows it has beyond them."""
+        frame = self.table()
+        if len(frame) > _ROWS:
+            frame = frame.sort_values("believed", ascending=False, kind="stable")
+        shown = frame.head(_ROWS).to_string(index=False, float_format=lambda value: f"{value:.4f}")
+        left = len(frame) - _ROWS
+        return [*shown.splitlines(), *([f"... and {left} more rows in .table()"] if left > 0 else [])]
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
         """Return JSON-safe content; unit-level values only when ``scores`` is true."""

@@ -138,14 +138,14 @@ def event_plot(result: Estimate, ax: Axes | None = None) -> Axes:
 
 
 def _events(result: Any) -> list[int | None]:
-    events: list[int | None] = []
-    if isinstance(result, Estimate):
-        events = list(result.diagnostics.get("event_times", ()))
+    events: list[int | None] = _times(result)
     if not events:
-        raise EstimationError(
-            explain(
-                "The result is not by time since treatment.",
-                fix='ec.panel(design, method="event_study"), or method="did" with aggregate="dynamic"',
-            )
-        )
+        fix = 'ec.panel(design, method="event_study"), or method="did" with aggregate="dynamic"'
+        if _times(getattr(result, "best", None)):
+            fix = "effect.best: of naive and corrected estimates one is tested and drawn"
+        raise EstimationError(explain("The result is not by time since treatment.", fix=fix))
     return events
+
+
+def _times(result: Any) -> list[int | None]:
+    return list(result.diagnostics.get("event_times", ())) if isinstance(result, Estimate) else []

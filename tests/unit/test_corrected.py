@@ -301,6 +301,7 @@ def test_trimmed_units_are_left_out_of_the_density_too() -> None:
     ("change", "words"),
     [
         (lambda design, fix: (design, "lcc", {}), r"correct is a str[\s\S]*ec.debias"),
+        (lambda design, fix: (design, "fix.json", {}), r"correct is a str[\s\S]*from_json\('fix.json'\)"),
         (
             lambda design, fix: (design, fix, {"folds": ec.Folds(repeats=2)}),
             "repeated folds are not corrected",

@@ -153,7 +153,18 @@ def test_every_term_stands_beside_its_correction(method: str) -> None:
     assert found.bounds().shape == found.fieller().shape == (len(plain.terms), 2)
     assert ec.event_plot(best).get_xlabel() == "periods since treatment began"
     assert Corrected.from_dict(found.to_dict(scores=True)) == found
-    assert len(found.summary().splitlines()) <= 25
+    for ask in (ec.pretrends, ec.event_plot):
+        with pytest.raises(EstimationError, match=r"not by time since treatment[\s\S]*effect.best"):
+            ask(found)
+    lines = found.summary().splitlines()
+    assert len(lines) <= 25
+    # nothing is left out unsaid, and what is believed comes first
+    shown = [line.strip() for line in lines if line.strip().startswith(("naive: ", "lcc: "))]
+    believed = [f"lcc: {term}" for term in plain.terms][:8]
+    assert [line.split("  ")[0] for line in shown[: len(believed)]] == believed
+    assert len(shown) == 8
+    assert f"... and {2 * len(plain.terms) - 8} more rows in .table()" in lines
+    assert [line for line in lines if line.startswith("WARNING:")]
     assert found.plot().get_title() == "believed: lcc"
 
 
