@@ -58,6 +58,8 @@ def read_pairs(
     if length < LEAST:
         raise DebiasError(explain(f"There are {length} places.", rule=f"at least {LEAST}, and better 300"))
     ids = np.arange(length) if index is None else index.to_numpy()
+    # days are known by how they are written
+    ids = ids.astype(str) if ids.dtype.kind in "mM" else ids
     numbers = {name: given_numbers(value, ids, name) for name, value in aligned.items()}
     for name in ("prediction", "truth"):
         require_varies(numbers[name], name)

@@ -192,7 +192,16 @@ def _frame_of(data: object) -> tuple[pd.DataFrame, Labels, FloatArray | None]:
                 fix="data = data.reset_index(drop=True), and cluster= where rows belong together",
             )
         )
-    return data, data.index.to_numpy(), None
+    ids = data.index.to_numpy()
+    if ids.dtype.kind in "mM":
+        raise DebiasError(
+            explain(
+                "The index of the data, which is the unit id, holds days or lengths of time.",
+                rule="numbers or text, which a result is written with",
+                fix="data.index = data.index.astype(str)",
+            )
+        )
+    return data, ids, None
 
 
 def _complete(frame: pd.DataFrame, name: str, ids: Labels, *, role: str) -> FloatArray:

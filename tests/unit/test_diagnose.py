@@ -292,3 +292,12 @@ def test_a_level_that_is_none_is_refused() -> None:
     places = _places(n=60)
     with pytest.raises(DebiasError, match="level=95 is not a confidence level"):
         ec.diagnose(places["shrunk"], places["truth"]).to_frame(level=95)
+
+
+def test_places_known_by_days_are_written_and_read() -> None:
+    places = _places(n=60).set_axis(pd.date_range("2000-01-01", periods=60))
+    found = ec.diagnose(places["shrunk"], places["truth"].iloc[::-1])
+    assert found.unit == ec.diagnose(places["shrunk"].to_numpy(), places["truth"].to_numpy()).unit
+    again = Diagnosis.from_dict(json.loads(json.dumps(found.to_dict(scores=True))))
+    assert again.summary() == found.summary()
+    assert again.sample.ids[0].startswith("2000-01-01")

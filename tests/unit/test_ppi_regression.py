@@ -387,6 +387,7 @@ def _with(column: str, rows: object, value: object) -> pd.DataFrame:
         (known_table().assign(v=[None, *range(299)]), {"cluster": "v"}, DesignError, "missing for some units"),
         (known_table().assign(x2=lambda t: 2 * t["x1"]), {}, EstimationError, "combinations of one another"),
         (known_table().set_axis([0] * 300), {}, DebiasError, "holds some ids twice"),
+        (known_table().set_axis(pd.date_range("2000", periods=300)), {}, DebiasError, "holds days or lengths"),
         (known_table(), {"model": "logistic"}, DebiasError, "is not 0 and 1"),
         (known_table().assign(wealth=known_table()["poor"]), {"model": "logistic"}, DebiasError, "no probability"),
         (
