@@ -101,9 +101,9 @@ def whole_number(value: object, *, argument: str, error: type[EocausalError], le
 
 def require_level(level: float, *, error: type[EocausalError]) -> None:
     """Raise unless a confidence level is a share between 0 and 1."""
-    if not 0 < level < 1:
+    if not isinstance(level, int | float | np.number) or not 0 < level < 1:
         raise error(
-            explain(f"level={level} is not a confidence level.", rule="0 < level < 1", fix="level=0.95")
+            explain(f"level={level!r} is not a confidence level.", rule="0 < level < 1", fix="level=0.95")
         )
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import optimize, stats
 
+from eocausal._checks import require_level
 from eocausal.debiasing.corrector import LCC, NAIVE, TWEEDIE, Corrector
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.contrast import combined
@@ -112,7 +113,7 @@ class Corrected:
         -------
         (float, float) or array of shape (k, 2)
         """
-        _require_level(level)
+        require_level(level, error=DebiasError)
         df, matrix = self.fit.variance.df, self.fit.variance.matrix
         found = np.array(
             [
@@ -141,7 +142,7 @@ class Corrected:
         DebiasError
             k is not significantly different from zero, so that the interval has no ends.
         """
-        _require_level(level)
+        require_level(level, error=DebiasError)
         variance, k = self.fit.variance, self.corrector.k
         critical = float(stats.t.ppf(0.5 + level / 2, variance.df))
         of_k = self.corrector.std_errors["k"]
@@ -327,8 +328,3 @@ def imbens_manski(ends: FloatArray, matrix: FloatArray, *, df: float, level: flo
     # where the ends are far apart a low level is reached with no margin at all
     c = 0.0 if short(0.0) >= 0 else most if short(most) <= 0 else optimize.brentq(short, 0.0, most)
     return float((ends - c * errors).min()), float((ends + c * errors).max())
-
-
-def _require_level(level: float) -> None:
-    if not 0 < level < 1:
-        raise DebiasError(explain(f"level={level} is not a confidence level.", rule="0 < level < 1"))

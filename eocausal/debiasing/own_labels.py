@@ -25,6 +25,8 @@ LEAST_IN_ARM = 10
 SPEAKS = (CORRECT, DO_NOT, USE_LABELS)
 # Numbers of rows are names in many tables, and rounded predictions are alike by chance: places that are one agree.
 MOST_AGREE = 0.95
+# One table may hold a map's predictions in single precision, or as text with some six digits.
+_SINGLE = 1e-6
 
 
 def judged_by_own_labels(corrector: Corrector, naive: Estimate, predicted: Predicted) -> Corrector:
@@ -81,7 +83,8 @@ def places_in_both(sample: CalibrationSample, naive: Estimate, predicted: Predic
     found = names.get_indexer(pd.Index(naive.ids))
     units = np.flatnonzero(found >= 0)
     places = found[units]
-    same = np.isclose(sample.prediction[places], predicted.values[units], rtol=1e-9, atol=0)
+    left, right = sample.prediction[places], predicted.values[units]
+    same = np.isclose(left, right, rtol=_SINGLE, atol=_SINGLE * sample.prediction.std())
     if not units.size or same.mean() < MOST_AGREE:
         return nothing
     return places[same], units[same]

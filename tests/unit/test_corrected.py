@@ -316,8 +316,8 @@ def test_what_cannot_be_corrected_is_refused(change: Any, words: str) -> None:
         ec.ate(design, correct=correct, **more)
 
 
-@pytest.mark.parametrize("level", [0.0, 1.0, 95])
-def test_levels_are_shares(result: Corrected, level: float) -> None:
+@pytest.mark.parametrize("level", [0.0, 1.0, 95, "95%", None])
+def test_levels_are_shares(result: Corrected, level: Any) -> None:
     for ask in (result.bounds, result.fieller):
         with pytest.raises(DebiasError, match="is not a confidence level"):
             ask(level)

@@ -342,10 +342,11 @@ def test_rows_of_two_tables_that_are_numbered_alike_are_no_labels_of_the_study(d
     assert not any("names of the study" in text for text in found.warnings)
 
 
-def test_places_in_both_that_have_numbers_for_names_are_counted() -> None:
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_places_in_both_that_have_numbers_for_names_are_counted(precision: str) -> None:
     table, _ = surveyed("gaussian")
     table = table.reset_index(drop=True)
-    design = ec.Design(table, outcome="prediction", treatment="treatment")
+    design = ec.Design(table.astype({"prediction": precision}), outcome="prediction", treatment="treatment")
     fix = ec.debias(table.iloc[::2], prediction="prediction", truth="outcome")
     found = ec.ate(design, method="difference", correct=fix)
     assert found.chosen == "lcc"
