@@ -49,6 +49,9 @@ def judged_by_own_labels(corrector: Corrector, naive: Estimate, predicted: Predi
     weights = None if naive.weights is None else naive.weights[units]
     # groups stand in for arms where these are not known, and may be alike in one study
     labels = replace(sample.take(places, weights), groups=pd.DataFrame())
+    if arms.cluster is not None:
+        # units treated together are no evidence each for itself
+        labels = replace(labels, clusters=naive.groups[arms.cluster][units])
     found = diagnose_sample(labels, treatment=treatment, label_noise_var=corrector.label_noise_var)
     told = f"{places.size} places of the calibration are units of the study, whose arms are known"
     if found.verdict not in SPEAKS:

@@ -370,6 +370,26 @@ def test_labels_that_cannot_tell_leave_what_groups_of_the_calibration_say() -> N
     assert found.corrector.reasons[1:] == fix.reasons
 
 
+def test_labels_of_units_treated_together_are_no_evidence_each_for_itself() -> None:
+    rng = np.random.default_rng(0)
+    village = np.repeat(np.arange(40), 25)
+    aid = np.repeat(rng.permutation(np.arange(40) % 2), 25)
+    wealth = np.repeat(rng.normal(size=40), 25) + rng.normal(size=1000)
+    # errors that a village shares
+    error = np.repeat(0.3 * rng.normal(size=40), 25) + 0.2 * rng.normal(size=1000)
+    table = pd.DataFrame({"map": 0.5 * wealth + error, "wealth": wealth, "aid": aid, "village": village})
+    table.index = [f"h{one}" for one in range(1000)]
+    fix = ec.debias(table, prediction="map", truth="wealth")
+
+    def told(**named: str) -> str:
+        design = ec.Design(table, outcome="map", treatment="aid", **named)
+        found = ec.ate(design, method="difference", correct=fix).corrector
+        return " ".join(found.reasons)
+
+    assert "labels reject neither" in told(cluster="village")
+    assert "labels reject neither" not in told()
+
+
 @pytest.mark.parametrize("marked", [1, 20])
 def test_marks_for_missing_values_that_make_the_slope_are_told(marked: int) -> None:
     table = places(300)
