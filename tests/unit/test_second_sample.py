@@ -35,7 +35,9 @@ def test_variance_is_the_sum_of_squares_with_its_factor() -> None:
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6, 1e9])
 def test_what_a_covariance_brings_does_not_depend_on_units(unit: float) -> None:
     units = np.array([1.0, unit, unit**2, 1.0])
-    correlated = np.array([[0.04, 0.01, 0.02, 0.0], [0.01, 0.09, 0.03, 0.0], [0.02, 0.03, 0.16, 0.0], [0.0] * 4])
+    correlated = np.array(
+        [[0.04, 0.01, 0.02, 0.0], [0.01, 0.09, 0.03, 0.0], [0.02, 0.03, 0.16, 0.0], [0.0] * 4]
+    )
     loadings = np.array([[1.0, 0.0, 0.0, 5.0], [0.3, -2.0, 0.5, 0.0]])
     made = SecondSample.of_covariance(
         loadings / units, correlated * np.outer(units, units), key="a", name="calibration", drawn=50
