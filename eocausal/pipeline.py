@@ -50,6 +50,7 @@ from eocausal.specs.load import LoadedSpec, load_spec
 from eocausal.units import Units
 
 if TYPE_CHECKING:
+    from eocausal.nuisance.folds import Folds
     from eocausal.specs.models import AnalysisSpec
 
 
@@ -192,9 +193,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
         # no classifier: it learns from fewer folds than the estimates, and could fail where they do not
         balanced = balance(design, weights=_first_that_weighs(estimates), classifier=False, seed=asked.seed)
     with clock.step("effects by unit"):
-        found = asked_cate(asked, design, folds, progress)
-        rates = {} if found is None else asked_rates(asked, found)
-        judgements = {} if found is None else asked_judgements(asked, found)
+        found, rates, judgements = _by_unit(asked, design, folds, progress)
     made = Run(
         folder=folder,
         report=folder / "report.html",
@@ -216,6 +215,16 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     with clock.step("report"):
         _write(made, loaded)
     return made
+
+
+def _by_unit(
+    asked: AnalysisSpec, design: Design, folds: Folds, progress: bool
+) -> tuple[Cate | None, dict[str, Rate], dict[str, Calibration | EffectGroups]]:
+    """Return effects by unit, whether their ranking holds, and what else is asked of them."""
+    found = asked_cate(asked, design, folds, progress)
+    if found is None:
+        return None, {}, {}
+    return found, asked_rates(asked, found), asked_judgements(asked, found)
 
 
 def _first_that_weighs(estimates: Mapping[str, Estimate]) -> Estimate | None:
