@@ -20,6 +20,9 @@ autodoc_typehints = "none"  # docstrings say types, shapes and units
 napoleon_google_docstring = False
 napoleon_use_ivar = True  # attributes of results are fields of their class, described once
 
+# words in types, such as the k of "length k", are taken for names, of which there are several
+suppress_warnings = ["ref.python"]
+
 myst_heading_anchors = 3
 
 html_theme = "pydata_sphinx_theme"

@@ -272,6 +272,10 @@ def _columns(
 
 def _require_levels(column: pd.Series, name: str) -> None:
     """Raise where a covariate holds what is no level, or one value, of which no coefficient would be left."""
+    values = column.to_numpy()
+    # a million different numbers need not be told apart to see that they differ
+    if values.dtype.kind in "fiub" and (values != values[:1]).any() and not pd.isna(values[0]):
+        return
     try:
         distinct = column.dropna().unique()
     except TypeError as cause:

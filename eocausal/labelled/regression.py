@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import one_of
@@ -179,6 +180,15 @@ def _lambdas(name: str, tuning: PowerTuning, table: LabelledTable) -> Lambdas:
     return tuned_lambda(table.labelled, table.clusters, each=name != OVERALL)
 
 
+def _varies(columns: npt.NDArray[np.float64], rows: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+    """Return which columns but the first vary among some rows, most of which the first thousand tell."""
+    some = columns[rows[:1000], 1:]
+    found = np.asarray((some != some[0]).any(axis=0))
+    for place in np.flatnonzero(~found):
+        found[place] = bool((columns[rows, 1 + place] != some[0, place]).any())
+    return found
+
+
 def _require_usable(table: LabelledTable, roles: Roles, model: str) -> None:
     """Raise where there are too few units on either side, or outcomes that a logit has no meaning for."""
     for rows, which in ((table.labelled, "with"), (~table.labelled, "without")):
@@ -191,7 +201,7 @@ def _require_usable(table: LabelledTable, roles: Roles, model: str) -> None:
                     fix="fewer covariates",
                 )
             )
-        varies = np.ptp(table.columns[rows, 1:], axis=0) > 0
+        varies = _varies(table.columns, np.flatnonzero(rows))
         if not varies.all():
             raise DebiasError(
                 explain(
