@@ -190,8 +190,8 @@ class Rate:
         DataFrame
             Columns ``term estimand estimate std_error statistic p_value p_adjusted conf_low conf_high``.
             ``p_value`` is that of the term alone; intervals are as wide as the largest absolute t of all asks for,
-            and ``p_adjusted`` are Romano and Wolf's step-down p-values, which the probability of any false rejection
-            stays below.
+            and ``p_adjusted`` are Romano and Wolf's step-down p-values, which the probability of any false
+            rejection stays below.
 
         Raises
         ------
