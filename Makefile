@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)   ## set up, simulate a region, run the main job on it and write demo_output/report.html
 	$(BIN)/eocausal demo --out demo_output
 
-test: $(STAMP) lint zoo  ## set up and run every check: style, types, layers, tests, docstring examples, notebooks
+test: $(STAMP) lint docs zoo  ## set up and run every check: style, types, layers, documentation, tests, docstring examples, notebooks
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # what needs torchvision lives apart, in an environment that borrows all else from the first
