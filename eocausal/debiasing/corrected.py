@@ -194,8 +194,13 @@ class _Tweedie:
                 - np.average(made[~treated], axis=0, weights=weights[~treated])
             )[None, :]
         width = columns(self.predicted.values[:1]).shape[1]
-        found = [self.study.estimate(lambda y, j=j: columns(y)[:, j]).values for j in range(width)]  # type: ignore[misc]
+        found = [self.study.estimate(_one_of(columns, place)).values for place in range(width)]
         return np.column_stack(found)
+
+
+def _one_of(columns: Change, place: int) -> Change:
+    """Return one of several functions of the prediction alone."""
+    return lambda y: columns(y)[:, place]
 
 
 def _joint(corrector: Corrector, naive: Estimate, parts: list[_Part]) -> Estimate:

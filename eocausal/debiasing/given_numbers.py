@@ -98,8 +98,8 @@ def given_numbers(values: pd.Series, ids: Labels | pd.Index, name: str) -> Float
 
 def require_noise(value: object) -> None:
     """Raise unless the variance of noise in measured outcomes is a number, 0 or above."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not 0 <= float(value) < np.inf:  # type: ignore[arg-type]
+    known = isinstance(value, int | float | np.integer | np.floating) and 0 <= float(value) < np.inf
+    if not known or isinstance(value, bool):
         raise DebiasError(explain(f"label_noise_var={value!r:.60}.", rule="a variance, 0 or above"))
 
 

@@ -145,8 +145,9 @@ def _bounds_of(given: object) -> tuple[float, float]:
 
 def _number(value: object) -> float:
     """Return a number, or NaN for what is none."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    return float(value) if number else math.nan  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        return math.nan
+    return float(value)
 
 
 def labelling_of(given: object) -> Labelling:

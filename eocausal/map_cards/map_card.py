@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -265,9 +265,7 @@ class MapCard:
         read = checked_content(content, source=source)
         try:
             corrector = Corrector.from_dict(content["corrector"])
-            period = None if read.period is None else tuple(np.datetime64(day, "D") for day in read.period)
-            if period is not None and period[0] > period[1]:
-                raise ValueError(f"the period ends before it begins: {period[0]} to {period[1]}")
+            period = _period_of(read.period)
             place = MappedRaster(**{**read.map.model_dump(), "transform": tuple(read.map.transform)})
             require_place(place)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as cause:
@@ -279,12 +277,21 @@ class MapCard:
         return cls(
             map=place,
             corrector=corrector,
-            period=period,  # type: ignore[arg-type]
+            period=period,
             unit=read.unit,
             note=read.note,
             radius_m=read.radius_m,
             warnings=tuple(read.warnings),
         )
+
+
+def _period_of(days: Sequence[str] | None) -> Period | None:
+    if days is None:
+        return None
+    first, last = (np.datetime64(day, "D") for day in days)
+    if first > last:
+        raise ValueError(f"the period ends before it begins: {first} to {last}")
+    return first, last
 
 
 def _spans(values: pd.Series, name: str, ids: npt.NDArray[Any]) -> tuple[Days, Days]:
