@@ -643,7 +643,9 @@ def test_sequences_and_several_sizes_go_around_it(published):
     near.status["1920m"] = far.status["960m"]
     made = ec.embed(near, encoder=ec.MultiScale(one, size_m=[1920, 960]), progress=False, device="cpu")
     assert list(made.blocks.values()) == [(0, 16), (16, 32)]
-    np.testing.assert_array_equal(made.values, np.hstack([_encoded(one, far), _encoded(one, _chips(3))]))
+    # several threads add in another order
+    by_size = np.hstack([_encoded(one, far), _encoded(one, _chips(3))])
+    np.testing.assert_allclose(made.values, by_size, rtol=1e-5, atol=1e-6)
 
 
 def test_equal_settings_are_equal_and_hash_alike():
