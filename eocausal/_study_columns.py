@@ -58,6 +58,19 @@ def read_flags(
     return np.asarray(column.to_numpy().astype(bool))
 
 
+def read_complete(
+    column: pd.Series, ids: npt.NDArray[Any], *, role: str = "column", error: type[EocausalError], **told: str
+) -> FloatArray:
+    """Return a numeric column without missing values; where some are, raise ``error`` with ``told``: what, rule, fix."""
+    values = read_numbers(column, ids, role=role)
+    missing = np.isnan(values)
+    if missing.any():
+        raise error(
+            explain(told["what"], where=ids[missing], rule=told.get("rule", ""), fix=told.get("fix", ""))
+        )
+    return values
+
+
 def expand_covariates(frame: pd.DataFrame, names: list[str], ids: npt.NDArray[Any]) -> pd.DataFrame:
     """Return the covariates as numbers; a text column becomes 0/1 columns with its first level left out."""
     columns: dict[str, FloatArray] = {}

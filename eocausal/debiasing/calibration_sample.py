@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import require_columns
-from eocausal._study_columns import read_clusters, read_numbers, read_weights
+from eocausal._study_columns import read_clusters, read_complete, read_weights
 from eocausal.debiasing.changes import changes_of, measured_again, read_rounds
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.panel_index import PanelIndex
@@ -271,17 +271,13 @@ def _held_out(calibration: pd.DataFrame, trained_on: str | None) -> tuple[pd.Dat
 
 
 def _complete(frame: pd.DataFrame, name: str, ids: Labels, table: str) -> FloatArray:
-    values = read_numbers(frame[name], ids, role="column")
-    missing = np.isnan(values)
-    if missing.any():
-        raise DebiasError(
-            explain(
-                f"Column {name!r} has missing values in the {table}.",
-                where=ids[missing],
-                fix=f"{table.split()[0]} = {table.split()[0]}.dropna(subset=[{name!r}])",
-            )
-        )
-    return values
+    return read_complete(
+        frame[name],
+        ids,
+        error=DebiasError,
+        what=f"Column {name!r} has missing values in the {table}.",
+        fix=f"{table.split()[0]} = {table.split()[0]}.dropna(subset=[{name!r}])",
+    )
 
 
 def _far(sample: CalibrationSample, column: FloatArray, name: str) -> list[str]:

@@ -15,7 +15,7 @@ from eocausal._checks import require_level
 from eocausal.debiasing.corrector import LCC, NAIVE, TWEEDIE, Corrector
 from eocausal.errors import DebiasError, explain
 from eocausal.inference.contrast import combined
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.ratio import fieller
 from eocausal.inference.result_type import result_type
@@ -38,7 +38,7 @@ _LINES, _ROWS = 25, 8
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class Corrected:
+class Corrected(Answering):
     """Effects on a predicted outcome, as they are and corrected. Made by ``ec.ate(design, correct=corrector)``.
 
     ``estimate``, ``std_error`` and the other members of every result are those of three estimates: ``naive``,
@@ -59,24 +59,6 @@ class Corrected:
     corrector: Corrector
     of: tuple[str, ...]
     source: tuple[Corrector, PredictedStudy] | None = field(default=None, repr=False)
-
-    estimand = Delegated("fit")
-    method = Delegated("fit")
-    terms = Delegated("fit")
-    n = Delegated("fit")
-    n_clusters = Delegated("fit")
-    vcov = Delegated("fit")
-    estimate = Delegated("fit")
-    std_error = Delegated("fit")
-    ci = Delegated("fit")
-    p_value = Delegated("fit")
-    scores = Delegated("fit")
-    assumptions = Delegated("fit")
-    warnings = Delegated("fit")
-    diagnostics = Delegated("fit")
-    provenance = Delegated("fit")
-    to_frame = Delegated("fit")
-    to_latex = Delegated("fit")
 
     @property
     def chosen(self) -> str:

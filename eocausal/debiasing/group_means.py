@@ -11,7 +11,7 @@ import pandas as pd
 
 from eocausal._checks import require_columns
 from eocausal._provenance import hash_arrays, versions
-from eocausal._study_columns import read_numbers, read_weights
+from eocausal._study_columns import read_complete, read_weights
 from eocausal.debiasing.calibration_sample import SPREADS, require_varies
 from eocausal.debiasing.group_means_result import GroupMeans
 from eocausal.debiasing.group_moments import GroupLine, GroupSums, group_line, group_sums
@@ -148,17 +148,13 @@ def _read(data: object, named: list[str], by: str) -> tuple[pd.DataFrame, Labels
 
 
 def _complete(frame: pd.DataFrame, name: str, groups: Labels) -> FloatArray:
-    values = read_numbers(frame[name], groups, role="column")
-    missing = np.isnan(values)
-    if missing.any():
-        raise DebiasError(
-            explain(
-                f"Column {name!r} is missing in some rows, of these groups.",
-                where=groups[missing],
-                fix=f"data = data.dropna(subset=[{name!r}])",
-            )
-        )
-    return values
+    return read_complete(
+        frame[name],
+        groups,
+        error=DebiasError,
+        what=f"Column {name!r} is missing in some rows, of these groups.",
+        fix=f"data = data.dropna(subset=[{name!r}])",
+    )
 
 
 def _given_sums(

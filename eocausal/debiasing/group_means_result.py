@@ -12,7 +12,7 @@ import pandas as pd
 
 from eocausal.debiasing.group_moments import GroupLine, GroupSums
 from eocausal.errors import DebiasError, explain
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import jsonable
@@ -26,7 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class GroupMeans:
+class GroupMeans(Answering):
     """Means of groups on a map and measured. Made by :func:`eocausal.group_means`.
 
     ``estimate``, ``std_error`` and the other members of every result are those of ``k`` and ``m`` in
@@ -49,24 +49,6 @@ class GroupMeans:
     groups: pd.DataFrame
     spread: float
     label_noise_var: float
-
-    estimand = Delegated("fit")
-    method = Delegated("fit")
-    terms = Delegated("fit")
-    n = Delegated("fit")
-    n_clusters = Delegated("fit")
-    vcov = Delegated("fit")
-    estimate = Delegated("fit")
-    std_error = Delegated("fit")
-    ci = Delegated("fit")
-    p_value = Delegated("fit")
-    scores = Delegated("fit")
-    assumptions = Delegated("fit")
-    warnings = Delegated("fit")
-    diagnostics = Delegated("fit")
-    provenance = Delegated("fit")
-    to_frame = Delegated("fit")
-    to_latex = Delegated("fit")
 
     @classmethod
     def of(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.contrast import combined
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering, Delegated
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.vcov import VcovChoice
@@ -41,7 +41,7 @@ def dose_names(doses: FloatArray, *, digits: int) -> list[str]:
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class DoseResponse:
+class DoseResponse(Answering):
     """Mean outcomes if all units got a dose, for several doses. Made by :func:`eocausal.dose_response`.
 
     Attributes
@@ -69,23 +69,7 @@ class DoseResponse:
     got: FloatArray
     weights: FloatArray
 
-    estimand = Delegated("curve")
-    method = Delegated("curve")
-    terms = Delegated("curve")
-    n = Delegated("curve")
-    n_clusters = Delegated("curve")
-    vcov = Delegated("curve")
-    estimate = Delegated("curve")
-    std_error = Delegated("curve")
-    ci = Delegated("curve")
-    p_value = Delegated("curve")
-    scores = Delegated("curve")
-    assumptions = Delegated("curve")
-    warnings = Delegated("curve")
-    diagnostics = Delegated("curve")
-    provenance = Delegated("curve")
-    to_frame = Delegated("curve")
-    to_latex = Delegated("curve")
+    answered_by = "curve"
     summary = Delegated("curve")
 
     def __repr__(self) -> str:

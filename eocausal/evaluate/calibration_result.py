@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import interval_plot, jsonable
@@ -24,7 +24,7 @@ MEAN, DIFFERENCES = "mean effect", "differences in effects"
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Answering):
     """The test of calibration. Made by :func:`eocausal.calibration`.
 
     ``estimate``, ``std_error`` and the other members of every result are those of two coefficients, in this order:
@@ -44,24 +44,6 @@ class Calibration:
 
     fit: Estimate
     by_fold: pd.DataFrame
-
-    estimand = Delegated("fit")
-    method = Delegated("fit")
-    terms = Delegated("fit")
-    n = Delegated("fit")
-    n_clusters = Delegated("fit")
-    vcov = Delegated("fit")
-    estimate = Delegated("fit")
-    std_error = Delegated("fit")
-    ci = Delegated("fit")
-    p_value = Delegated("fit")
-    scores = Delegated("fit")
-    assumptions = Delegated("fit")
-    warnings = Delegated("fit")
-    diagnostics = Delegated("fit")
-    provenance = Delegated("fit")
-    to_frame = Delegated("fit")
-    to_latex = Delegated("fit")
 
     def tests(self) -> pd.DataFrame:
         """Return the two hypotheses: ``term null alternative statistic p_value``.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pandas as pd
 
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.simultaneous import step_down_p
@@ -25,7 +25,7 @@ MOST_SHOWN = 25
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class Clan:
+class Clan(Answering):
     """Classification analysis: averages of columns by group of predicted effect.
 
     Made by :meth:`EffectGroups.clan`. ``estimate``, ``std_error`` and the other members of every result are those
@@ -43,23 +43,7 @@ class Clan:
     means: pd.DataFrame
     seed: int
 
-    estimand = Delegated("differences")
-    method = Delegated("differences")
-    terms = Delegated("differences")
-    n = Delegated("differences")
-    n_clusters = Delegated("differences")
-    vcov = Delegated("differences")
-    estimate = Delegated("differences")
-    std_error = Delegated("differences")
-    ci = Delegated("differences")
-    p_value = Delegated("differences")
-    scores = Delegated("differences")
-    assumptions = Delegated("differences")
-    warnings = Delegated("differences")
-    diagnostics = Delegated("differences")
-    provenance = Delegated("differences")
-    to_frame = Delegated("differences")
-    to_latex = Delegated("differences")
+    answered_by = "differences"
 
     def table(self) -> pd.DataFrame:
         """Return one row for each column, the largest standardised difference first.

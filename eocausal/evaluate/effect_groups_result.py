@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering, Delegated
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.simultaneous import band_factor, equality_p
@@ -46,7 +46,7 @@ def group_terms(count: int) -> tuple[str, ...]:
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class EffectGroups:
+class EffectGroups(Answering):
     """Sorted group average effects. Made by :func:`eocausal.groups`.
 
     ``estimate``, ``std_error`` and the other members of every result are those of the average effect in each group,
@@ -73,24 +73,8 @@ class EffectGroups:
     image_keys: npt.NDArray[Any]
     design: Design | None = field(default=None, repr=False)
 
-    estimand = Delegated("gates")
-    method = Delegated("gates")
-    terms = Delegated("gates")
+    answered_by = "gates"
     ids = Delegated("gates")
-    n = Delegated("gates")
-    n_clusters = Delegated("gates")
-    vcov = Delegated("gates")
-    estimate = Delegated("gates")
-    std_error = Delegated("gates")
-    ci = Delegated("gates")
-    p_value = Delegated("gates")
-    scores = Delegated("gates")
-    assumptions = Delegated("gates")
-    warnings = Delegated("gates")
-    diagnostics = Delegated("gates")
-    provenance = Delegated("gates")
-    to_frame = Delegated("gates")
-    to_latex = Delegated("gates")
 
     @property
     def k(self) -> int:

@@ -13,7 +13,7 @@ import pandas as pd
 from eocausal._checks import one_of
 from eocausal.errors import EvaluationError
 from eocausal.inference.contrast import combined
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import interval_plot, jsonable
@@ -39,7 +39,7 @@ def loss_terms(names: tuple[str, ...]) -> tuple[str, ...]:
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class EffectLosses:
+class EffectLosses(Answering):
     """Losses of predicted effects. Made by :func:`eocausal.effect_losses`.
 
     ``estimate``, ``std_error`` and the other members of every result are those of the R-losses of all models, and
@@ -60,23 +60,7 @@ class EffectLosses:
     names: tuple[str, ...]
     calibration_r2: Mapping[str, float]
 
-    estimand = Delegated("losses")
-    method = Delegated("losses")
-    terms = Delegated("losses")
-    n = Delegated("losses")
-    n_clusters = Delegated("losses")
-    vcov = Delegated("losses")
-    estimate = Delegated("losses")
-    std_error = Delegated("losses")
-    ci = Delegated("losses")
-    p_value = Delegated("losses")
-    scores = Delegated("losses")
-    assumptions = Delegated("losses")
-    warnings = Delegated("losses")
-    diagnostics = Delegated("losses")
-    provenance = Delegated("losses")
-    to_frame = Delegated("losses")
-    to_latex = Delegated("losses")
+    answered_by = "losses"
 
     def table(self) -> pd.DataFrame:
         """Return one row for each model, the least DR-loss first.

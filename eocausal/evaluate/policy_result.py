@@ -13,7 +13,7 @@ import pandas as pd
 from eocausal._checks import one_of
 from eocausal.errors import EvaluationError, explain
 from eocausal.inference.contrast import combined
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.simultaneous import band_factor
@@ -40,7 +40,7 @@ def share_terms(shares: FloatArray) -> tuple[str, ...]:
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class PolicyValue:
+class PolicyValue(Answering):
     """The value of treating those ranked highest. Made by :func:`eocausal.policy_value`.
 
     ``estimate``, ``std_error`` and the other members of every result are those of treating the first share of the
@@ -60,23 +60,7 @@ class PolicyValue:
     shares: FloatArray
     cost: float
 
-    estimand = Delegated("values")
-    method = Delegated("values")
-    terms = Delegated("values")
-    n = Delegated("values")
-    n_clusters = Delegated("values")
-    vcov = Delegated("values")
-    estimate = Delegated("values")
-    std_error = Delegated("values")
-    ci = Delegated("values")
-    p_value = Delegated("values")
-    scores = Delegated("values")
-    assumptions = Delegated("values")
-    warnings = Delegated("values")
-    diagnostics = Delegated("values")
-    provenance = Delegated("values")
-    to_frame = Delegated("values")
-    to_latex = Delegated("values")
+    answered_by = "values"
 
     def against(self, other: str = "random") -> Estimate:
         """Return the value less that of another rule, with joint standard errors.

@@ -10,11 +10,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import require_columns
-from eocausal._study_columns import read_flags, read_numbers
+from eocausal._study_columns import read_numbers
 from eocausal._threads import one_blas_thread
 from eocausal.design import Design
 from eocausal.errors import DebiasError, explain
 from eocausal.labelled.cross_result import CrossPredictions
+from eocausal.labelled.labelled_table import said_to_be_labelled
 from eocausal.nuisance.columns import has_columns, require_columns_asked
 from eocausal.nuisance.fitting import fitted_outcome, mean_weights
 from eocausal.nuisance.folds import Folds, deal
@@ -164,16 +165,8 @@ def _read(design: Design, truth: str, labelled: str | None) -> _Study:
     values = read_numbers(frame[truth], ids, role="truth")
     there = ~np.isnan(values)
     if labelled is not None:
-        said = read_flags(frame, labelled, ids, error=DebiasError)
-        if (said & ~there).any():
-            raise DebiasError(
-                explain(
-                    f"Units are labelled by {labelled!r} but have no {truth!r}.",
-                    where=ids[said & ~there],
-                    fix=f"data[{labelled!r}] = data[{labelled!r}] & data[{truth!r}].notna()",
-                )
-            )
-        there = said
+        fix = f"data[{labelled!r}] = data[{labelled!r}] & data[{truth!r}].notna()"
+        there = said_to_be_labelled(frame, (labelled, truth), there, ids, fix=fix)
     if not there.any():
         raise DebiasError(explain(f"No unit is labelled: {truth!r} has no value."))
     if there.all():

@@ -12,7 +12,14 @@ import pandas as pd
 
 from eocausal._checks import require_columns
 from eocausal._provenance import hash_arrays, versions
-from eocausal._study_columns import expand_covariates, read_clusters, read_flags, read_numbers, read_weights
+from eocausal._study_columns import (
+    expand_covariates,
+    read_clusters,
+    read_complete,
+    read_flags,
+    read_numbers,
+    read_weights,
+)
 from eocausal.errors import DebiasError, explain
 from eocausal.units import Units
 
@@ -205,35 +212,36 @@ def _frame_of(data: object) -> tuple[pd.DataFrame, Labels, FloatArray | None]:
 
 
 def _complete(frame: pd.DataFrame, name: str, ids: Labels, *, role: str) -> FloatArray:
-    values = read_numbers(frame[name], ids, role=role)
-    missing = np.isnan(values)
-    if missing.any():
-        raise DebiasError(
-            explain(
-                f"The {role} {name!r} is missing for some units.",
-                where=ids[missing],
-                rule="every unit is predicted; only the truth may be missing",
-                fix=f"data = data.dropna(subset=[{name!r}])",
-            )
-        )
-    return values
+    return read_complete(
+        frame[name],
+        ids,
+        role=role,
+        error=DebiasError,
+        what=f"The {role} {name!r} is missing for some units.",
+        rule="every unit is predicted; only the truth may be missing",
+        fix=f"data = data.dropna(subset=[{name!r}])",
+    )
+
+
+def said_to_be_labelled(
+    frame: pd.DataFrame, names: tuple[str, str], there: BoolArray, ids: Labels, *, fix: str
+) -> BoolArray:
+    """Return which units (n,) a column says are labelled, or raise where these have no truth; ``names`` of both."""
+    labelled, truth = names
+    said = read_flags(frame, labelled, ids, error=DebiasError)
+    without = said & ~there
+    if without.any():
+        what = f"Units are labelled by {labelled!r} but have no {truth!r}."
+        raise DebiasError(explain(what, where=ids[without], fix=fix))
+    return said
 
 
 def _labelled(frame: pd.DataFrame, roles: Roles, truth: FloatArray, ids: Labels) -> BoolArray:
     """Return which units (n,) have a label: those whose truth is there, or those that a column says."""
     there = ~np.isnan(truth)
     if roles.labelled is not None:
-        said = read_flags(frame, roles.labelled, ids, error=DebiasError)
-        without = said & ~there
-        if without.any():
-            raise DebiasError(
-                explain(
-                    f"Units are labelled by {roles.labelled!r} but have no {roles.truth!r}.",
-                    where=ids[without],
-                    fix=f"data[{roles.labelled!r}] = data[{roles.truth!r}].notna()",
-                )
-            )
-        there = said
+        fix = f"data[{roles.labelled!r}] = data[{roles.truth!r}].notna()"
+        there = said_to_be_labelled(frame, (roles.labelled, roles.truth), there, ids, fix=fix)
     if not there.any():
         raise DebiasError(explain(f"No unit has a label: {roles.truth!r} is missing for all."))
     if there.all():

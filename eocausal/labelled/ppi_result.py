@@ -12,7 +12,7 @@ import pandas as pd
 
 from eocausal.debiasing.label_tests import words_of
 from eocausal.inference.contrast import contrast
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import interval_plot, jsonable
@@ -34,7 +34,7 @@ CONTRADICTED = "labels contradict the chosen estimate"
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class Ppi:
+class Ppi(Answering):
     """An effect, or a mean, of an outcome that is predicted for all units and measured for some.
 
     Made by :func:`eocausal.ppi`. ``estimate``, ``std_error`` and the other members of every result are those of
@@ -73,24 +73,6 @@ class Ppi:
     label_tests: pd.DataFrame | None
     labelled: BoolArray
     label_free: Estimate | None = None
-
-    estimand = Delegated("fit")
-    method = Delegated("fit")
-    terms = Delegated("fit")
-    n = Delegated("fit")
-    n_clusters = Delegated("fit")
-    vcov = Delegated("fit")
-    estimate = Delegated("fit")
-    std_error = Delegated("fit")
-    ci = Delegated("fit")
-    p_value = Delegated("fit")
-    scores = Delegated("fit")
-    assumptions = Delegated("fit")
-    warnings = Delegated("fit")
-    diagnostics = Delegated("fit")
-    provenance = Delegated("fit")
-    to_frame = Delegated("fit")
-    to_latex = Delegated("fit")
 
     @property
     def n_labelled(self) -> int:

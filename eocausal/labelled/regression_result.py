@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.result_type import result_type
 from eocausal.inference.tables import interval_plot
@@ -26,7 +26,7 @@ _PARTS = ("fit", "naive", "classical")
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class PpiRegression:
+class PpiRegression(Answering):
     """Regression coefficients by predictions and labels. Made by :func:`eocausal.ppi_regression`.
 
     ``estimate``, ``std_error`` and the other members of every result are those of the coefficients put right.
@@ -47,24 +47,6 @@ class PpiRegression:
     naive: Estimate
     classical: Estimate
     labelled: npt.NDArray[np.bool_]
-
-    estimand = Delegated("fit")
-    method = Delegated("fit")
-    terms = Delegated("fit")
-    n = Delegated("fit")
-    n_clusters = Delegated("fit")
-    vcov = Delegated("fit")
-    estimate = Delegated("fit")
-    std_error = Delegated("fit")
-    ci = Delegated("fit")
-    p_value = Delegated("fit")
-    scores = Delegated("fit")
-    assumptions = Delegated("fit")
-    warnings = Delegated("fit")
-    diagnostics = Delegated("fit")
-    provenance = Delegated("fit")
-    to_frame = Delegated("fit")
-    to_latex = Delegated("fit")
 
     def table(self, level: float = 0.95) -> pd.DataFrame:
         """Return all three regressions: broom's columns, ``lambda`` and ``worth_labels``, term by term.

@@ -12,7 +12,7 @@ from scipy import stats
 
 from eocausal._checks import require_level
 from eocausal.errors import EstimationError, explain
-from eocausal.inference.delegate import Delegated
+from eocausal.inference.delegate import Answering
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.ratio import FiellerSet, fieller
 from eocausal.inference.result_type import result_type
@@ -28,7 +28,7 @@ WEAK = 5.0
 
 @result_type
 @dataclass(frozen=True, eq=False)
-class RemoteOutcome:
+class RemoteOutcome(Answering):
     """An effect (or a mean) of the truth, where the study has predictions of it alone.
 
     Made by :func:`eocausal.remote_outcome` and :func:`eocausal.rogan_gladen`. ``estimate``, ``std_error`` and the
@@ -52,24 +52,6 @@ class RemoteOutcome:
     parts: Estimate | None
     levels: pd.DataFrame
     checks: pd.DataFrame
-
-    estimand = Delegated("fit")
-    method = Delegated("fit")
-    terms = Delegated("fit")
-    n = Delegated("fit")
-    n_clusters = Delegated("fit")
-    vcov = Delegated("fit")
-    estimate = Delegated("fit")
-    std_error = Delegated("fit")
-    ci = Delegated("fit")
-    p_value = Delegated("fit")
-    scores = Delegated("fit")
-    assumptions = Delegated("fit")
-    warnings = Delegated("fit")
-    diagnostics = Delegated("fit")
-    provenance = Delegated("fit")
-    to_frame = Delegated("fit")
-    to_latex = Delegated("fit")
 
     def table(self) -> pd.DataFrame:
         """Return levels of the truth: ``level n mean_truth mean_prediction moved``."""

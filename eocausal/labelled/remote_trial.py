@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal._checks import require_columns
-from eocausal._study_columns import read_numbers
+from eocausal._study_columns import read_complete
 from eocausal.debiasing.calibration_sample import CalibrationColumns, CalibrationSample, read_sample
 from eocausal.design import Design
 from eocausal.errors import DebiasError, explain
@@ -185,10 +185,5 @@ def _names(prediction: object, design: Design) -> list[str]:
 
 
 def _complete(column: pd.Series, ids: npt.NDArray[Any], table: str) -> FloatArray:
-    values = read_numbers(column, ids, role="column")
-    missing = np.isnan(values)
-    if missing.any():
-        raise DebiasError(
-            explain(f"Column {column.name!r} has missing values in the {table}.", where=ids[missing])
-        )
-    return values
+    what = f"Column {column.name!r} has missing values in the {table}."
+    return read_complete(column, ids, error=DebiasError, what=what)

@@ -252,7 +252,7 @@ def test_predictions_that_are_none_are_refused(case: str) -> None:
 def test_what_is_no_number_is_not_corrected(values: list[object]) -> None:
     for method in ("none", "lcc", "tweedie"):
         with pytest.raises(DebiasError, match="not numbers"):
-            FIX.correct(values, method=method)  # type: ignore[arg-type]
+            FIX.correct(values, method=method)
 
 
 def test_what_lies_under_a_mask_is_not_corrected() -> None:

@@ -41,7 +41,7 @@ def _found(frame: pd.DataFrame, *, labels: bool) -> Diagnosis:
 
 def _draws(*, labels: bool = False, draws: int = DRAWS, **world: object) -> tuple[float, float, Counter[str]]:
     """Return shares of draws that correct, and that warn, and how often each verdict was given."""
-    found = [_found(_world(seed, **world), labels=labels) for seed in range(draws)]  # type: ignore[arg-type]
+    found = [_found(_world(seed, **world), labels=labels) for seed in range(draws)]
     corrects = float(np.mean([one.corrects for one in found]))
     warns = float(np.mean([bool(one.warnings) for one in found]))
     return corrects, warns, Counter(one.verdict for one in found)

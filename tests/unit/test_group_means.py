@@ -198,7 +198,7 @@ def test_what_cannot_be_estimated_says_why(
     change: object, options: dict, error: type[Exception], words: str
 ) -> None:
     with pytest.raises(error, match=words):
-        _found(change(_units()), **options)  # type: ignore[operator]
+        _found(change(_units()), **options)
 
 
 @pytest.mark.parametrize(("predictions", "variances", "words"), [

@@ -516,7 +516,7 @@ def test_files_that_are_not_there_or_not_text_are_refused(tmp_path: Path, card_f
     with pytest.raises(DebiasError, match=r"is not there[\s\S]*Did you mean"):
         ec.read_map_card(card_file.with_name("wealth_2015.cards.json"))
     with pytest.raises(DebiasError, match="cannot be read from a dict"):
-        ec.read_map_card({})  # type: ignore[arg-type]
+        ec.read_map_card({})
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DebiasError, match="not JSON"):
         ec.read_map_card(tmp_path / "binary.json")

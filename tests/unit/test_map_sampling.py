@@ -149,7 +149,7 @@ def test_units_without_a_prediction_are_counted_and_kept_when_asked(
 )
 def test_what_cannot_be_read_is_told(scene: Path, how: dict[str, object], told: str) -> None:
     with pytest.raises(ImageryError, match=told):
-        ec.sample_map(scene, _on([(1.5, 1.5)]), **how)  # type: ignore[arg-type]
+        ec.sample_map(scene, _on([(1.5, 1.5)]), **how)
 
 
 def test_files_that_are_no_map_are_refused(tmp_path: Path, scene: Path) -> None:
@@ -158,9 +158,9 @@ def test_files_that_are_no_map_are_refused(tmp_path: Path, scene: Path) -> None:
     with pytest.raises(ImageryError, match=r"2 rasters are no one map[\s\S]*gdalbuildvrt"):
         ec.sample_map(tmp_path / "m*.tif", units)
     with pytest.raises(ImageryError, match="A map is not a list"):
-        ec.sample_map([scene, other], units)  # type: ignore[arg-type]
+        ec.sample_map([scene, other], units)
     with pytest.raises(ImageryError, match="not units as read_units gives them"):
-        ec.sample_map(scene, pd.DataFrame({"id": [1]}))  # type: ignore[arg-type]
+        ec.sample_map(scene, pd.DataFrame({"id": [1]}))
     with pytest.raises(ImageryError, match="have no coordinates"):
         ec.sample_map(scene, ec.read_units(pd.DataFrame({"id": [1], "key": [1]}), id="id", image_key="key"))
     disguised = tmp_path / "disguised.tif"

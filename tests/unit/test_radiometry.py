@@ -182,9 +182,9 @@ def test_a_large_sample_is_thinned_evenly() -> None:
 
 def test_the_table_is_frozen_and_complete() -> None:
     with pytest.raises(TypeError):
-        PIXEL_UNITS["mine"] = PIXEL_UNITS["dn"]  # type: ignore[index]
+        PIXEL_UNITS["mine"] = PIXEL_UNITS["dn"]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        PIXEL_UNITS["dn"].scale = 2.0  # type: ignore[misc]
+        PIXEL_UNITS["dn"].scale = 2.0
     for name, unit in PIXEL_UNITS.items():
         assert unit.name == name
         assert unit.meaning

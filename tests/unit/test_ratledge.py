@@ -102,7 +102,7 @@ def test_it_stays_as_it_was_made() -> None:
     assert (loss.weight, loss.cuts) == (15.0, (2.5,))
     assert loss == ec.RatledgeLoss([1.0, 2.0, 3.0, 4.0], groups=2)
     with pytest.raises(AttributeError):
-        loss.weight = 3.0  # type: ignore[misc]
+        loss.weight = 3.0
 
 
 @pytest.mark.parametrize(("truth", "options", "words"), [

@@ -402,13 +402,13 @@ def test_units_without_a_prediction_stay_out_and_those_without_a_covariate_only_
 def test_places_of_units_serve_conleys_standard_errors_and_compare() -> None:
     trial, survey = _trial(), _survey()
     named = trial.assign(id=[f"u{one}" for one in range(600)], lon=30 + np.arange(600) * 0.01, lat=1.0)
-    design = _design(ec.read_units(named, id="id", lon="lon", lat="lat"))  # type: ignore[arg-type]
+    design = _design(ec.read_units(named, id="id", lon="lon", lat="lat"))
     found = ec.remote_outcome(design, survey, truth="poor", method="difference")
     assert found.estimate == pytest.approx(_found(trial, survey).estimate, rel=1e-12)
     near = found.with_vcov({"conley": "5km"})
     assert near.std_error != found.std_error
     beside = ec.compare(seen=ec.ate(design, method="difference"), poor=found.fit)
-    assert beside.std_error[1] == pytest.approx(found.std_error, rel=1e-6)  # type: ignore[index]
+    assert beside.std_error[1] == pytest.approx(found.std_error, rel=1e-6)
 
 
 def test_the_result_has_all_members_and_survives_a_file() -> None:
@@ -458,7 +458,7 @@ def test_a_bootstrap_of_the_study_alone_is_refused() -> None:
 ])  # fmt: skip
 def test_what_cannot_be_estimated_says_why(change: object, options: dict, words: str) -> None:
     with pytest.raises(DebiasError, match=words):
-        _found(_trial(), change(_survey()), **options)  # type: ignore[operator]
+        _found(_trial(), change(_survey()), **options)
 
 
 def test_other_arguments_that_are_not_what_they_should_be() -> None:

@@ -150,11 +150,11 @@ def test_a_specification_is_read_whole(study: Path) -> None:
 
 
 def test_models_are_frozen_and_take_lists_from_python() -> None:
-    design = DesignSpec(outcome="y", treatment="d", covariates=["a", "b"])  # type: ignore[arg-type]
+    design = DesignSpec(outcome="y", treatment="d", covariates=["a", "b"])
     assert design.covariates == ("a", "b")
     assert hash(design) == hash(DesignSpec(outcome="y", treatment="d", covariates=("a", "b")))
     with pytest.raises(ValueError, match="frozen"):
-        design.outcome = "z"  # type: ignore[misc]
+        design.outcome = "z"
 
 
 def test_json_is_a_specification_too(study: Path) -> None:
@@ -307,7 +307,7 @@ def test_defaults_are_those_of_the_calls() -> None:
     asked = CloudModelSpec.model_validate({})
     assert (asked.bands, asked.drop, asked.version) == (model.bands, model.drop, model.version)
     frames = Frames("each")
-    said = FramesSpec(windows="each")  # type: ignore[arg-type]
+    said = FramesSpec(windows="each")
     assert (said.composite, said.least) == (frames.composite, frames.least)
     call = inspect.signature(displacement.displace).parameters
     drawn = DisplacementSpec(urban="kind")
