@@ -61,7 +61,7 @@ def read_flags(
 def read_complete(
     column: pd.Series, ids: npt.NDArray[Any], *, role: str = "column", error: type[EocausalError], **told: str
 ) -> FloatArray:
-    """Return a numeric column without missing values; where some are, raise ``error`` with ``told``: what, rule, fix."""
+    """Return a numeric column, or raise ``error`` with ``told`` (what, rule, fix) where values are missing."""
     values = read_numbers(column, ids, role=role)
     missing = np.isnan(values)
     if missing.any():
