@@ -14,6 +14,7 @@ import pandas as pd
 from eocausal._checks import one_of
 from eocausal._design_checks import refuse_constants, refuse_leaks, require_names
 from eocausal._provenance import hash_arrays
+from eocausal._study_columns import covariate_of
 from eocausal._treatments import TREATMENT_TYPES, Treatment, require_arms, two_arms_only
 from eocausal.errors import DesignError, explain
 from eocausal.study_table import StudyTable, build_table
@@ -309,6 +310,56 @@ class Design:
         """Return the design with columns (n, d) that were made from its features in place of them."""
         part = copy(self)
         object.__setattr__(part, "table", replace(self.table, features=features, feature_blocks=blocks))
+        return part
+
+    def without(
+        self, covariates: Sequence[str] = (), *, features: bool = False, blocks: Sequence[str] = ()
+    ) -> Self:
+        """Return the same units without some of what is adjusted for: who is compared does not change.
+
+        Parameters
+        ----------
+        covariates : sequence of str
+            Covariates by the names that ``Design`` was given.
+        features : bool
+            Whether all image features are left out.
+        blocks : sequence of str
+            Blocks of features that are left out.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd
+        >>> table = pd.DataFrame({"grant": [0, 1] * 4, "age": np.arange(8.0) ** 2, "income": np.arange(8.0)})
+        >>> Design(table, outcome="income", treatment="grant", covariates=["age"]).without(["age"]).covariates
+        ()
+        """
+        table = self.table
+        kept = [
+            place
+            for place, name in enumerate(table.covariate_names)
+            if covariate_of(name, self.covariates) not in covariates
+        ]
+        left = {
+            name: span for name, span in table.feature_blocks.items() if not features and name not in blocks
+        }
+        columns = [np.arange(*span) for span in left.values()]
+        spans, start = {}, 0
+        for name, (low, high) in left.items():
+            spans[name] = (start, start + high - low)
+            start += high - low
+        part = copy(self)
+        object.__setattr__(part, "covariates", tuple(one for one in self.covariates if one not in covariates))
+        if not left:
+            object.__setattr__(part, "features", None)
+        changed = replace(
+            table,
+            covariates=table.covariates[:, kept],
+            covariate_names=tuple(table.covariate_names[place] for place in kept),
+            missing=None if table.missing is None else table.missing[:, kept],
+            features=table.features[:, np.concatenate(columns)] if columns else table.features[:, :0],
+            feature_blocks=spans,
+        )
+        object.__setattr__(part, "table", changed)
         return part
 
     def split(self, share: float = 0.5, *, seed: int) -> tuple[Self, Self]:

@@ -81,6 +81,10 @@ class EvaluationError(EocausalError):
     """An evaluation (RATE, balance, overlap) would not mean what it says."""
 
 
+class SensitivityError(EocausalError):
+    """A sensitivity analysis does not apply to this result, or not with these settings."""
+
+
 class SpecError(EocausalError):
     """A YAML specification is wrong."""
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.debiasing.corrected_result import Corrected
-from eocausal.debiasing.corrector import TWEEDIE, Corrector
+from eocausal.debiasing.corrector import LCC, NAIVE, TWEEDIE, Corrector
 from eocausal.debiasing.density_score import DensityScore
 from eocausal.debiasing.own_labels import judged_by_own_labels, places_in_both
 from eocausal.debiasing.predicted_study import Change, Predicted, PredictedStudy, as_it_is
@@ -97,6 +97,21 @@ def corrected_values(
         shifted = study.estimate(lambda y: corrector.correct(y, method=TWEEDIE, score=density))
         values.append(shifted.values)
     return np.concatenate(values)
+
+
+def estimate_of_kind(corrector: Corrector, study: PredictedStudy, kind: str) -> Estimate:
+    """Return the estimate on the outcome as one of ``naive``, ``lcc`` or ``tweedie`` takes it to be.
+
+    Its errors are those of the study alone.
+    """
+    naive = study.estimate(as_it_is)
+    if kind == NAIVE:
+        return naive
+    if kind == LCC:
+        return study.estimate(lambda y: corrector.correct(y, method=LCC))
+    predicted = study.predicted(naive)
+    score = corrector.score_for(predicted.values, predicted.weights)
+    return study.estimate(lambda y: corrector.correct(y, method=TWEEDIE, score=score))
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +248,7 @@ def _joint(corrector: Corrector, naive: Estimate, parts: list[_Part]) -> Estimat
         score_values=scores,
         variance=made,
         second=second,
+        origin=None,
         warnings=(*kept, *made.notes),
     )
 

@@ -16,7 +16,9 @@ from eocausal.effects.balancing import entropy_balancing
 from eocausal.effects.cbps import cbps
 from eocausal.effects.doses import DOSE_METHODS
 from eocausal.effects.ipw import horvitz_thompson, ipw
+from eocausal.effects.least_squares import COEFFICIENT, ols
 from eocausal.effects.methods import (
+    LEADING,
     Asked,
     Fitted,
     Method,
@@ -33,12 +35,12 @@ from eocausal.effects.weighting import aipw
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.estimate import Estimate
+from eocausal.inference.origin import Origin
 from eocausal.inference.repeats import median_over
 from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.tilting import ESTIMANDS
 from eocausal.inference.trim import Trim
 from eocausal.inference.vcov import VcovChoice
-from eocausal.nuisance.cross_fit import LEADING_COMPONENTS
 from eocausal.nuisance.folds import Folds
 from eocausal.nuisance.learners import Learners
 from eocausal.nuisance.settings import Settings, provenance, settings_for
@@ -51,7 +53,6 @@ FloatArray = npt.NDArray[np.float64]
 
 NO_OVERLAP = "the ato weighs units by their propensity, and this method has none"
 NO_PROPENSITY = "uses no propensity to trim by"
-LEADING = Learners(pca=LEADING_COMPONENTS)
 
 # A new estimator is one function and one row here.
 METHODS: dict[str, Method] = {
@@ -65,6 +66,14 @@ METHODS: dict[str, Method] = {
     ),
     "regression": Method(
         regression, estimands=("ate", "att", "atc"), why=NO_OVERLAP, why_not_trimmed=NO_PROPENSITY
+    ),
+    "ols": Method(
+        ols,
+        estimands=(COEFFICIENT,),
+        why="one coefficient averages effects by the variance of treatment that the columns leave; "
+        "method='regression' has the average over all, over the treated or over the controls",
+        why_not_trimmed=NO_PROPENSITY,
+        learners=LEADING,
     ),
     "ipw": Method(ipw, still=predicts_propensity),
     "horvitz_thompson": Method(horvitz_thompson, still=predicts_propensity),
@@ -144,12 +153,14 @@ def ate(
         coefficients. ``cbps``: a logit whose coefficients are chosen so that the weights balance covariates and
         the leading 10 components of each block of features. ``entropy_balancing``: weights that make their means
         exactly equal; ``Learners(pca=)`` sets another number for both. ``regression``: covariates interacted with
-        treatment (Lin 2013); image features are too many for it and do not enter. ``difference``: difference of
-        weighted means, of all units with an outcome.
+        treatment (Lin 2013); image features are too many for it and do not enter. ``ols``: the coefficient of
+        treatment in one regression on treatment, covariates and the leading 10 components of each block of
+        features. ``difference``: difference of weighted means, of all units with an outcome.
     estimand : {"ate", "att", "atc", "ato"}, optional
         Whose average effect: of all units, of the treated, of the controls, or of the units that could have been
         in either arm (overlap weights; Li, Morgan and Zaslavsky 2018). Default ``ate``; ``ato`` with
-        ``partially_linear``, which has no other. ``difference`` has the first only, and ``regression`` and
+        ``partially_linear``, which has no other, and the ``ols coefficient`` with ``ols``. ``difference`` has the
+        first only, and ``regression`` and
         ``entropy_balancing`` have no ``ato``.
     trim : Trim, optional
         Units to leave out for want of overlap, with methods that compare by a propensity. The estimand is then
@@ -227,8 +238,12 @@ def ate(
     settings = settings_for(design, folds=folds, learners=learners, seed=seed, repeatable=True)
     require_repeatable(method, row, asked, design, settings)
     seeds = [settings.seed + repeat for repeat in range(settings.folds.repeats)]
+    called = {
+        "method": method, "estimand": estimand, "trim": trim, "folds": settings.folds, "learners": learners,
+        "vcov": vcov, "seed": seed,
+    }  # fmt: skip
     results = [
-        _result(row.fit(design, replace(settings, seed=one), asked), design, settings, asked, method, vcov)
+        _result(row.fit(design, replace(settings, seed=one), asked), design, settings, asked, called)
         for one in seeds
     ]
     return results[0] if len(results) == 1 else median_over(results, seeds)
@@ -266,22 +281,22 @@ def _result(
     design: Design,
     settings: Settings,
     asked: Asked,
-    method: str,
-    vcov: VcovChoice | None,
+    called: Mapping[str, Any],
 ) -> Estimate:
     """Return what a method found as a result."""
     return assemble(
         fitted.design,
         [fitted.scored] if isinstance(fitted.scored, ScoredEstimate) else fitted.scored,
         estimand=asked.estimand if asked.trim is None else f"{asked.estimand} (trimmed)",
-        method=method,
+        method=called["method"],
         terms=fitted.terms or (design.treatment,),
-        vcov=vcov,
+        vcov=called["vcov"],
         assumptions=fitted.assumptions,
         warnings=fitted.warnings,
         diagnostics=fitted.diagnostics,
         weights=None if fitted.weights is None else _by_arm(fitted.weights, fitted.design),
         provenance=provenance(design, settings),
+        origin=Origin(design, fitted.design, ate, called, (fitted.predicted,)),
     )
 
 

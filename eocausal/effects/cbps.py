@@ -67,4 +67,5 @@ def cbps(design: Design, settings: Settings, asked: Asked) -> Fitted:
             "pca": settings.learners.pca,
         },
         weights,
+        predicted={"propensity": propensity},
     )

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._provenance import hash_arrays
-from eocausal.effects.methods import Asked, Fitted, Method
+from eocausal.effects.least_squares import COEFFICIENT, ols
+from eocausal.effects.methods import LEADING, Asked, Fitted, Method
 from eocausal.effects.weighting import r_squared
 from eocausal.inference import scores
 from eocausal.nuisance.pooled import expected_out_of_fold
@@ -55,6 +56,7 @@ def partially_linear(design: Design, settings: Settings, asked: Asked) -> Fitted
             "folds_hash": hash_arrays(how["folds"]),
             **described(settings.learners),
         },
+        predicted={"treatment_mean": dose, "outcome_mean": outcome},
     )
 
 
@@ -97,5 +99,12 @@ DOSE_METHODS: dict[str, Method] = {
         why="of a dose it is the slope of the outcome; ec.dose_response(design) has the outcome at each dose",
         why_not_trimmed="of a dose has no propensity to trim by",
         still=_predicts,
+    ),
+    "ols": Method(
+        ols,
+        estimands=(COEFFICIENT,),
+        why="it is the coefficient of the dose in one regression",
+        why_not_trimmed="of a dose has no propensity to trim by",
+        learners=LEADING,
     ),
 }

@@ -88,6 +88,7 @@ def _weighted(design: Design, settings: Settings, asked: Asked, *, difference: _
             **found.diagnostics,
         },
         table.weights * balancing_weights(table.treatment, propensity, asked.estimand),
+        predicted={"propensity": propensity},
     )
 
 

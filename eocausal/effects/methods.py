@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.tilting import ESTIMANDS
+from eocausal.nuisance.cross_fit import LEADING_COMPONENTS
 from eocausal.nuisance.learners import Learners, OutOfFold
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from eocausal.inference.trim import Trim
     from eocausal.nuisance.settings import Settings
 
+# Where a model has coefficients, features enter as their leading components.
+LEADING = Learners(pca=LEADING_COMPONENTS)
 RANDOMISED = "treatment was randomised with the same probability for all units"
 # What the arms must have in common for each average to be defined.
 OVERLAP = {
@@ -42,7 +45,8 @@ class Fitted:
     """What a method hands back: what it estimated, the units it is for, and what a reader must know of it.
 
     Of several estimates ``terms`` holds their names; one alone is called as the treatment is. ``weights`` (n,) are
-    what each unit weighs in the mean of its arm, on any scale; None where no arm is weighed.
+    what each unit weighs in the mean of its arm, on any scale; None where no arm is weighed. ``predicted`` are the
+    predictions (n,) of these units that entered, by the names of :class:`eocausal.inference.origin.Origin`.
     """
 
     design: Design
@@ -52,6 +56,7 @@ class Fitted:
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     weights: npt.NDArray[np.float64] | None = None
     terms: tuple[str, ...] = ()
+    predicted: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
 
 def no_predictions(design: Design, learners: Learners) -> str:

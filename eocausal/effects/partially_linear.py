@@ -52,4 +52,5 @@ def partially_linear(design: Design, settings: Settings, asked: Asked) -> Fitted
             **kept.diagnostics,
         },
         table.weights * balancing_weights(table.treatment, propensity, "ato"),
+        predicted={"treatment_mean": propensity, "outcome_mean": predicted},
     )

@@ -57,6 +57,11 @@ def aipw(design: Design, settings: Settings, asked: Asked) -> Fitted:
         tuple(warnings),
         {**_diagnostics(kept, nuisance, settings.learners, asked.estimand), **kept.diagnostics},
         table.weights * balancing_weights(table.treatment, nuisance.propensity[rows], asked.estimand),
+        predicted={
+            "propensity": nuisance.propensity[rows],
+            "outcome_control": nuisance.outcome_control[rows],
+            "outcome_treated": nuisance.outcome_treated[rows],
+        },
     )
 
 

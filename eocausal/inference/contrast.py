@@ -144,6 +144,7 @@ def combined(
         variance=variance,
         repeats=repeats,
         second=second,
+        origin=None,
         warnings=(*kept, *variance.notes),
         diagnostics=_diagnostics_of(estimate, weights),
     )

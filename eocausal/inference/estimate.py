@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.inference.arms import Arms, with_counts
+from eocausal.inference.origin import Origin
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.repeats import Repeats
 from eocausal.inference.result_type import result_type
@@ -74,6 +75,8 @@ class Estimate:
         the repeat in the middle.
     second : SecondSample or None
         Units of a second sample that the estimate varies with too, as the target of :func:`eocausal.transport`.
+    origin : Origin or None
+        What the estimate was made from, for :func:`eocausal.sensitivity`; not part of ``to_dict``.
     n_params : int
     assumptions, warnings : tuple of str
     diagnostics, provenance : mapping
@@ -93,6 +96,7 @@ class Estimate:
     panel: PanelIndex | None = None
     repeats: Repeats | None = None
     second: SecondSample | None = None
+    origin: Origin | None = field(default=None, repr=False)
     n_params: int = 1
     assumptions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

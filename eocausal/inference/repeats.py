@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from eocausal.inference.origin import of_repeats
 from eocausal.inference.variance import Variance
 
 if TYPE_CHECKING:
@@ -156,6 +157,7 @@ def median_over(results: Sequence[Estimate], seeds: Sequence[int]) -> Estimate:
     return replace(
         results[middle[0]],
         values=np.median(values, axis=0),
+        origin=of_repeats(results),
         score_values=scores[middle].mean(axis=0),
         variance=made,
         repeats=repeats,

@@ -26,7 +26,7 @@ from eocausal.inference.variance import FEW_CLUSTERS, Variance, Vcov, score_vari
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
 Groups = Mapping[str, Labels]
-VcovChoice = str | Mapping[str, Any]
+VcovChoice = str | Mapping[str, Any] | Vcov
 
 # Half of the way around the Earth.
 _FARTHEST_M = 20_037_500.0
@@ -43,8 +43,8 @@ def resolve_vcov(
 
     Parameters
     ----------
-    choice : str or mapping
-        As in :meth:`eocausal.Estimate.with_vcov`.
+    choice : str, mapping or Vcov
+        As in :meth:`eocausal.Estimate.with_vcov`; that of another result, whose clusters are known here by name.
     groups : mapping of str to array of shape (n,)
         Labels that the result holds already.
     ids : array of shape (n,)
@@ -53,6 +53,8 @@ def resolve_vcov(
         Of a panel the unit of each row, which a Series of labels by unit is matched to.
     """
     known = dict(groups)
+    if isinstance(choice, Vcov):
+        return _as_elsewhere(choice, known), known
     if isinstance(choice, Mapping):
         choice = choice if units is None else _by_row(choice, ids, units)
         kind = next((name for name in _READERS if name in choice), None)
@@ -75,6 +77,16 @@ def resolve_vcov(
     if choice in ("iid", "hetero"):
         return Vcov(choice), known
     raise _not_known(choice)
+
+
+def _as_elsewhere(how: Vcov, known: Groups) -> Vcov:
+    """Return how the variance of another result was made, where all it needs is known here."""
+    missing = [name for name in how.names if name not in known]
+    if missing:
+        raise EstimationError(
+            explain(f"Clusters of {how.label} are not known here.", where=missing, fix="cluster= in Design")
+        )
+    return how
 
 
 def variance_of(

@@ -234,7 +234,9 @@ def _estimates(
         "diagnostics": {**first.diagnostics, **about},
         "provenance": {**first.provenance, "labelled": _fingerprint(samples)},
     }
-    fit = _with_labelled(replace(first, values=found, **named), moved, made.parts[:, None], units)
+    fit = _with_labelled(
+        replace(first, values=found, origin=None, **named), moved, made.parts[:, None], units
+    )
     if not binary:
         return fit, None
     centred = functions.labelled[:, 0] - step.means[samples.levels, 0]
@@ -245,6 +247,7 @@ def _estimates(
         **{**named, "estimand": "effect on h, difference of h by truth"},
         terms=("effect on h", "h by truth"),
         values=np.array([values[0], bottom]),
+        origin=None,
     )
     zeros = np.zeros((first.n, 1))
     parts = np.column_stack([np.zeros(len(sample)), by_truth])

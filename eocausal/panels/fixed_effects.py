@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,12 +28,28 @@ PARALLEL = (
 NO_ANTICIPATION = "outcomes do not answer to treatment before it begins"
 
 
+@dataclass(frozen=True)
+class Regressors:
+    """Columns (n, k) whose coefficients are asked for, their names, the rows that enter, what to tell of them."""
+
+    columns: FloatArray
+    terms: tuple[str, ...]
+    rows: Rows
+    event_times: tuple[int, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def treatment_column(design: PanelDesign) -> Regressors:
+    """Return the treatment in each period; all units stay in."""
+    _refuse_features(design, "twfe")
+    return Regressors(design.table.treatment[:, None], (design.treatment,), np.ones(len(design), dtype=bool))
+
+
 def twfe(design: PanelDesign) -> tuple[Scored, Rows]:
     """Regress the outcome on treatment with unit and period effects; all units stay in."""
-    _refuse_features(design, "twfe")
     table = design.table
-    rows = np.ones(len(design), dtype=bool)
-    scored = _fit(design, table.treatment[:, None], (design.treatment,), rows, estimand="twfe coefficient")
+    found = treatment_column(design)
+    scored = _fit(design, found, estimand="twfe coefficient")
     staggered = np.unique(table.starts[~table.never]).size > 1
     told = []
     if staggered or table.always.any():
@@ -51,11 +67,11 @@ def twfe(design: PanelDesign) -> tuple[Scored, Rows]:
         scored,
         warnings=tuple(told),
         assumptions=(PARALLEL, NO_ANTICIPATION, "effects are the same for all units and periods"),
-    ), rows
+    ), found.rows
 
 
-def event_study(design: PanelDesign, *, window: tuple[int, int] | None) -> tuple[Scored, Rows]:
-    """Regress the outcome on time since treatment with unit and period effects; never-treated units stay in."""
+def event_columns(design: PanelDesign, *, window: tuple[int, int] | None) -> Regressors:
+    """Return a column for each period since treatment; never-treated units stay in, always-treated ones do not."""
     _refuse_features(design, "event_study")
     table = design.table
     guards.require_absorbing(table, "event_study", design.treatment)
@@ -77,9 +93,16 @@ def event_study(design: PanelDesign, *, window: tuple[int, int] | None) -> tuple
         )
     columns = np.column_stack([(treated & (since == one)).astype(float) for one in chosen])
     terms = tuple(_event_name(one, window) for one in chosen)
-    scored = _fit(design, columns, terms, rows, estimand="event-study coefficient")
+    return Regressors(columns, terms, rows, tuple(chosen), tuple(told))
+
+
+def event_study(design: PanelDesign, *, window: tuple[int, int] | None) -> tuple[Scored, Rows]:
+    """Regress the outcome on time since treatment with unit and period effects."""
+    found = event_columns(design, window=window)
+    scored = _fit(design, found, estimand="event-study coefficient")
     assumed = (PARALLEL, NO_ANTICIPATION, "effects by time since treatment are the same for all cohorts")
-    return replace(scored, warnings=tuple(told), assumptions=assumed, event_times=tuple(chosen)), rows
+    made = replace(scored, warnings=found.warnings, assumptions=assumed, event_times=found.event_times)
+    return made, found.rows
 
 
 def time_since(table: PanelTable) -> tuple[npt.NDArray[np.intp], Rows]:
@@ -89,11 +112,9 @@ def time_since(table: PanelTable) -> tuple[npt.NDArray[np.intp], Rows]:
     return np.where(treated, table.steps - starts, 0), treated
 
 
-def _fit(
-    design: PanelDesign, columns: FloatArray, terms: tuple[str, ...], rows: Rows, *, estimand: str
-) -> Scored:
+def _fit(design: PanelDesign, found: Regressors, *, estimand: str) -> Scored:
     """Fit and keep the coefficients of the columns asked for; covariates are fitted along."""
-    table = design.table
+    table, columns, terms, rows = design.table, found.columns, found.terms, found.rows
     units = np.unique(table.unit_codes[rows], return_inverse=True)[1]
     fit = within_fit(
         table.outcome[rows],

@@ -9,6 +9,7 @@ import numpy as np
 from eocausal._checks import one_of, whole_number
 from eocausal.errors import EstimationError, explain
 from eocausal.inference.estimate import Estimate
+from eocausal.inference.origin import Origin
 from eocausal.inference.vcov import VcovChoice
 from eocausal.nuisance.cross_fit import Learners
 from eocausal.nuisance.folds import Folds
@@ -137,9 +138,10 @@ def panel(
     one_of(method, tuple(OPTIONS), argument="method", error=EstimationError)
     whole_number(seed, argument="seed", error=EstimationError)
     asked: dict[str, Any] = {**options, "folds": folds, "learners": learners}
+    called = {**asked, "method": method, "vcov": vcov, "seed": seed}
     _refuse_other_options(method, asked)
     if correct is not None:
-        return _corrected(design, correct, {**asked, "method": method, "vcov": vcov, "seed": seed})
+        return _corrected(design, correct, called)
     if method == "did":
         chosen = one_of(
             asked.get("aggregate") or "simple", tuple(AGGREGATES), argument="aggregate", error=EstimationError
@@ -149,12 +151,14 @@ def panel(
         )
         settings = _settings(design, folds, learners, seed)
         scored, units = did(design, aggregate=chosen, control=against, settings=settings)
-        return assemble(design, unit_entries(design, units), scored, method="did", vcov=vcov, seed=seed)
+        return assemble(
+            design, unit_entries(design, units), scored, origin=Origin(design, design, panel, called)
+        )
     if method == "event_study":
         scored, rows = event_study(design, window=_read_window(asked.get("window")))
     else:
         scored, rows = twfe(design)
-    return assemble(design, row_entries(design, rows), scored, method=method, vcov=vcov, seed=seed)
+    return assemble(design, row_entries(design, rows), scored, origin=Origin(design, design, panel, called))
 
 
 def _corrected(design: PanelDesign, corrector: object, options: dict[str, Any]) -> Corrected:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from eocausal._provenance import versions
 from eocausal.inference.arms import Arms
 from eocausal.inference.estimate import Estimate
+from eocausal.inference.origin import Origin
 from eocausal.inference.panel_index import PanelIndex
 from eocausal.inference.vcov import VcovChoice, resolve_vcov, variance_of
 from eocausal.panels import guards
@@ -93,10 +94,9 @@ def unit_entries(design: PanelDesign, units: npt.NDArray[np.bool_]) -> _Entries:
     )
 
 
-def assemble(
-    design: PanelDesign, entries: _Entries, scored: Scored, *, method: str, vcov: VcovChoice | None, seed: int
-) -> Estimate:
+def assemble(design: PanelDesign, entries: _Entries, scored: Scored, *, origin: Origin) -> Estimate:
     """Make the result of a panel method, clustered by assignment, else by unit, unless asked otherwise."""
+    vcov: VcovChoice | None = origin.options["vcov"]
     index = None if entries.index is None else replace(entries.index, unit_effects=scored.unit_effects)
     chosen, units = "cluster" if vcov is None else vcov, None if index is None else index.unit
     how, groups = resolve_vcov(chosen, groups=entries.groups, ids=entries.ids, units=units)
@@ -116,7 +116,7 @@ def assemble(
     few = [] if how.names else guards.few_treated(design.table, design.cluster)
     return Estimate(
         estimand=scored.estimand,
-        method=method,
+        method=origin.options["method"],
         terms=scored.terms,
         values=scored.values,
         ids=entries.ids,
@@ -127,6 +127,7 @@ def assemble(
         panel=index,
         arms=arms,
         n_params=scored.n_params,
+        origin=origin,
         assumptions=(*scored.assumptions, *([] if imputed is None else [imputed.assumption()])),
         warnings=tuple(dict.fromkeys([*told, *design.notes, *scored.warnings, *few, *variance.notes])),
         diagnostics={
@@ -139,7 +140,7 @@ def assemble(
             "design": repr(design),
             "design_hash": design.fingerprint,
             "features_hash": None if design.features is None else design.features.recipe_hash,
-            "seed": seed,
+            "seed": origin.options["seed"],
             "versions": versions(),
         },
     )

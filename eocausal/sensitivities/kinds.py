@@ -1,0 +1,165 @@
+"""`sensitivity`: one verb, a table of kinds."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eocausal._checks import did_you_mean, one_of, require_level, whole_number
+from eocausal.errors import SensitivityError, explain
+from eocausal.sensitivities import linear_model
+from eocausal.sensitivities.benchmarks import Benchmark, read_benchmarks
+from eocausal.sensitivities.result import HIGH, WIDE, Sensitivity
+from eocausal.sensitivities.subject import one_estimate, origin_of
+
+if TYPE_CHECKING:
+    from eocausal.debiasing.corrected_result import Corrected
+    from eocausal.inference.estimate import Estimate
+    from eocausal.sensitivities.benchmarks import Asked
+
+
+@dataclass(frozen=True)
+class Call:
+    """What every kind of analysis is told beside the estimate.
+
+    Attributes
+    ----------
+    benchmarks : tuple of Benchmark
+    named : bool
+        Whether benchmarks were asked for by name.
+    level : float
+    seed : int
+    progress : bool
+    """
+
+    benchmarks: tuple[Benchmark, ...]
+    named: bool
+    level: float
+    seed: int
+    progress: bool
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of analysis: what it asks, who answers and draws (``module:function``), and its own options."""
+
+    question: str
+    run: str
+    draw: str
+    options: tuple[str, ...] = ()
+    size: tuple[float, float] = (WIDE, HIGH)
+
+
+# A new kind is one module and one row here.
+KINDS: dict[str, Kind] = {
+    "omitted": Kind(
+        "How strong would an omitted variable have to be?",
+        "omitted:omitted",
+        "omitted_figure:draw",
+        ("r2_treatment", "r2_outcome", "times", "q"),
+    ),
+    "dml": Kind(
+        "How strong would an unobserved confounder have to be?",
+        "dml:dml",
+        "omitted_figure:draw",
+        ("r2_treatment", "r2_outcome", "rho", "times", "q"),
+    ),
+    "marginal": Kind(
+        "How far could the odds of treatment be off?",
+        "marginal:marginal",
+        "marginal_figure:draw",
+        ("lambdas", "bounds", "draws", "quantile"),
+    ),
+    "oster": Kind(
+        "How much more would selection on the unseen have to matter than on the seen?",
+        "oster:oster",
+        "oster_figure:draw",
+        ("r2_max", "delta", "beta", "always"),
+    ),
+    "breakdown": Kind(
+        "When would the sign of the effect be in doubt?",
+        "breakdown:breakdown",
+        "breakdown_figure:draw",
+        ("r2_max", "always"),
+    ),
+    "evalue": Kind(
+        "How strong would associations with an unseen confounder have to be, as risk ratios?",
+        "evalue:evalue",
+        "evalue_figure:draw",
+        ("scale", "null"),
+    ),
+    "rosenbaum": Kind(
+        "How unequal could the chances of treatment be within pairs or strata?",
+        "rosenbaum:rosenbaum",
+        "rosenbaum_figure:draw",
+        ("gammas", "strata", "statistic", "caliper"),
+    ),
+    "placebo": Kind(
+        "Does the estimate find effects where there can be none?",
+        "placebo:placebo",
+        "placebo_figure:draw",
+        ("tests", "outcomes", "future", "draws", "shift_m"),
+    ),
+    "spatial": Kind(
+        "Is something left that neighbours share?",
+        "spatial:spatial",
+        "spatial_figure:draw",
+        ("tests", "neighbours", "cutoffs", "buffers", "rings"),
+        (9.0, 6.4),
+    ),
+}
+# What is asked of a result where no kind is named.
+_USUAL = {
+    **dict.fromkeys(linear_model.METHODS, "omitted"),
+    **dict.fromkeys(("aipw", "partially_linear"), "dml"),
+    **dict.fromkeys(("ipw", "cbps"), "marginal"),
+}
+
+
+def load(name: str) -> Callable[..., Any]:
+    """Return the function ``module:function`` of this package."""
+    module, function = name.split(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(f"eocausal.sensitivities.{module}"), function)
+    return found
+
+
+def sensitivity(
+    result: Estimate | Corrected,
+    *,
+    kind: str | None = None,
+    benchmark: Asked = None,
+    term: str | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+    progress: bool = False,
+    **options: Any,
+) -> Sensitivity:
+    """Say how strong what was not seen would have to be to change an estimate, or test what it assumes."""
+    estimate = one_estimate(result, term)
+    usual = _USUAL.get(str(origin_of(estimate).options["method"]), "placebo")
+    kind = one_of(usual if kind is None else kind, tuple(KINDS), argument="kind", error=SensitivityError)
+    require_level(level, error=SensitivityError)
+    seed = whole_number(seed, argument="seed", error=SensitivityError)
+    _refuse_other_options(kind, options)
+    benchmarks = read_benchmarks(benchmark, origin_of(estimate).design)
+    call = Call(benchmarks, benchmark is not None, level, seed, progress)
+    found: Sensitivity = load(KINDS[kind].run)(estimate, call, **options)
+    return found
+
+
+def _refuse_other_options(kind: str, options: dict[str, Any]) -> None:
+    strange = [name for name in options if name not in KINDS[kind].options]
+    if not strange:
+        return
+    able = [other for other, row in KINDS.items() if strange[0] in row.options]
+    goes = ", ".join(KINDS[kind].options) or "nothing"
+    raise SensitivityError(
+        explain(
+            f"kind={kind!r} has no option of this name.",
+            where=strange,
+            rule=f"with it goes: {goes}",
+            fix=f"kind={able[0]!r}" if able else did_you_mean(strange[0], KINDS[kind].options),
+        )
+    )
