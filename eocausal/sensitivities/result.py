@@ -103,13 +103,23 @@ class Sensitivity:
         more = [f"... and {left} more rows in .to_frame()"] if left > 0 else []
         return "\n".join([*head, *table, *more, *told][:LINES])
 
-    def plot(self) -> Figure:
-        """Draw the figure of the kind and return it."""
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of the figure in inches."""
+        from eocausal.sensitivities.kinds import KINDS
+
+        return KINDS[self.kind].size
+
+    def draw(self, figure: Figure) -> None:
+        """Draw the figure of the kind onto an empty one."""
         from eocausal.sensitivities.kinds import KINDS, load
 
-        kind = KINDS[self.kind]
-        figure = new_figure(*kind.size)
-        load(kind.draw)(figure, self)
+        load(KINDS[self.kind].draw)(figure, self)
+
+    def plot(self) -> Figure:
+        """Draw the figure of the kind and return it."""
+        figure = new_figure(*self.size)
+        self.draw(figure)
         return figure
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
