@@ -45,11 +45,15 @@ from eocausal.inference.tables import jsonable
 from eocausal.map_cards.card_files import read_corrector
 from eocausal.runner.asked import asked_features
 from eocausal.runner.asked_encoders import check_encoder
+from eocausal.sensitivities.asked import asked_sensitivities, check_sensitivities
+from eocausal.sensitivities.result import Sensitivity
 from eocausal.specs.inputs import check_inputs
 from eocausal.specs.load import LoadedSpec, load_spec
 from eocausal.units import Units
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from eocausal.nuisance.folds import Folds
     from eocausal.specs.models import AnalysisSpec
 
@@ -62,7 +66,7 @@ class Run:
     ----------
     folder : Path
         Holds ``report.html``, ``estimates.csv``, ``effects.parquet``, ``figures/`` and ``run.lock.json``; of
-        displaced units also ``displacement.csv``.
+        displaced units also ``displacement.csv``, of sensitivity analyses ``sensitivity_dml.csv`` and so on.
     report : Path
     units : Units
         Their ``notes`` tell what was done about displaced places.
@@ -86,6 +90,8 @@ class Run:
         The first average effect as it is and corrected, where the outcome was predicted from images.
     diagnosis : Diagnosis or None
         What the calibration says of correcting; None where a corrector was read.
+    sensitivities : dict of str to Sensitivity
+        By kind: how strong the unseen would have to be to change the first average effect, and its placebos.
     """
 
     folder: Path
@@ -104,6 +110,7 @@ class Run:
     judgements: Mapping[str, Calibration | EffectGroups] = field(default_factory=dict)
     corrected: Corrected | None = None
     diagnosis: Diagnosis | None = None
+    sensitivities: Mapping[str, Sensitivity] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         """One line: what was estimated and where the report is."""
@@ -124,13 +131,14 @@ class Run:
         lines = [repr(self.design), "", _table_text(self.to_frame()[columns])]
         if self.truth is not None:
             lines += ["", "against the truth of this simulated region:", _table_text(self.truth)]
+        lines += ["", *(one.sentence for one in self.sensitivities.values())] if self.sensitivities else []
         warnings = {text for result in self._results() for text in result.warnings} | set(self.units.notes)
         lines += ["", f"{len(warnings)} warnings, all in the report"]
         return "\n".join(lines)
 
     def _results(self) -> list[Any]:
         found: list[Any] = [self.balance, self.overlap, *self.estimates.values(), *self.rates.values()]
-        found += self.judgements.values()
+        found += [*self.judgements.values(), *self.sensitivities.values()]
         found += [one for one in (self.corrected, self.diagnosis) if one is not None]
         return found if self.cate is None else [*found, self.cate]
 
@@ -173,6 +181,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
     check_inputs(loaded)
     check_encoder(loaded)
     check_estimates(loaded)
+    check_sensitivities(loaded)
     asked = loaded.spec
     folder = Path(out if out is not None else asked.out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -192,6 +201,9 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
         corrected = asked_corrected(asked, design, corrector)
         # no classifier: it learns from fewer folds than the estimates, and could fail where they do not
         balanced = balance(design, weights=_first_that_weighs(estimates), classifier=False, seed=asked.seed)
+    with clock.step("sensitivity"):
+        first = corrected or next(iter(estimates.values()))
+        sensitivities = asked_sensitivities(asked, first, progress=progress)
     with clock.step("effects by unit"):
         found, rates, judgements = _by_unit(asked, design, folds, progress)
     made = Run(
@@ -211,6 +223,7 @@ def run(spec: str | Path, *, out: str | Path | None = None, progress: bool = Tru
         judgements=judgements,
         corrected=corrected,
         diagnosis=None if corrector is None or corrector.sample is None else corrector.diagnose(),
+        sensitivities=sensitivities,
     )
     with clock.step("report"):
         _write(made, loaded)
@@ -307,10 +320,14 @@ def _write(made: Run, loaded: LoadedSpec) -> None:
     if made.displacement is not None:
         spread = made.displacement.spread
         write_atomically(folder / "displacement.csv", lambda path: spread.to_csv(path, index=False))
+    for kind, one in made.sensitivities.items():
+        table = one.to_frame()
+        write_atomically(folder / f"sensitivity_{kind}.csv", partial(table.to_csv, index=False))
     _write_figures(made)
     items: list[Any] = [made.units, made.design, made.balance, made.overlap, *made.estimates.values()]
     # chips of draws have keys and places of their own, which are not those of the units
     items += [] if made.chips is None or made.displacement is not None else [made.chips]
+    items += made.sensitivities.values()
     items += [one for one in (made.diagnosis, made.corrected, made.cate) if one is not None]
     # one result holds both targets, that declared beforehand in front
     items += [*list(made.rates.values())[:1], *made.judgements.values()]
@@ -338,6 +355,8 @@ def _write_figures(made: Run) -> None:
     for name, result in results.items():
         height = 1.3 + 0.24 * min(len(result.table), MOST_ROWS) if name == "balance" else 3.6
         _write_figure(made, name, height, result.plot)
+    for kind, one in made.sensitivities.items():
+        _save(made, f"sensitivity_{kind}", one.plot())
     if made.overlap.auc.coordinates is not None:
         _write_figure(made, "overlap_map", 5.0, made.overlap.map)
 
@@ -347,6 +366,10 @@ def _write_figure(made: Run, name: str, height: float, draw: Callable[..., Any])
 
     figure = Figure(figsize=(6.4, height), layout="constrained")
     draw(ax=figure.subplots())
+    _save(made, name, figure)
+
+
+def _save(made: Run, name: str, figure: Figure) -> None:
     path = made.folder / "figures" / f"{name}.png"
     write_atomically(path, partial(figure.savefig, format="png", dpi=150))
 

@@ -36,7 +36,7 @@ def report(
 
     The page holds its pictures, loads nothing, runs no script, and prints on A4. Sections appear in a fixed order,
     those only that the items allow: summary, data, balance and overlap, average effects, outcomes predicted from
-    images, who gains more, warnings and assumptions, provenance.
+    images, how strong the unseen would have to be, who gains more, warnings and assumptions, provenance.
 
     Parameters
     ----------
@@ -45,8 +45,10 @@ def report(
         ``Sweep``, ``Estimate`` (several become one table), ``Cate``, ``Rate`` (several are shown side by side),
         ``SourceComparison``, ``ScaleSearch``, ``Calibration``, ``EffectGroups``, ``EffectLosses``, ``PolicyValue``,
         ``MultiArmQini``, ``ImageTypes``, ``Transport``; of outcomes that were predicted from images ``Diagnosis``,
-        ``Corrected``, ``Ppi``, ``PpiRegression``, ``RemoteOutcome``.
-        The summary speaks of the first ``Estimate`` of an average effect and of the first ``Rate``.
+        ``Corrected``, ``Ppi``, ``PpiRegression``, ``RemoteOutcome``; and ``Sensitivity``, of which there may be
+        several.
+        The summary speaks of the first ``Estimate`` of an average effect, the first ``Sensitivity`` and the first
+        ``Rate``.
     path : str or Path
         The file to write, ending in ``.html``; missing folders are made.
     title, question : str, optional

@@ -22,6 +22,7 @@ from eocausal.reporting.blocks import (
 from eocausal.reporting.origins import gather, provenance_section, warnings_section
 from eocausal.reporting.study import Study
 from eocausal.reporting.told_items import TOLD_ITEMS
+from eocausal.reporting.unseen import sensitivity_blocks
 
 if TYPE_CHECKING:
     from eocausal.effects.cate import Cate
@@ -53,6 +54,7 @@ def _summary(study: Study) -> list[Block]:
     notes = gather(study, "warnings")
     answer = words.answer(study)
     told = [answer, *_said(study.on_outcomes)] if answer else _said({**study.on_outcomes, **study.on_effects})
+    told += [one.sentence for one in study.sensitivities[:1]]
     return [*(Text(text, "lead") for text in told), Facts(words.facts(study, len(notes)))]
 
 
@@ -327,6 +329,7 @@ SECTIONS: dict[str, tuple[str, Callable[[Study], list[Block]]]] = {
     "comparability": ("Balance and overlap", _comparability),
     "average": ("Average effects", _average),
     "predicted": ("Outcomes predicted from images", _predicted),
+    "sensitivity": ("How sure of the cause?", lambda study: sensitivity_blocks(study.sensitivities)),
     "heterogeneity": ("Who gains more", _heterogeneity),
     "warnings": ("Warnings and assumptions", warnings_section),
     "provenance": ("Provenance", provenance_section),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eocausal.evaluate.sweep_result import Sweep
     from eocausal.imagery.chips import Chips
     from eocausal.inference.estimate import Estimate
+    from eocausal.sensitivities.result import Sensitivity
     from eocausal.units import Units
 
 __all__ = ["AVERAGE", "METHOD_NAMES", "Study", "read_items"]
@@ -47,15 +48,16 @@ ON_EFFECTS = {
     "Transport": "Effects elsewhere",
 }
 ACCEPTED = (
-    "Units", "Chips", "Design", "Balance", "Overlap", "Assignment", "Sweep", "Estimate", "Cate", "Rate",
-    *ON_OUTCOMES, *ON_EFFECTS,
+    "Units", "Chips", "Design", "Balance", "Overlap", "Assignment", "Sweep", "Estimate", "Sensitivity", "Cate",
+    "Rate", *ON_OUTCOMES, *ON_EFFECTS,
 )  # fmt: skip
 # Kinds of which a report can show several, side by side.
-SEVERAL = ("Estimate", "Rate")
+SEVERAL = ("Estimate", "Rate", "Sensitivity")
 
 METHOD_NAMES = {
     "difference": "difference in means",
     "regression": "regression with interactions",
+    "ols": "least squares",
     "ipw": "inverse-probability weighting",
     "horvitz_thompson": "Horvitz-Thompson weighting",
     "partially_linear": "partially linear model",
@@ -66,7 +68,10 @@ METHOD_NAMES = {
 }
 AVERAGE = "Average effect"
 TRIMMED = " (trimmed)"
-AVERAGES = tuple(f"{one}{kept}" for kept in ("", TRIMMED) for one in ("ate", "att", "atc", "ato"))
+AVERAGES = (
+    *(f"{one}{kept}" for kept in ("", TRIMMED) for one in ("ate", "att", "atc", "ato")),
+    "ols coefficient",
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ class Study:
 
     Attributes
     ----------
-    estimates, rates : tuple
+    estimates, rates, sensitivities : tuple
         In the order given; the first of each leads the summary.
     on_outcomes, on_effects : dict of str to result
         Results on predicted outcomes, and on effects by unit, by kind, in the order of ``ON_OUTCOMES`` and
@@ -94,6 +99,7 @@ class Study:
     cate: Cate | None = None
     estimates: tuple[Estimate, ...] = ()
     rates: tuple[Rate, ...] = ()
+    sensitivities: tuple[Sensitivity, ...] = ()
     on_outcomes: Mapping[str, Any] = field(default_factory=dict)
     on_effects: Mapping[str, Any] = field(default_factory=dict)
     truth: float | None = None
@@ -153,6 +159,7 @@ class Study:
         if self.sweep is not None:
             found.append(("Other pictures", self.sweep))
         found += [(ON_OUTCOMES[kind], result) for kind, result in self.on_outcomes.items()]
+        found += [(f"Sensitivity ({one.kind})", one) for one in self.sensitivities]
         if self.cate is not None:
             found.append(("Predicted effects", self.cate))
         found += [(ON_EFFECTS[kind], result) for kind, result in self.on_effects.items()]
@@ -263,6 +270,7 @@ def read_items(
         on_effects={kind: single[kind] for kind in ON_EFFECTS if kind in single},
         estimates=tuple(found.get("Estimate", ())),
         rates=tuple(found.get("Rate", ())),
+        sensitivities=tuple(found.get("Sensitivity", ())),
         truth=_check_truth(truth),
         title=title,
         question=question,
@@ -326,12 +334,13 @@ def _kinds() -> dict[type, str]:
     from eocausal.labelled.ppi_result import Ppi
     from eocausal.labelled.regression_result import PpiRegression
     from eocausal.labelled.remote_result import RemoteOutcome
+    from eocausal.sensitivities.result import Sensitivity
     from eocausal.units import Units
 
     types = (
         Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, Rate, SourceComparison,
         ScaleSearch, Calibration, EffectGroups, EffectLosses, PolicyValue, MultiArmQini, ImageTypes, Transport,
-        Diagnosis, Corrected, Ppi, PpiRegression, RemoteOutcome,
+        Diagnosis, Corrected, Ppi, PpiRegression, RemoteOutcome, Sensitivity,
     )  # fmt: skip
     return {one: one.__name__ for one in types}
 

@@ -75,7 +75,10 @@ def average_sentence(study: Study, estimate: Estimate) -> str:
     """Say the average effect, its interval, and whether it differs from zero."""
     low, high = (float(bound) for bound in np.ravel(estimate.ci()))
     decimals = decimals_for(np.ravel(estimate.std_error))
-    name = {"ate": "effect", "att": "effect on the treated", "atc": "effect on the untreated"}
+    name = {
+        "ate": "effect", "att": "effect on the treated", "atc": "effect on the untreated",
+        "ols coefficient": "effect, as the coefficient of least squares,",
+    }  # fmt: skip
     whose, trimmed, _ = estimate.estimand.partition(TRIMMED)
     of = name.get(whose, f"effect ({whose.upper()})")
     among = ", among the units that trimming kept," if trimmed else ""

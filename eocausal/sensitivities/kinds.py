@@ -118,6 +118,17 @@ _USUAL = {
 }
 
 
+def usual_kind(method: str) -> str:
+    """Return the kind that goes with a method where none is named; placebos go with all.
+
+    Examples
+    --------
+    >>> usual_kind("ols"), usual_kind("aipw"), usual_kind("did")
+    ('omitted', 'dml', 'placebo')
+    """
+    return _USUAL.get(method, "placebo")
+
+
 def load(name: str) -> Callable[..., Any]:
     """Return the function ``module:function`` of this package."""
     module, function = name.split(":")
@@ -138,7 +149,7 @@ def sensitivity(
 ) -> Sensitivity:
     """Say how strong what was not seen would have to be to change an estimate, or test what it assumes."""
     estimate = one_estimate(result, term)
-    usual = _USUAL.get(str(origin_of(estimate).options["method"]), "placebo")
+    usual = usual_kind(str(origin_of(estimate).options["method"]))
     kind = one_of(usual if kind is None else kind, tuple(KINDS), argument="kind", error=SensitivityError)
     require_level(level, error=SensitivityError)
     seed = whole_number(seed, argument="seed", error=SensitivityError)

@@ -14,7 +14,8 @@ from eocausal.specs._fields import Count, Distance, Positive, Share, all_differe
 __all__ = ["AteSpec", "CateSpec", "EffectsSpec", "FoldsSpec", "LearnersSpec", "TrimSpec", "VcovSpec"]
 
 Method = Literal[
-    "aipw", "difference", "regression", "ipw", "horvitz_thompson", "partially_linear", "entropy_balancing", "cbps"
+    "aipw", "difference", "regression", "ols", "ipw", "horvitz_thompson", "partially_linear", "entropy_balancing",
+    "cbps",
 ]  # fmt: skip
 Target = Literal["AUTOC", "QINI"]
 Plain = Literal["iid", "hetero", "cluster"]

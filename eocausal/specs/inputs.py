@@ -94,6 +94,12 @@ def _named_columns(loaded: LoadedSpec) -> Iterator[tuple[Place, str | None]]:
         yield ("design", "propensity"), design.propensity
     if truth is not None:
         yield ("truth", "effect_column"), truth.effect_column
+    asked = loaded.spec.sensitivity
+    if asked is not None:
+        for index, column in enumerate(asked.outcomes):
+            yield ("sensitivity", "outcomes", index), column
+        yield ("sensitivity", "future"), asked.future
+        yield ("sensitivity", "strata"), asked.strata
 
 
 def _column_mistakes(

@@ -28,10 +28,11 @@ from eocausal.specs.debias import DebiasSpec
 from eocausal.specs.effects import EffectsSpec
 from eocausal.specs.encoders import EncoderSpec
 from eocausal.specs.imagery import ImagerySpec
+from eocausal.specs.sensitivity import SensitivitySpec
 
 __all__ = [
     "AnalysisSpec", "DebiasSpec", "DesignSpec", "DisplacementSpec", "EffectsSpec", "EmbeddingsSpec", "EncoderSpec",
-    "ImagerySpec", "TruthSpec", "UnitsSpec",
+    "ImagerySpec", "SensitivitySpec", "TruthSpec", "UnitsSpec",
 ]  # fmt: skip
 
 
@@ -128,6 +129,10 @@ class AnalysisSpec(Block):
         None,
         description="How the outcome is corrected, where it was predicted from images: the first of effects.ate is "
         "given as it is and corrected.",
+    )
+    sensitivity: SensitivitySpec | None = Field(
+        None,
+        description="How strong the unseen would have to be to change the first of effects.ate, and placebos.",
     )
     truth: TruthSpec | None = Field(None, description="Known effects, for simulated data only.")
     seed: Seed = Field(0, description="Seed of folds and forests.")
