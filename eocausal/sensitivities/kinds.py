@@ -155,16 +155,16 @@ def sensitivity(
         From :func:`eocausal.ate` or :func:`eocausal.panel`, in the session that made it. Of effects on a predicted
         outcome it is the estimate that is believed.
     kind : str, optional
-        ``omitted``: bounds and robustness values for a regression (``ols``, ``regression``, ``difference``, ``twfe``,
-        ``event_study``). ``dml``: the same for ``aipw`` and ``partially_linear``. ``marginal``: bounds by how far the
-        odds of treatment may be off, for ``ipw``, ``cbps`` and ``aipw``. ``oster``: selection on the unseen relative
-        to the seen. ``breakdown``: when the sign is in doubt. ``evalue``: associations as risk ratios. ``rosenbaum``:
-        unequal chances within pairs or strata. ``placebo``: effects where there can be none. ``spatial``: what
-        neighbours share. Default: the one that goes with the method.
+        ``omitted``: bounds and robustness values for a regression (``ols``, ``regression``, ``difference``,
+        ``twfe``, ``event_study``). ``dml``: the same for ``aipw`` and ``partially_linear``. ``marginal``: bounds by
+        how far the odds of treatment may be off, for ``ipw``, ``cbps`` and ``aipw``. ``oster``: selection on the
+        unseen relative to the seen. ``breakdown``: when the sign is in doubt. ``evalue``: associations as risk
+        ratios. ``rosenbaum``: unequal chances within pairs or strata. ``placebo``: effects where there can be none.
+        ``spatial``: what neighbours share. Default: the one that goes with the method.
     benchmark : str, sequence of str, or mapping of str to (str or sequence of str), optional
         What the unseen is measured against: names of covariates, ``"covariates"`` (all), ``"features"`` (all image
-        features), names of blocks of features, ``"coordinates"``. Each of a sequence by itself; of a mapping those of
-        an entry together. Default: all image features, and all covariates.
+        features), names of blocks of features, ``"coordinates"``. Each of a sequence by itself; of a mapping those
+        of an entry together. Default: all image features, and all covariates.
     term : str, optional
         The term of a result with several, such as an event study.
     level : float
@@ -179,7 +179,8 @@ def sensitivity(
     Returns
     -------
     Sensitivity
-        See :class:`eocausal.sensitivities.result.Sensitivity`: ``sentence``, ``to_frame()``, ``plot()``, ``numbers``.
+        With ``sentence``, ``to_frame()``, ``plot()``, ``numbers``:
+        :class:`eocausal.sensitivities.result.Sensitivity`.
 
     Raises
     ------
@@ -189,10 +190,11 @@ def sensitivity(
 
     Notes
     -----
-    Cinelli and Hazlett (2020), JRSS B 82; Chernozhukov, Cinelli, Newey, Sharma and Syrgkanis (2022), arXiv 2112.13398;
-    Zhao, Small and Bhattacharya (2019), JRSS B 81; Dorn and Guo (2023), JASA 118; Dorn, Guo and Kallus (2024), JASA;
-    Oster (2019), Journal of Business and Economic Statistics 37; Masten and Poirier (2022), arXiv 2208.00552;
-    VanderWeele and Ding (2017), Annals of Internal Medicine 167; Rosenbaum (2002), Observational Studies, chapter 4.
+    Cinelli and Hazlett (2020), JRSS B 82; Chernozhukov, Cinelli, Newey, Sharma and Syrgkanis (2022), arXiv
+    2112.13398; Zhao, Small and Bhattacharya (2019), JRSS B 81; Dorn and Guo (2023), JASA 118; Dorn, Guo and Kallus
+    (2024), arXiv 2112.11449; Oster (2019), Journal of Business and Economic Statistics 37; Masten and Poirier
+    (2022), arXiv 2208.00552; VanderWeele and Ding (2017), Annals of Internal Medicine 167; Rosenbaum (2002),
+    Observational Studies, chapter 4.
 
     Examples
     --------
