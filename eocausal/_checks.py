@@ -99,6 +99,19 @@ def whole_number(value: object, *, argument: str, error: type[EocausalError], le
     return int(value)
 
 
+def finite_number(value: object, *, argument: str, error: type[EocausalError]) -> float:
+    """Return a finite number as a float, NumPy's kinds included; else raise ``error``.
+
+    Examples
+    --------
+    >>> finite_number(1, argument="delta", error=EocausalError)
+    1.0
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not np.isfinite(float(value)):
+        raise error(explain(f"{argument}={value!r}.", rule="a finite number"))
+    return float(value)
+
+
 def require_level(level: float, *, error: type[EocausalError]) -> None:
     """Raise unless a confidence level is a share between 0 and 1."""
     if not isinstance(level, int | float | np.number) or not 0 < level < 1:
