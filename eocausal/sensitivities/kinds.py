@@ -59,6 +59,7 @@ KINDS: dict[str, Kind] = {
         "omitted:omitted",
         "omitted_figure:draw",
         ("r2_treatment", "r2_outcome", "times", "q"),
+        (9.0, 4.2),
     ),
     "dml": Kind(
         "How strong would an unobserved confounder have to be?",
@@ -82,7 +83,8 @@ KINDS: dict[str, Kind] = {
         "When would the sign of the effect be in doubt?",
         "breakdown:breakdown",
         "breakdown_figure:draw",
-        ("r2_max", "always"),
+        ("r2_max", "always", "beta", "bias_max"),
+        (9.0, 4.2),
     ),
     "evalue": Kind(
         "How strong would associations with an unseen confounder have to be, as risk ratios?",
@@ -108,6 +110,12 @@ KINDS: dict[str, Kind] = {
         "spatial_figure:draw",
         ("tests", "neighbours", "cutoffs", "buffers", "rings"),
         (9.0, 6.4),
+    ),
+    "robustness": Kind(
+        "Does the estimate hinge on how it was made?",
+        "robustness:of_one_result",
+        "robustness_figure:draw",
+        size=(7.2, 5.6),
     ),
 }
 # What is asked of a result where no kind is named.
