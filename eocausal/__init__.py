@@ -114,6 +114,7 @@ _HOME = {
     "sweep": "eocausal.sweeps",
     "compare_features": "eocausal.evaluate.compare_features",
     "scale_search": "eocausal.evaluate.scale_search",
+    "robustness": "eocausal.sensitivities.robustness",
     "sensitivity": "eocausal.sensitivities.kinds",
     "Weighting": "eocausal.evaluate.rate_weighting",
     "rate": "eocausal.evaluate.rate",
@@ -246,6 +247,7 @@ if TYPE_CHECKING:
     from eocausal.runner.embed import embed as embed
     from eocausal.runner.temporal_dropout import temporal_dropout as temporal_dropout
     from eocausal.sensitivities.kinds import sensitivity as sensitivity
+    from eocausal.sensitivities.robustness import robustness as robustness
     from eocausal.simulate.catalog import simulate_catalog as simulate_catalog
     from eocausal.simulate.kernel_confounding import (
         simulate_kernel_confounding as simulate_kernel_confounding,

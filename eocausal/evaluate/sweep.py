@@ -37,7 +37,7 @@ def sweep_features(design: Design, sets: Mapping[str, Embeddings], options: Mapp
     check_sets(sets)
     check_options(design, options)
     settings = _settings(design, options)
-    designs, left_out = _on_the_same_units(design, sets)
+    designs, left_out = on_the_same_units(design, sets)
     rows, estimates, noted = [], {}, {}
     todo = [(name, one, settings.learners) for name, one in designs.items()]
     first = next(iter(designs.values()))
@@ -105,7 +105,7 @@ def check_options(design: Design, options: Mapping[str, Any]) -> None:
         )
 
 
-def _on_the_same_units(design: Design, sets: Mapping[str, Embeddings]) -> tuple[dict[str, Design], list[str]]:
+def on_the_same_units(design: Design, sets: Mapping[str, Embeddings]) -> tuple[dict[str, Design], list[str]]:
     """Return a design for each set, all on the units that every set has an image for, and who was left out."""
     missing: Literal["drop", "keep"] = "keep" if design.missing == "keep" else "drop"
     read = {name: replace(design, features=one, missing=missing) for name, one in sets.items()}

@@ -60,13 +60,27 @@ def step_down_p(values: FloatArray, matrix: FloatArray, *, df: float, seed: int 
     """
     scale = np.sqrt(np.diag(matrix))
     found = np.divide(np.abs(values), scale, out=np.zeros_like(values), where=scale > 0)
-    drawn = np.abs(t_draws(matrix, df=df, seed=seed))
-    own = 2 * stats.t.sf(found, df)
-    adjusted, least = np.ones_like(values), 0.0
+    return step_down(found, 2 * stats.t.sf(found, df), np.abs(t_draws(matrix, df=df, seed=seed)))
+
+
+def step_down(found: FloatArray, own: FloatArray, drawn: FloatArray) -> FloatArray:
+    """Return p-values (k,) as :func:`step_down_p` does, from statistics that were drawn already.
+
+    Parameters
+    ----------
+    found : array of shape (k,)
+        Absolute t statistics.
+    own : array of shape (k,)
+        The p-value of each test alone.
+    drawn : array of shape (draws, k)
+        Absolute t statistics where no estimand differs from zero.
+    """
+    adjusted, least = np.ones_like(found), 0.0
     order = np.argsort(-found, kind="stable")
+    # of each statistic and of all that are smaller the largest draw
+    largest = np.maximum.accumulate(drawn[:, order[::-1]], axis=1)[:, ::-1]
     for step, term in enumerate(order):
-        largest = drawn[:, order[step:]].max(axis=1)
-        share = (1 + int((largest >= found[term]).sum())) / (1 + len(drawn))
+        share = (1 + int((largest[:, step] >= found[term]).sum())) / (1 + len(drawn))
         # neither below the p-value of the one test alone nor below that of a larger statistic
         least = max(least, share, float(own[term]))
         adjusted[term] = min(least, 1.0)

@@ -1,0 +1,320 @@
+"""`robustness`: the estimate over all reasonable ways of making it, and whether chance would show as much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal._checks import as_folder, whole_number
+from eocausal.design import Design
+from eocausal.errors import EstimationError, SensitivityError, explain
+from eocausal.panels.design import PanelDesign
+from eocausal.sensitivities.result import Sensitivity
+from eocausal.sensitivities.robustness_words import sentence
+from eocausal.sensitivities.specification_grid import read_grid, read_options, specifications
+from eocausal.sensitivities.specification_store import SpecificationStore
+from eocausal.sensitivities.specification_test import (
+    SIGNIFICANT,
+    Null,
+    adjusted_p,
+    in_direction,
+    joint_of,
+    joint_tests,
+    null_of,
+    same_value_p,
+    spread_explained,
+)
+from eocausal.sensitivities.specifications import Specified, Workbench
+from eocausal.sensitivities.subject import Subject
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eocausal.inference.estimate import Estimate
+    from eocausal.sensitivities.kinds import Call
+    from eocausal.sensitivities.specification_grid import Choice
+
+FloatArray = npt.NDArray[np.float64]
+
+# Ways that change how an estimand is computed, and not what is estimated.
+TECHNICAL = ("learners", "folds", "seed", "vcov")
+# Names of choices, and reasons, that a warning shows.
+SHOWN = 3
+UNTESTED = ("p_median", "p_significant", "p_average", "p_largest", "p_equal")
+AGREEMENT = (
+    "every specification identifies the effect: what all of them leave out biases all, and that they agree does not "
+    "show that nothing is left out"
+)
+
+
+def robustness(
+    design: Design | PanelDesign,
+    grid: Mapping[str, Any],
+    *,
+    term: str | None = None,
+    most: int = 200,
+    draws: int = 9999,
+    seed: int = 0,
+    folder: str | Path | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> Sensitivity:
+    """Estimate under every combination of choices, and test what the specifications show together.
+
+    A specification curve: for effects that might rest on an encoder, a footprint, a learner or a seed. Where the
+    question is what one set of features after another does to overlap and balance, and where sets are to be made
+    from chips, :func:`eocausal.sweep` answers it.
+
+    Parameters
+    ----------
+    design : Design or PanelDesign
+    grid : mapping of str to list, or to mapping of names to ways
+        What is varied; all combinations are estimated, the first way of each choice being the main specification.
+        ``features``: mapping of names to Embeddings, or to None for covariates alone. ``blocks``: names of blocks of
+        features to keep (``[["960m"], ["240m", "960m"], None]``, None for all). ``covariates``: covariates to keep,
+        by list. ``method``, ``estimand``, ``trim`` (Trim or None), ``learners``, ``folds``, ``seed`` and ``vcov`` as
+        in :func:`eocausal.ate`. Of a PanelDesign ``method``, ``aggregate``, ``control``, ``window``, ``learners``,
+        ``folds``, ``seed`` and ``vcov`` as in :func:`eocausal.panel`.
+    term : str, optional
+        Which term, where estimates have several.
+    most : int
+        Of more combinations than these the first and others drawn at random are estimated.
+    draws : int
+        Draws of all estimates together, were there no effect.
+    seed : int
+        For folds and learners where the grid names no seeds, and for what is drawn.
+    folder : str or Path, optional
+        Where finished specifications are kept, so that a run that was killed goes on, also with a larger grid. They
+        come back without what they were made from, so that :func:`eocausal.sensitivity` does not take them.
+    progress : bool
+    **options
+        What all specifications share, by the names of the grid: ``method="ipw", folds=ec.Folds(k=3)``.
+
+    Returns
+    -------
+    Sensitivity
+        Its table has a row for each specification, ``.estimates`` the estimates themselves. ``.numbers`` are range,
+        median and quartiles, the share that is positive and that is significant in the direction of the median, and
+        p-values. ``.curves["shares"]`` says how much of the variance of estimates each choice goes with,
+        ``.curves["under_null"]`` where the ordered estimates would lie were there no effect, and
+        ``.curves["left_out"]`` which combinations have no estimate of their own, and why.
+
+    Raises
+    ------
+    SensitivityError
+        A grid with names or values that are not known, one specification only, several arms, or no specification
+        that can be estimated.
+
+    Notes
+    -----
+    Simonsohn, Simmons and Nelson (2020), Nature Human Behaviour 4. They draw data anew under the null and estimate
+    all specifications in each draw. Here the joint distribution is that of the influence values, of all
+    specifications on the same units, which needs no refit: multiplied by normal weights, by cluster or by place as
+    the standard errors are made. P-values of single specifications among many: Romano and Wolf (2005), JASA 100.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, eocausal as ec
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"grant": np.tile([0, 1], 100), "age": rng.normal(size=200), "size": rng.normal(size=200)})
+    >>> table["income"] = table["grant"] + table["age"] + rng.normal(size=200)
+    >>> design = ec.Design(table, outcome="income", treatment="grant", covariates=["age", "size"])
+    >>> grid = {"method": ["regression", "ols"], "covariates": {"both": ["age", "size"], "age": ["age"]}}
+    >>> found = ec.robustness(design, grid)
+    >>> found.to_frame()[["method", "covariates", "significant"]].values.tolist()
+    [['regression', 'both', True], ['regression', 'age', True], ['ols', 'both', True], ['ols', 'age', True]]
+    """
+    _require_design(design)
+    most = whole_number(most, argument="most", error=SensitivityError, least=2)
+    draws = whole_number(draws, argument="draws", error=SensitivityError, least=99)
+    seed = whole_number(seed, argument="seed", error=SensitivityError)
+    choices = read_grid(grid, design)
+    shared = read_options(options, choices, design)
+    if "seed" not in shared and "seed" not in [one.name for one in choices]:
+        shared["seed"] = seed
+    place = None if folder is None else as_folder(folder, error=SensitivityError)
+    store = SpecificationStore(place, design.fingerprint)
+    every, total = specifications(choices, most=most, seed=seed)
+    with store.writing():
+        bench = Workbench(design, choices, shared, term, store)
+        made = bench.specified(every, progress=progress)
+    drawn = (
+        [f"{len(every)} of {total:,} combinations were estimated, the first and others drawn at random"]
+        if total > len(every)
+        else []
+    )
+    return _result(design, choices, made, draws=draws, seed=seed, drawn=drawn)
+
+
+def of_one_result(estimate: Estimate, call: Call) -> Sensitivity:
+    """Refuse: over which specifications to go is not known from one result."""
+    raise SensitivityError(
+        explain(
+            "kind='robustness' is of a design and a grid, not of one result.",
+            fix='ec.robustness(design, grid), with a grid such as {"method": ["aipw", "ols"], "seed": [0, 1, 2]}',
+        )
+    )
+
+
+def _require_design(design: object) -> None:
+    if not isinstance(design, Design | PanelDesign):
+        fix = 'ec.robustness(design, {"method": ["aipw", "ols"]})'
+        raise SensitivityError(explain(f"design is a {type(design).__name__}.", fix=fix))
+    if isinstance(design, Design) and design.treatment_type == "categorical":
+        text = "A specification curve is of one effect, and the treatment has several arms."
+        raise SensitivityError(explain(text, fix="design.pair(arm) of one arm after another"))
+
+
+def _result(
+    design: Design | PanelDesign,
+    choices: Sequence[Choice],
+    made: Specified,
+    *,
+    draws: int,
+    seed: int,
+    drawn: Sequence[str],
+) -> Sensitivity:
+    """Return what the estimates show, one by one and together."""
+    estimates = made.estimates
+    labels = pd.DataFrame(list(made.labels.values()), columns=[one.name for one in choices])
+    frame = _table(labels, estimates)
+    values, significant = frame["estimate"].to_numpy(), frame["significant"].to_numpy()
+    varied = labels[[one.name for one in choices if len(one.ways) > 1 and one.name != "vcov"]]
+    shares = spread_explained(values, varied)
+    numbers, failed = {**_spread_of(values, significant), **dict.fromkeys(UNTESTED, np.nan)}, []
+    curves = {"shares": shares}
+    frame["p_adjusted"] = np.nan
+    try:
+        joint = joint_of(estimates)
+    except EstimationError as cause:
+        failed = [f"the specifications could not be tested together: {str(cause).splitlines()[0]}"]
+    else:
+        null = null_of(joint, draws=draws, seed=seed)
+        numbers |= joint_tests(joint, null, significant)
+        numbers["p_equal"] = same_value_p(joint, _questions(labels))
+        frame["p_adjusted"] = adjusted_p(joint, null)
+        curves["under_null"] = null.curve()
+    left = _left_out(made)
+    if len(left):
+        curves["left_out"] = left
+    main = next(iter(estimates.values()))
+    return Sensitivity(
+        kind="robustness",
+        subject=replace(Subject.of(main), outcome=str(design.outcome)),
+        sentence=sentence(
+            numbers, shares, {one.name: one.in_words for one in choices}, least=1 / (1 + draws)
+        ),
+        frame=frame,
+        numbers=numbers,
+        curves=curves,
+        estimates=estimates,
+        assumptions=(AGREEMENT, *_of_tests(estimates)),
+        warnings=(*made.notes, *drawn, *_told(made, choices), *failed, *_gathered(estimates)),
+        diagnostics={"draws": draws, "left_out": len(left), "estimates_without_error": _without_error(frame)},
+        provenance={**main.provenance, "specifications": len(estimates), "null_seed": seed},
+    )
+
+
+def _table(labels: pd.DataFrame, estimates: Mapping[str, Estimate]) -> pd.DataFrame:
+    """Return one row for each specification."""
+    rows = []
+    for name, one in estimates.items():
+        low, high = np.ravel(one.ci())
+        p_value, value = float(np.ravel(one.p_value())[0]), float(one.values[0])
+        rows.append(
+            {
+                "estimate": value,
+                "std_error": float(np.ravel(one.std_error)[0]),
+                "conf_low": float(low),
+                "conf_high": float(high),
+                "p_value": p_value,
+                "n": one.n,
+                "ess_treated": float(one.diagnostics.get("ess_treated", np.nan)),
+                "ess_control": float(one.diagnostics.get("ess_control", np.nan)),
+                "significant": p_value < SIGNIFICANT,
+                "sign": int(np.sign(value)),
+                "specification": name,
+            }
+        )
+    return pd.concat([labels, pd.DataFrame(rows)], axis=1)
+
+
+def _spread_of(values: FloatArray, significant: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """Return range, median, quartiles and shares of signs."""
+    low, first, middle, third, high = np.quantile(values, [0.0, 0.25, 0.5, 0.75, 1.0])
+    along = float(in_direction(values[None, :], significant[None, :])[0])
+    return {
+        "specifications": float(values.size),
+        "median": float(middle),
+        "lowest": float(low),
+        "highest": float(high),
+        "quartile_low": float(first),
+        "quartile_high": float(third),
+        "interquartile_range": float(third - first),
+        "share_positive": float((values > 0).mean()),
+        "share_significant": along / values.size,
+        "share_significant_opposite": float(significant.sum() - along) / values.size,
+    }
+
+
+def _questions(labels: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Return of each specification what it estimates, without how it is computed."""
+    names = [name for name in labels if name not in TECHNICAL]
+    return [tuple(row) for row in labels[names].to_numpy().tolist()]
+
+
+def _left_out(made: Specified) -> pd.DataFrame:
+    rows = [(name, why) for name, why in made.undefined.items()]
+    rows += [(name, f"the same as: {other}") for name, other in made.repeated.items()]
+    return pd.DataFrame(rows, columns=["specification", "reason"])
+
+
+def _told(made: Specified, choices: Sequence[Choice]) -> list[str]:
+    """Return warnings of combinations without an estimate of their own."""
+    told = []
+    if made.undefined:
+        reasons = list(dict.fromkeys(made.undefined.values()))
+        more = ", ..." if len(reasons) > SHOWN else ""
+        said = "; ".join(reason.rstrip(".") for reason in reasons[:SHOWN])
+        told.append(f"{len(made.undefined)} combinations have no estimate: {said}{more}")
+    if made.repeated:
+        told.append(
+            f"{len(made.repeated)} combinations give to the last digit the estimate of another, because their method "
+            "does not look at what differs; they count once (see .curves['left_out'])"
+        )
+    return told
+
+
+def _of_tests(estimates: Mapping[str, Estimate]) -> list[str]:
+    """Return what the tests take for granted, and what the specifications may differ in by right."""
+    kinds = list(dict.fromkeys(one.vcov for one in estimates.values()))
+    told = [
+        "tests of all specifications: their errors are jointly normal, as influence values say, with standard errors "
+        f"{kinds[0]}; the null is that the effect is zero in every specification"
+    ]
+    asked = list(dict.fromkeys(one.estimand for one in estimates.values()))
+    if len(asked) > 1:
+        told.append(f"specifications differ in whose effect they average: {', '.join(asked)}")
+    return told
+
+
+def _gathered(estimates: Mapping[str, Estimate]) -> list[str]:
+    """Return warnings that all estimates share, and how many have others."""
+    noted = [one.warnings for one in estimates.values()]
+    shared = [text for text in noted[0] if all(text in of for of in noted)]
+    own = [name for name, one in estimates.items() if any(text not in shared for text in one.warnings)]
+    if not own:
+        return shared
+    return [
+        *shared,
+        f"{len(own)} specifications have warnings of their own, such as .estimates[{own[0]!r}].warnings",
+    ]
+
+
+def _without_error(frame: pd.DataFrame) -> int:
+    return int((frame["std_error"] == 0).sum())

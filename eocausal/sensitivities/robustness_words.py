@@ -1,0 +1,98 @@
+"""What a specification curve shows, in sentences that can be printed as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+# From this share of the variance on, most of it comes from one choice.
+MOST = 0.5
+
+
+def sentence(
+    numbers: Mapping[str, float], shares: pd.DataFrame, in_words: Mapping[str, str], *, least: float
+) -> str:
+    """Return the sentences: range, signs, whether chance would show as much, and where the spread comes from.
+
+    Parameters
+    ----------
+    numbers : mapping of str to float
+        Of the result.
+    shares : DataFrame
+        ``choice`` and ``share``.
+    in_words : mapping of str to str
+        How choices are called.
+    least : float
+        The least p-value that the draws can give.
+    """
+    count = int(numbers["specifications"])
+    low, high, median = _written(numbers["lowest"], numbers["highest"], numbers["median"])
+    if count == 1:
+        return f"One specification is left, with an estimate of {median}."
+    span = f"is {low} in all" if low == high else f"is {low} to {high} (median {median})"
+    return f"Over {count} specifications the estimate {span}; {_signs(numbers, count, least)}.{_spread(shares, in_words)}"
+
+
+def _signs(numbers: Mapping[str, float], count: int, least: float) -> str:
+    positive = round(numbers["share_positive"] * count)
+    upward = numbers["median"] > 0
+    side = "positive" if upward else "negative"
+    of_side = positive if upward else count - positive
+    signs = f"all are {side}" if of_side == count else f"{of_side} of {count} are {side}"
+    found = round(numbers["share_significant"] * count)
+    against = round(numbers["share_significant_opposite"] * count)
+    if not found:
+        told = f"{signs} and none of these differs from zero at 5%"
+        chance = _chance(numbers["p_median"], least, "a median as far from zero")
+    else:
+        many = "all" if found == count else f"{found} of {count}"
+        told = f"{signs} and {many} {'differ' if found > 1 else 'differs'} from zero at 5%"
+        told = told if of_side == count else f"{signs}, and {many} {'are' if found > 1 else 'is'} so at 5%"
+        chance = _chance(numbers["p_significant"], least, "that many")
+    if against:
+        told += (
+            f", while {against} {'are' if against > 1 else 'is'} {'negative' if upward else 'positive'} at 5%"
+        )
+    return told + chance
+
+
+def _chance(p_value: float, least: float, what: str) -> str:
+    """Return how often chance would show as much, nothing where that was not tested."""
+    if np.isnan(p_value):
+        return ""
+    if p_value <= least * 1.5:
+        often = f"fewer than {100 * least:.2g}%"
+    else:
+        often = f"{100 * p_value:.2g}%" if p_value < 0.1 else f"{100 * p_value:.0f}%"
+    return f"; were there no effect, {what} would be seen in {often} of cases"
+
+
+def _spread(shares: pd.DataFrame, in_words: Mapping[str, str]) -> str:
+    """Return which choice the spread of estimates comes from, nothing where there is none."""
+    own = shares[shares["choice"] != "together"].dropna(subset=["share"])
+    if len(own) < 2:
+        return ""
+    top = own.loc[own["share"].idxmax()]
+    much = f"{in_words[str(top['choice'])]} ({100 * float(top['share']):.0f}%)"
+    if float(top["share"]) >= MOST:
+        return f" Most of the spread comes from {much}."
+    return f" No single choice accounts for most of the spread; the largest part comes from {much}."
+
+
+def _written(*values: float) -> list[str]:
+    """Return numbers with as many decimals as two or three digits of the largest, or two of the range, need.
+
+    Examples
+    --------
+    >>> _written(0.312, 0.624, 0.5), _written(1203.4, 1310.0, 1250.0), _written(0.5031, 0.5042, 0.5035)
+    (['0.31', '0.62', '0.50'], ['1203', '1310', '1250'], ['0.5031', '0.5042', '0.5035'])
+    """
+    largest, span = max(abs(one) for one in values), max(values) - min(values)
+    if largest == 0 or not np.isfinite(largest):
+        return [f"{one:g}" for one in values]
+    digits = max(0, int(np.ceil(1.5 - np.log10(largest))))
+    if span > 0:
+        digits = min(max(digits, 1 - int(np.floor(np.log10(span)))), digits + 3)
+    return [f"{one:.{digits}f}".replace("-0." + "0" * digits, "0." + "0" * digits) for one in values]
