@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import qr
 
 from eocausal._study_columns import covariate_of
 from eocausal.effects.coefficients import model_columns
@@ -26,6 +27,8 @@ Mask = npt.NDArray[np.bool_]
 
 # Columns of a regression that are of no covariate and of no block of features: the intercept, other treatments.
 OWN = ""
+# Of a column of length 1, so little left by others is rounding.
+_DEPENDENT = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +49,8 @@ class LinearModel:
     roots : array of shape (n,)
         Roots of the weights, 1 on average of their squares.
     coordinates : array of shape (n, 2) or None
+    absorbed : bool
+        Whether unit and period effects were taken out.
     """
 
     outcome: FloatArray
@@ -55,6 +60,7 @@ class LinearModel:
     df: int
     roots: FloatArray
     coordinates: FloatArray | None = None
+    absorbed: bool = False
 
     def members(self, benchmark: Benchmark, blocks: tuple[str, ...]) -> Mask:
         """Return which columns (p,) a benchmark is made of; ``blocks`` are all blocks of features there are."""
@@ -76,9 +82,14 @@ class LinearModel:
     def residuals(self, values: FloatArray, keep: Mask | None = None) -> FloatArray:
         """Return what the controls, or those of a mask, leave of values (n,) or (n, m)."""
         columns = self.columns if keep is None else self.columns[:, keep]
+        lengths = np.sqrt((columns**2).sum(axis=0))
+        columns = columns[:, lengths > 0] / lengths[lengths > 0]
         if not columns.shape[1]:
             return values
-        basis = np.linalg.qr(columns)[0]
+        # a surface over places may follow from covariates: what rounding leaves of a column is no direction
+        basis, upper, _ = qr(columns, mode="economic", pivoting=True)
+        size = np.abs(np.diag(upper))
+        basis = basis[:, : int((size > _DEPENDENT * size[0]).sum())]
         return np.asarray(values - basis @ (basis.T @ values))
 
 
@@ -175,6 +186,7 @@ def _panel(estimate: Estimate) -> LinearModel:
         tuple(of[one] for one in others),
         int(rows.sum()) - len(of) - n_effects,
         np.sqrt(weights / weights.mean()),
+        absorbed=True,
     )
 
 

@@ -1,0 +1,350 @@
+"""How strong an omitted variable would have to be: bias by partial R2 (Cinelli and Hazlett 2020)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from eocausal.errors import SensitivityError, explain
+from eocausal.sensitivities import strengths
+from eocausal.sensitivities.linear_model import LinearModel, linear_model
+from eocausal.sensitivities.omitted_words import Told, Yard, sentence
+from eocausal.sensitivities.result import Sensitivity
+from eocausal.sensitivities.subject import Subject
+from eocausal.sensitivities.yardsticks import Measured, measured
+
+if TYPE_CHECKING:
+    from eocausal.inference.estimate import Estimate
+    from eocausal.sensitivities.kinds import Call
+
+Numbers = float | Sequence[float] | None
+
+GIVEN = "given"
+# Relative to its standard error, an estimate is no nearer to the coefficient than rounding allows.
+_SAME = 1e-6
+_STRAIGHT = (
+    "with the omitted variables added the regression would be right, and its coefficient the effect; they enter it "
+    "without interactions"
+)
+_APART = (
+    "given the other columns, omitted variables are not related to the benchmark that they are compared with"
+)
+_ERRORS = (
+    "standard errors grow as omitted variables leave less of the treatment; that these make residuals smaller is not "
+    "counted in favour (columns that end in _classical do)"
+)
+
+
+def omitted(
+    estimate: Estimate,
+    call: Call,
+    *,
+    r2_treatment: Numbers = None,
+    r2_outcome: Numbers = None,
+    times: Numbers = (1, 2, 3),
+    q: float = 1.0,
+) -> Sensitivity:
+    """Say how much of treatment and outcome omitted variables must explain to bring a coefficient to zero."""
+    given = read_strengths(r2_treatment, r2_outcome)
+    multiples = read_times(times)
+    fit = Fit.of(estimate, linear_model(estimate), level=call.level, q=read_q(q))
+    yardsticks, told = measured(estimate, fit.model, call)
+    rows = [_row(fit, GIVEN, np.nan, strength) for strength in given]
+    rows += [
+        _row(fit, one.benchmark.name, multiple, one.yardstick.strength(multiple))
+        for one in yardsticks
+        for multiple in multiples
+    ]
+    frame = pd.DataFrame(rows, columns=list(_COLUMNS))
+    table = _yardstick_table(fit, yardsticks)
+    numbers = {**_numbers(fit), **_multiples(table)}
+    told += [text for one in yardsticks if (text := one.warning)] + _impossible(frame)
+    return Sensitivity(
+        kind="omitted",
+        subject=Subject.of(estimate),
+        sentence=sentence(_told(estimate, fit, table, yardsticks, frame)),
+        frame=frame,
+        numbers=numbers,
+        curves={"points": _points(frame, yardsticks), "yardsticks": table},
+        assumptions=(_STRAIGHT, *([_APART] if yardsticks else []), _ERRORS),
+        warnings=tuple(told),
+        diagnostics={"vcov": estimate.vcov, "level": call.level, "q": fit.q},
+        provenance={**estimate.provenance, "sensitivity": _asked(given, multiples, fit)},
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A coefficient with its classical standard error, its own interval, and the value it is compared with.
+
+    Attributes
+    ----------
+    model : LinearModel
+    value, std_error : float
+        The estimate with its own standard error.
+    below, above : float
+        Distances to the ends of its own interval.
+    classical : float
+        Standard error of least squares with independent errors of one variance.
+    level, q : float
+    """
+
+    model: LinearModel = field(repr=False)
+    value: float
+    std_error: float
+    below: float
+    above: float
+    classical: float
+    level: float
+    q: float
+
+    @classmethod
+    def of(cls, estimate: Estimate, model: LinearModel, *, level: float, q: float) -> Fit:
+        """Fit the regression and check that its coefficient is the estimate."""
+        treatment, outcome = model.residuals(np.column_stack([model.treatment, model.outcome])).T
+        left = float(treatment @ treatment)
+        coefficient = float(treatment @ outcome) / left
+        residuals = outcome - coefficient * treatment
+        if model.df < 2 or residuals @ residuals <= _SAME**2 * (outcome @ outcome):
+            raise SensitivityError(
+                explain(
+                    f"The regression leaves nothing of the outcome to explain ({model.df} degrees of freedom).",
+                    rule="residuals, and at least two degrees of freedom",
+                )
+            )
+        classical = float(np.sqrt(residuals @ residuals / model.df / left))
+        value = float(estimate.values[0])
+        if abs(value - coefficient) > _SAME * max(abs(value), classical * np.sqrt(model.df)):
+            raise SensitivityError(
+                explain(
+                    f"The estimate {value:.6g} is not the coefficient {coefficient:.6g} of its regression.",
+                    fix="kind='dml' or 'placebo'",
+                )
+            )
+        low, high = (float(end) for end in np.ravel(estimate.ci(level)))
+        error = float(np.ravel(estimate.std_error)[0])
+        return cls(model, value, error, value - low, high - value, classical, level, q)
+
+    @property
+    def scale(self) -> float:
+        """What the bias factor is multiplied with: the classical standard error times the root of its df."""
+        return float(self.classical * np.sqrt(self.model.df))
+
+    @property
+    def null(self) -> float:
+        """The value that the estimate is brought to."""
+        return (1 - self.q) * self.value
+
+    @property
+    def f(self) -> float:
+        """Distance to it, over the scale."""
+        return abs(self.q * self.value) / self.scale
+
+    @property
+    def reach(self) -> float:
+        """Distance to the end of the own interval that faces it, over the scale."""
+        return (self.below if self.value > 0 else self.above) / self.scale
+
+    def bias(self, strength: tuple[float, float]) -> float:
+        """Return the most that omitted variables of a strength move the estimate, away from its sign."""
+        sign = -1.0 if self.value < 0 else 1.0
+        return sign * self.scale * strengths.bias_factor(*strength)
+
+    def own_interval(self, moved: float, r2_treatment: float) -> tuple[float, float]:
+        """Return the interval by own standard errors once the estimate is moved."""
+        widened = 1 / np.sqrt(1 - r2_treatment)
+        return moved - float(widened * self.below), moved + float(widened * self.above)
+
+    def classical_interval(self, moved: float, strength: tuple[float, float]) -> tuple[float, float, float]:
+        """Return the classical standard error of the longer regression, and its interval."""
+        error = strengths.adjusted_std_error(self.classical, *strength, df=self.model.df)
+        half = float(stats.t.ppf(0.5 + self.level / 2, self.model.df - 1)) * error
+        return error, moved - half, moved + half
+
+
+_COLUMNS = (
+    "benchmark", "times", "r2_treatment", "r2_outcome", "estimate", "std_error", "conf_low", "conf_high",
+    "std_error_classical", "conf_low_classical", "conf_high_classical", "estimate_away", "note",
+)  # fmt: skip
+
+
+def _row(fit: Fit, name: str, times: float, strength: tuple[float, float]) -> tuple[Any, ...]:
+    """Return a row of the table; where nothing can be so strong the note says so."""
+    treatment, outcome = strength
+    if treatment >= 1 or outcome > 1:
+        shares = tuple(one if np.isfinite(one) else np.nan for one in strength)
+        return (name, times, *shares, *[np.nan] * 8, "impossible: more than all that is left")
+    moved = fit.value - fit.bias(strength)
+    widened = fit.std_error / float(np.sqrt(1 - treatment))
+    own, usual = fit.own_interval(moved, treatment), fit.classical_interval(moved, strength)
+    return (name, times, treatment, outcome, moved, widened, *own, *usual, fit.value + fit.bias(strength), "")
+
+
+def _impossible(frame: pd.DataFrame) -> list[str]:
+    told = []
+    for name, rows in frame[frame["note"] != ""].groupby("benchmark", sort=False):
+        multiples = ", ".join(f"{one:g}" for one in rows["times"])
+        told.append(
+            f"no omitted variable can be {multiples} times as strong as {name!r}: it would have to explain more "
+            "than all that is left of treatment or outcome"
+        )
+    return told
+
+
+def _numbers(fit: Fit) -> dict[str, float]:
+    model = fit.model
+    return {
+        "robustness_value": strengths.robustness_value(fit.f),
+        "robustness_value_alpha": strengths.robustness_value_interval(fit.f, fit.reach),
+        "robustness_value_alpha_classical": strengths.robustness_value_classical(
+            fit.f, df=model.df, level=fit.level
+        ),
+        "extreme_robustness_value": strengths.extreme_robustness_value(fit.f),
+        "partial_r2": strengths.partial_r2(fit.value / fit.classical, model.df),
+        "estimate": fit.value,
+        "null": fit.null,
+        "std_error": fit.std_error,
+        "std_error_classical": fit.classical,
+        "df_classical": float(model.df),
+        "scale": fit.scale,
+        "reach": fit.reach * fit.scale,
+        "level": fit.level,
+    }
+
+
+def _yardstick_table(fit: Fit, yardsticks: Sequence[Measured]) -> pd.DataFrame:
+    """Return what each benchmark explains, and how many times as strong the unseen must be."""
+    rows = [
+        (
+            one.benchmark.name,
+            one.columns,
+            one.yardstick.r2_treatment,
+            one.yardstick.r2_outcome,
+            one.p_treatment,
+            one.p_outcome,
+            one.yardstick.times_needed(fit.f),
+            one.yardstick.times_needed(fit.f, fit.reach),
+        )
+        for one in yardsticks
+    ]
+    named = ["benchmark", "columns", "r2_treatment", "r2_outcome", "p_treatment", "p_outcome", "times"]
+    return pd.DataFrame(rows, columns=[*named, "times_interval"])
+
+
+def _multiples(table: pd.DataFrame) -> dict[str, float]:
+    """Return the multiples that are needed as numbers, where one is enough."""
+    found: dict[str, float] = {}
+    for name, times, interval in zip(table["benchmark"], table["times"], table["times_interval"]):
+        plain = re.sub(r"\W+", "_", str(name).lower()).strip("_") or "benchmark"
+        same = sum(one == f"times_{plain}" or one.startswith(f"times_{plain}_no_") for one in found)
+        plain = f"{plain}_no_{same + 1}" if same else plain
+        found |= {f"times_{plain}": times, f"times_interval_{plain}": interval}
+    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+
+
+def _points(frame: pd.DataFrame, yardsticks: Sequence[Measured]) -> pd.DataFrame:
+    """Return the points of the figure with what is written beside them."""
+    possible = frame[frame["note"] == ""]
+    words = {one.benchmark.name: one.benchmark.in_words for one in yardsticks}
+    names = [
+        GIVEN if np.isnan(times) else f"{times:g} x {words[name]}"
+        for name, times in zip(possible["benchmark"], possible["times"])
+    ]
+    points = possible[["r2_treatment", "r2_outcome"]].reset_index(drop=True)
+    points.insert(0, "name", names)
+    return points
+
+
+def _told(
+    estimate: Estimate, fit: Fit, table: pd.DataFrame, yardsticks: Sequence[Measured], frame: pd.DataFrame
+) -> Told:
+    numbers = _numbers(fit)
+    given = frame[(frame["benchmark"] == GIVEN) & frame["times"].isna() & (frame["note"] == "")]
+    columns = ["r2_treatment", "r2_outcome", "estimate", "conf_low", "conf_high"]
+    return Told(
+        estimate=fit.value,
+        null=fit.null,
+        level=fit.level,
+        errors=estimate.vcov,
+        needed=numbers["robustness_value"],
+        needed_interval=numbers["robustness_value_alpha"],
+        yards=tuple(
+            Yard(one.benchmark, empty=one.yardstick.empty, times=times, times_interval=interval)
+            for one, times, interval in zip(yardsticks, table["times"], table["times_interval"])
+        ),
+        scenario=tuple(given[columns].iloc[0]) if len(given) else None,
+    )
+
+
+def _asked(given: Sequence[tuple[float, float]], multiples: Sequence[float], fit: Fit) -> dict[str, Any]:
+    return {
+        "kind": "omitted",
+        "level": fit.level,
+        "q": fit.q,
+        "times": list(multiples),
+        "r2_treatment": [one for one, _ in given],
+        "r2_outcome": [one for _, one in given],
+    }
+
+
+def read_strengths(r2_treatment: Numbers, r2_outcome: Numbers) -> list[tuple[float, float]]:
+    """Return pairs of shares of treatment and outcome; the same of both where one alone is given.
+
+    Raises
+    ------
+    SensitivityError
+        An outcome's share alone, lists of different lengths, or shares outside their bounds.
+    """
+    if r2_treatment is None and r2_outcome is None:
+        return []
+    if r2_treatment is None:
+        raise SensitivityError(
+            explain("r2_outcome was given without r2_treatment.", fix="r2_treatment=0.1, r2_outcome=0.1")
+        )
+    treatment = _floats(r2_treatment, "r2_treatment", lambda one: 0 <= one < 1, "0 <= r2_treatment < 1")
+    if r2_outcome is None:
+        return [(one, one) for one in treatment]
+    outcome = _floats(r2_outcome, "r2_outcome", lambda one: 0 <= one <= 1, "0 <= r2_outcome <= 1")
+    if len(treatment) == 1 or len(outcome) == 1:
+        many = max(len(treatment), len(outcome))
+        treatment, outcome = treatment * (many // len(treatment)), outcome * (many // len(outcome))
+    if len(treatment) != len(outcome):
+        raise SensitivityError(
+            explain(
+                f"r2_treatment has {len(treatment)} values and r2_outcome {len(outcome)}.",
+                rule="a pair for each scenario",
+            )
+        )
+    return list(zip(treatment, outcome))
+
+
+def read_times(times: Numbers) -> list[float]:
+    """Return multiples of benchmarks, above 0; none where None is given."""
+    if times is None:
+        return []
+    return _floats(times, "times", lambda one: 0 < one < np.inf, "numbers above 0, such as times=(1, 2, 3)")
+
+
+def read_q(q: float) -> float:
+    """Return the share of the estimate that is to be explained away, above 0."""
+    rule = "one number above 0: 1 for all of the estimate, 0.5 for half of it"
+    found = _floats(q, "q", lambda one: 0 < one < np.inf, rule)
+    if len(found) > 1:
+        raise SensitivityError(explain(f"q={q!r}.", rule=rule))
+    return found[0]
+
+
+def _floats(given: Any, argument: str, allowed: Any, rule: str) -> list[float]:
+    try:
+        values = [float(one) for one in np.ravel(np.asarray(given, dtype=float))]
+    except (TypeError, ValueError) as cause:
+        raise SensitivityError(explain(f"{argument}={given!r} is no number.", rule=rule)) from cause
+    if isinstance(given, str | bool) or not values or not all(allowed(one) for one in values):
+        raise SensitivityError(explain(f"{argument}={given!r}.", rule=rule))
+    return values
