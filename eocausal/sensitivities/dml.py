@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from eocausal._checks import finite_number
 from eocausal.errors import SensitivityError, explain
 from eocausal.inference.tables import confidence_bounds
 from eocausal.sensitivities.bounded import LOWER, UPPER, Bounded, bounded
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 # Strengths in both ways that are shown where none are given and there is nothing to compare with.
 USUAL = (0.01, 0.05, 0.1)
 GIVEN = "as given"
+# Lines of the grid of strengths that the figure interpolates, and where it ends.
+GRID, MOST = 31, 0.99
 ENDS = (
     "lower", "upper", "std_error_lower", "std_error_upper", "conf_low", "conf_high", "conf_low_two_sided",
     "conf_high_two_sided",
@@ -90,6 +93,7 @@ def dml(
         **_numbers(estimate, line, pieces, (null, needed), rho=rho, level=call.level),
         "rho": rho,
         "q": q,
+        "null": null,
         "level": call.level,
     }
     times_to = {
@@ -99,13 +103,14 @@ def dml(
     bounds = {
         one.label: line.at(strength(one.r2_outcome, one.r2_treatment, rho)) for one in _bounding(scenarios)
     }
+    points = _points(scenarios)
     return Sensitivity(
         kind="dml",
         subject=Subject.of(estimate),
         sentence=_sentence(estimate, call, numbers, times_to),
         frame=_frame(scenarios, bounds, rho=rho, level=call.level),
         numbers=numbers,
-        curves={"points": _points(scenarios)},
+        curves={"points": points, "limits": _limits(line, numbers, points)},
         estimates=bounds,
         assumptions=(*ASSUMES, *([LINEAR] if _is_linear(estimate) else []), *estimate.assumptions),
         warnings=tuple(_warnings(estimate, pieces, benchmarks, scenarios, times_to)),
@@ -142,7 +147,7 @@ def _several(values: Any) -> list[Any]:
 
 
 def _share(value: Any, argument: str) -> float:
-    number = _number(value, argument, "a share from 0 to below 1")
+    number = finite_number(value, argument=argument, error=SensitivityError)
     if not 0 <= number <= 1 or (number == 1 and argument == "r2_treatment"):
         rule = "a share from 0 to 1" if argument == "r2_outcome" else "a share from 0 to below 1"
         raise SensitivityError(explain(f"{argument}={value!r}.", rule=rule))
@@ -150,17 +155,11 @@ def _share(value: Any, argument: str) -> float:
 
 
 def _positive(value: Any, argument: str, *, most: float = np.inf) -> float:
-    rule = "a number above 0" + (f", at most {most:g}" if np.isfinite(most) else "")
-    number = _number(value, argument, rule)
-    if not 0 < number <= most or not np.isfinite(number):
+    number = finite_number(value, argument=argument, error=SensitivityError)
+    if not 0 < number <= most:
+        rule = "a number above 0" + (f", at most {most:g}" if np.isfinite(most) else "")
         raise SensitivityError(explain(f"{argument}={value!r}.", rule=rule))
     return number
-
-
-def _number(value: Any, argument: str, rule: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise SensitivityError(explain(f"{argument}={value!r}.", rule=rule))
-    return float(value)
 
 
 def _measure(estimate: Estimate, call: Call, pieces: Sequence[LongShort]) -> list[Measured]:
@@ -252,6 +251,26 @@ def _points(scenarios: Sequence[_Scenario]) -> pd.DataFrame:
     )
 
 
+def _limits(line: Bounded, numbers: Mapping[str, float], points: pd.DataFrame) -> pd.DataFrame:
+    """Return the two-sided confidence bound that faces the null over a grid of strengths, for the figure."""
+    side = LOWER if numbers["estimate"] >= numbers["null"] else UPPER
+    needed, level = numbers["robustness_value"], numbers["level"]
+    farthest = [max([needed, *points[name]]) for name in ("r2_treatment", "r2_outcome")]
+    # bounds bend most where a strength is near zero, and go by one number alone
+    treatment, outcome = (min(1.5 * one + 0.02, MOST) * np.linspace(0, 1, GRID) ** 2 for one in farthest)
+    known = strength(outcome[-1], treatment[-1], numbers["rho"]) * np.linspace(0, 1, GRID)
+    found = [line.confidence(float(c), side, level) for c in known]
+    pairs = [(float(one), float(other)) for one in treatment for other in outcome]
+    asked = [strength(other, one, numbers["rho"]) for one, other in pairs]
+    return pd.DataFrame(
+        {
+            "r2_treatment": [one for one, _ in pairs],
+            "r2_outcome": [other for _, other in pairs],
+            "limit": np.interp(asked, known, found),
+        }
+    )
+
+
 def _is_linear(estimate: Estimate) -> bool:
     options = origin_of(estimate).options
     return bool(options["method"] == "partially_linear" or options["estimand"] == "ato")
@@ -325,6 +344,7 @@ def _diagnostics(estimate: Estimate, benchmarks: Sequence[Measured]) -> dict[str
         for one in benchmarks
     }
     return {
+        "partially_linear": _is_linear(estimate),
         "r2_treatment": of_treatment,
         "vcov": estimate.vcov,
         "repeats": len(origin_of(estimate).predicted),

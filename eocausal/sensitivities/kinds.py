@@ -64,8 +64,9 @@ KINDS: dict[str, Kind] = {
     "dml": Kind(
         "How strong would an unobserved confounder have to be?",
         "dml:dml",
-        "omitted_figure:draw",
+        "dml_figure:draw",
         ("r2_treatment", "r2_outcome", "rho", "times", "q"),
+        (9.6, 4.4),
     ),
     "marginal": Kind(
         "How far could the odds of treatment be off?",
