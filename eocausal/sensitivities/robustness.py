@@ -18,9 +18,8 @@ from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.robustness_words import sentence
 from eocausal.sensitivities.specification_grid import read_grid, read_options, specifications
 from eocausal.sensitivities.specification_store import SpecificationStore
-from eocausal.sensitivities.specification_test import (
+from eocausal.sensitivities.specification_tests import (
     SIGNIFICANT,
-    Null,
     adjusted_p,
     in_direction,
     joint_of,
@@ -47,8 +46,8 @@ TECHNICAL = ("learners", "folds", "seed", "vcov")
 SHOWN = 3
 UNTESTED = ("p_median", "p_significant", "p_average", "p_largest", "p_equal")
 AGREEMENT = (
-    "every specification identifies the effect: what all of them leave out biases all, and that they agree does not "
-    "show that nothing is left out"
+    "every specification identifies the effect: what all of them leave out biases all, and that they agree does "
+    "not show that nothing is left out"
 )
 
 
@@ -75,11 +74,11 @@ def robustness(
     design : Design or PanelDesign
     grid : mapping of str to list, or to mapping of names to ways
         What is varied; all combinations are estimated, the first way of each choice being the main specification.
-        ``features``: mapping of names to Embeddings, or to None for covariates alone. ``blocks``: names of blocks of
-        features to keep (``[["960m"], ["240m", "960m"], None]``, None for all). ``covariates``: covariates to keep,
-        by list. ``method``, ``estimand``, ``trim`` (Trim or None), ``learners``, ``folds``, ``seed`` and ``vcov`` as
-        in :func:`eocausal.ate`. Of a PanelDesign ``method``, ``aggregate``, ``control``, ``window``, ``learners``,
-        ``folds``, ``seed`` and ``vcov`` as in :func:`eocausal.panel`.
+        ``features``: mapping of names to Embeddings, or to None for covariates alone. ``blocks``: names of blocks
+        of features to keep (``[["960m"], ["240m", "960m"], None]``, None for all). ``covariates``: covariates to
+        keep, by list. ``method``, ``estimand``, ``trim`` (Trim or None), ``learners``, ``folds``, ``seed`` and
+        ``vcov`` as in :func:`eocausal.ate`. Of a PanelDesign ``method``, ``aggregate``, ``control``, ``window``,
+        ``learners``, ``folds``, ``seed`` and ``vcov`` as in :func:`eocausal.panel`.
     term : str, optional
         Which term, where estimates have several.
     most : int
@@ -121,7 +120,8 @@ def robustness(
     --------
     >>> import numpy as np, pandas as pd, eocausal as ec
     >>> rng = np.random.default_rng(0)
-    >>> table = pd.DataFrame({"grant": np.tile([0, 1], 100), "age": rng.normal(size=200), "size": rng.normal(size=200)})
+    >>> table = pd.DataFrame({"grant": np.tile([0, 1], 100), "age": rng.normal(size=200)})
+    >>> table["size"] = rng.normal(size=200)
     >>> table["income"] = table["grant"] + table["age"] + rng.normal(size=200)
     >>> design = ec.Design(table, outcome="income", treatment="grant", covariates=["age", "size"])
     >>> grid = {"method": ["regression", "ols"], "covariates": {"both": ["age", "size"], "age": ["age"]}}
@@ -284,8 +284,8 @@ def _told(made: Specified, choices: Sequence[Choice]) -> list[str]:
         told.append(f"{len(made.undefined)} combinations have no estimate: {said}{more}")
     if made.repeated:
         told.append(
-            f"{len(made.repeated)} combinations give to the last digit the estimate of another, because their method "
-            "does not look at what differs; they count once (see .curves['left_out'])"
+            f"{len(made.repeated)} combinations give to the last digit the estimate of another, because their "
+            "method does not look at what differs; they count once (see .curves['left_out'])"
         )
     return told
 
@@ -294,8 +294,8 @@ def _of_tests(estimates: Mapping[str, Estimate]) -> list[str]:
     """Return what the tests take for granted, and what the specifications may differ in by right."""
     kinds = list(dict.fromkeys(one.vcov for one in estimates.values()))
     told = [
-        "tests of all specifications: their errors are jointly normal, as influence values say, with standard errors "
-        f"{kinds[0]}; the null is that the effect is zero in every specification"
+        "tests of all specifications: their errors are jointly normal, as influence values say, with standard "
+        f"errors {kinds[0]}; the null is that the effect is zero in every specification"
     ]
     asked = list(dict.fromkeys(one.estimand for one in estimates.values()))
     if len(asked) > 1:

@@ -32,7 +32,8 @@ def sentence(
     if count == 1:
         return f"One specification is left, with an estimate of {median}."
     span = f"is {low} in all" if low == high else f"is {low} to {high} (median {median})"
-    return f"Over {count} specifications the estimate {span}; {_signs(numbers, count, least)}.{_spread(shares, in_words)}"
+    told = _signs(numbers, count, least)
+    return f"Over {count} specifications the estimate {span}; {told}.{_spread(shares, in_words)}"
 
 
 def _signs(numbers: Mapping[str, float], count: int, least: float) -> str:
@@ -74,9 +75,10 @@ def _spread(shares: pd.DataFrame, in_words: Mapping[str, str]) -> str:
     own = shares[shares["choice"] != "together"].dropna(subset=["share"])
     if len(own) < 2:
         return ""
-    top = own.loc[own["share"].idxmax()]
-    much = f"{in_words[str(top['choice'])]} ({100 * float(top['share']):.0f}%)"
-    if float(top["share"]) >= MOST:
+    place = int(np.argmax(own["share"].to_numpy()))
+    share = float(own["share"].iloc[place])
+    much = f"{in_words[str(own['choice'].iloc[place])]} ({100 * share:.0f}%)"
+    if share >= MOST:
         return f" Most of the spread comes from {much}."
     return f" No single choice accounts for most of the spread; the largest part comes from {much}."
 

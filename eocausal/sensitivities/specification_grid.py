@@ -143,16 +143,16 @@ def _require_known(name: object, known: Sequence[str]) -> None:
 
 def _ways(name: str, given: object, design: Study) -> dict[Label, Any]:
     kind = _KINDS[name]
-    by_name = isinstance(given, Mapping)
-    if not by_name and (name == "features" or not isinstance(given, list | tuple | range)) or not given:
+    if isinstance(given, Mapping) and given:
+        return {str(label): kind.read(value, design) for label, value in given.items()}
+    if name == "features" or not isinstance(given, list | tuple | range) or not given:
         usual = '{"480 m": small, "none": None}' if name == "features" else "[one, another]"
         text = f"grid[{name!r}] is a {type(given).__name__}, or is empty."
         rule = "features by name" if name == "features" else "a list, or a mapping of names to ways"
         raise SensitivityError(explain(text, rule=rule, fix=f"{{{name!r}: {usual}}}"))
-    if isinstance(given, Mapping):
-        return {str(label): kind.read(value, design) for label, value in given.items()}
     found: dict[Label, Any] = {}
-    for value in [kind.read(one, design) for one in given if isinstance(given, list | tuple | range)]:
+    for one in given:
+        value = kind.read(one, design)
         label = kind.say(value, design)
         if label in found:
             if _same(found[label], value):
@@ -222,10 +222,12 @@ def _read_covariates(value: Any, design: Study) -> tuple[str, ...] | None:
 
 
 def _read_vcov(value: Any, design: Study) -> Any:
-    # of a panel the rows depend on the method, and of a cluster that images make on the features
-    if isinstance(design, Design) and value is not None and value != "cluster":
-        if not (isinstance(value, Mapping) and "cluster" in value):
-            resolve_vcov(value, groups=design.cluster_labels(), ids=design.table.ids)
+    # of a panel the rows depend on the method, and clusters of images on the features
+    clustered = (
+        value == "cluster" if isinstance(value, str) else bool({"cluster", "bootstrap"} & set(value or ()))
+    )
+    if isinstance(design, Design) and value is not None and not clustered:
+        resolve_vcov(value, groups=design.cluster_labels(), ids=design.table.ids)
     return value
 
 

@@ -152,7 +152,7 @@ class Workbench:
         return found
 
     def _vcov(self, asked: Any, design: Any) -> Any:
-        """Return the standard errors asked for, the same in all designs: clusters of images stay without features."""
+        """Return standard errors as asked for, the same in all designs: without features by images still."""
         if not isinstance(design, Design):
             return asked
         known, own = self._clusters, design.cluster_labels()

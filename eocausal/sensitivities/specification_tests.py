@@ -159,8 +159,8 @@ def spread_explained(values: FloatArray, choices: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         ``choice``; ``share``, the variance of averages by way over the variance of all (eta squared); ``alone``,
-        what of the variance no sum of the other choices could explain. One row more, ``together``: choices that work
-        differently together than each alone. Where all ways are combined the shares add up to one.
+        what of the variance no sum of the other choices could explain. One row more, ``together``: choices that
+        work differently together than each alone. Where all ways are combined the shares add up to one.
     """
     total = float(((values - values.mean()) ** 2).sum())
     names = [str(name) for name in choices]
