@@ -23,8 +23,6 @@ from eocausal.sensitivities.sign_breakdown import Flip, breakdown_strength, effe
 from eocausal.sensitivities.subject import Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from eocausal.inference.estimate import Estimate
     from eocausal.sensitivities.kinds import Call
 
@@ -103,7 +101,7 @@ def breakdown(
         sentence=sentence(answers[0], asked.beta, sure=sure),
         frame=pd.concat([_rows(one, asked.beta) for one in answers], ignore_index=True),
         numbers=_numbers(answers[0], asked),
-        curves=_curves(answers, asked),
+        curves=_curves(answers[0], asked),
         estimates=made,
         assumptions=ASSUMED,
         warnings=tuple(told),
@@ -200,23 +198,18 @@ def _numbers(answer: Answer, asked: _Asked) -> dict[str, float]:
     return {name: value if np.isfinite(value) else np.nan for name, value in found.items()}
 
 
-def _curves(answers: Sequence[Answer], asked: _Asked) -> dict[str, pd.DataFrame]:
+def _curves(first: Answer, asked: _Asked) -> dict[str, pd.DataFrame]:
     """Return the effects that strengths allow, and those that deltas allow, of the first set of controls."""
-    first, moments = answers[0], answers[0].seen.moments
+    moments = first.seen.moments
     strengths = np.linspace(0, min(1.6 * first.strengths[0.0], 1.5 * max(1.0, first.strengths[0.0])), POINTS)
     columns: dict[str, list[float]] = {"strength": strengths.tolist()}
     for name, correlation in (("any", 1.0), ("uncorrelated", 0.0)):
         pairs = [effects_within(moments, one, correlation=correlation) for one in strengths]
         columns[f"low_{name}"], columns[f"high_{name}"] = ([one[side] for one in pairs] for side in (0, 1))
     reach = 1.25 * max(first.limit, abs(moments.long - asked.beta))
-    compared = pd.DataFrame({
-        "compared_with": [one.seen.name for one in answers],
-        "strength": [one.strengths[1.0] for one in answers],
-    })  # fmt: skip
     return {
         "strengths": pd.DataFrame(columns),
         "branches": branches(moments, asked.ceiling(moments), reach),
-        "compared": compared,
     }
 
 

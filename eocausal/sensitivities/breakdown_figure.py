@@ -35,7 +35,9 @@ def _by_strength(ax: Axes, found: Sensitivity, reach: float) -> None:
     curve, numbers = found.curves["strengths"], found.numbers
     middle = numbers["estimate"]
     # what has no end is drawn to beyond the edge
-    low, high = (curve[f"{side}_any"].clip(middle - 2 * reach, middle + 2 * reach) for side in ("low", "high"))
+    low, high = (
+        curve[f"{side}_any"].clip(middle - 2 * reach, middle + 2 * reach) for side in ("low", "high")
+    )
     ax.fill_between(curve["strength"], low, high, color=SHADE, linewidth=0, label="any correlation")
     for side in ("low", "high"):
         values = curve[f"{side}_uncorrelated"].clip(middle - 2 * reach, middle + 2 * reach)

@@ -96,7 +96,8 @@ def oster(
     made, answers, told = {}, [], doubts(estimate, compared[0].moments.long)
     for seen in compared:
         named = scored(estimate, seen, asked)
-        if (errors := with_errors(estimate, named, estimand="selection on the unseen")) is not None:
+        errors = with_errors(estimate, named, estimand="selection on the unseen") if named else None
+        if errors is not None:
             made[seen.name] = errors
         answers.append(_answer(seen, asked, errors, call.level))
     first = answers[0]
@@ -193,7 +194,7 @@ def _slope(beta: float, asked: Asked) -> Callable[[Moments], float]:
 def _is_firm(estimate: Estimate, seen: Seen, function: Callable[[Moments], float]) -> bool:
     value = function(seen.moments)
     made = with_errors(estimate, {"below": (value, seen.scores_of(function))}, estimand="denominator")
-    return made is not None and abs(value) >= FIRM * float(np.ravel(made.std_error)[0])
+    return abs(value) >= FIRM * float(np.ravel(made.std_error)[0])
 
 
 def _answer(seen: Seen, asked: Asked, errors: Estimate | None, level: float) -> Answer:
@@ -225,9 +226,7 @@ def _rows(answer: Answer, asked: Asked) -> pd.DataFrame:
     at = f"delta {asked.delta:g}"
     for place, root in enumerate(answer.roots, start=1):
         note = EMPTY if answer.empty[place - 1] else USUAL if root == answer.usual else OTHER
-        rows.append(
-            ("effect", at, place, float(root), note, *answer.intervals.get(f"root {place}", nothing))
-        )
+        rows.append(("effect", at, place, float(root), note, *answer.intervals.get(f"root {place}", nothing)))
     rows.append(("effect, linear approximation", at, 0, answer.linear, "not a solution in general", *nothing))
     names = ["quantity", "given", "root", "value", "note", "std_error", "conf_low", "conf_high"]
     frame = pd.DataFrame(rows, columns=names)
@@ -325,7 +324,9 @@ def _about_delta(answer: Answer, asked: Asked) -> str:
 
 def _about_effects(answer: Answer, asked: Asked) -> str:
     found = [f"{one:.3g}" for one in answer.found]
-    strong = "as strongly related as these" if asked.delta == 1 else f"{asked.delta:.3g} times as strongly related"
+    strong = (
+        "as strongly related as these" if asked.delta == 1 else f"{asked.delta:.3g} times as strongly related"
+    )
     if not found:
         return f"No effect is consistent with unobserved variables {strong}."
     if len(found) == 1:

@@ -98,12 +98,8 @@ def seen_controls(estimate: Estimate, call: Call, always: Any = None) -> tuple[S
     return tuple(found)
 
 
-def with_errors(
-    estimate: Estimate, named: dict[str, tuple[float, FloatArray]], *, estimand: str
-) -> Estimate | None:
+def with_errors(estimate: Estimate, named: dict[str, tuple[float, FloatArray]], *, estimand: str) -> Estimate:
     """Return numbers with influence values as an estimate whose errors are made as those of ``estimate`` are."""
-    if not named:
-        return None
     scores = np.column_stack([values for _, values in named.values()])
     variance = variance_of(
         scores, estimate.variance.how, groups=estimate.groups, coordinates=estimate.coordinates,
