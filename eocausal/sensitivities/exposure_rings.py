@@ -1,0 +1,204 @@
+"""Spillovers: the outcome on own treatment and on how many of the units around were treated, ring by ring.
+
+Exposure is made of the treatment of others, so it is no covariate of a design: those are fixed before treatment. It
+enters a regression here as what it is, a second treatment, with an effect and a standard error of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from eocausal.effects.coefficients import model_columns
+from eocausal.inference.assemble import assemble
+from eocausal.inference.how import Vcov
+from eocausal.inference.least_squares import least_squares
+from eocausal.inference.parametric import dependent_columns
+from eocausal.inference.scores import ScoredEstimate
+from eocausal.inference.simultaneous import equality_p
+from eocausal.nuisance.cross_fit import LEADING_COMPONENTS
+from eocausal.nuisance.settings import Settings
+from eocausal.sensitivities.near_places import places_of
+from eocausal.sensitivities.panel_rings import panel_regression
+from eocausal.sensitivities.ring_shares import RingsFit, apart_from, ring_names, share_treated
+from eocausal.sensitivities.spatial_parts import (
+    Part,
+    counts_of,
+    is_panel,
+    read_distances,
+    ring_edges,
+    row_of,
+)
+from eocausal.sensitivities.subject import origin_of
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+    from eocausal.inference.estimate import Estimate
+    from eocausal.sensitivities.spatial_parts import Distances
+
+FloatArray = npt.NDArray[np.float64]
+
+ADDITIVE = (
+    "rings: given own treatment, covariates and how much treatment was to be expected around, who else was treated "
+    "is as good as random, and the outcome is linear in the share treated in each ring"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Rings:
+    """What rings hold: shares (n, b) of treated units, and what the regression must hold beside them (n, c)."""
+
+    names: tuple[str, ...]
+    shares: FloatArray
+    beside: FloatArray
+    units: FloatArray
+
+
+def rings_part(estimate: Estimate, rings: Distances, neighbours: object, *, level: float) -> Part:
+    """Return effects of the share treated in rings around each unit, and the own effect with and without them.
+
+    Raises
+    ------
+    SensitivityError
+        No ring in which the share of treated units can be told apart from own treatment and controls.
+    """
+    panel = is_panel(estimate)
+    coordinates = _all_places(estimate)
+    edges = ring_edges(places_of(coordinates), neighbours)
+    edges = edges if rings is None else read_distances(rings, argument="rings")
+    found = panel_regression(estimate, edges) if panel else _regression(estimate, edges)
+    how = _errors(estimate, edges[-1])
+    made, plain = (_with_errors(one, estimate, how) for one in (found.made, found.plain))
+    count = len(made.terms) - 1
+    joint = equality_p(
+        np.append(made.values[1:], 0.0), np.pad(made.variance.matrix[1:, 1:], (0, 1)), df=made.variance.df
+    )
+    rows = [
+        {
+            **row_of(plain, test="rings", what="own treatment, without rings", level=level),
+            **counts_of(estimate),
+        }
+    ]
+    rows += [row_of(made, test="rings", what="own treatment, with rings", level=level)]
+    told = [
+        row_of(made, test="rings", what=made.terms[1 + one], level=level, place=1 + one)
+        for one in range(count)
+    ]
+    rows += [{**one, "distance_km": at / 1000} for one, at in zip(told, found.edges)]
+    rows += [{"test": "rings", "what": "no effect of any ring (joint test)", "p_value": joint}]
+    curve = pd.DataFrame(told).drop(columns="test").rename(columns={"what": "ring"})
+    starts = [0.0, *edges[:-1]]
+    curve["from_km"] = [starts[edges.index(at)] / 1000 for at in found.edges]
+    curve["to_km"] = [at / 1000 for at in found.edges]
+    curve["units_in_ring"], curve["share_treated"] = found.units, found.shares
+    most = int(np.argmax(np.abs(curve["estimate"] / curve["std_error"])))
+    numbers = {
+        "rings_joint_p": joint, "rings_estimate": float(made.values[0]),
+        "rings_estimate_error": float(np.sqrt(made.variance.matrix[0, 0])), "rings_without": float(plain.values[0]),
+        "ring_effect": float(curve["estimate"][most]), "ring_effect_p": float(curve["p_value"][most]),
+        "ring_from_km": float(curve["from_km"][most]), "ring_to_km": float(curve["to_km"][most]),
+    }  # fmt: skip
+    assumptions = () if panel else (ADDITIVE,)
+    return Part(
+        tuple(rows), numbers, {"rings": curve}, {"rings": made}, assumptions, found.warnings,
+        {"rings_vcov": made.vcov, "rings_columns": found.columns},
+    )  # fmt: skip
+
+
+def _all_places(estimate: Estimate) -> FloatArray:
+    table = origin_of(estimate).entered.table
+    if not is_panel(estimate):
+        return np.asarray(table.coordinates)
+    return np.asarray(table.coordinates[table.first_rows])
+
+
+def _regression(estimate: Estimate, edges: list[float]) -> RingsFit:
+    """Regress the outcome on treatment, shares in rings, covariates and leading components, and expected shares."""
+    entered, source, rows = _units(estimate)
+    columns = _columns(source, estimate)
+    rings = _rings(source, columns, edges)
+    table = entered.table
+    controls = np.column_stack([columns, rings.beside])[rows]
+    controls = controls[:, controls.std(axis=0) > 0]
+    out = [one for one in dependent_columns(controls) if one >= 0]
+    controls = np.delete(controls, out, axis=1)
+    scale = controls.std(axis=0)
+    controls = (controls - controls.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    kept, warnings = apart_from(rings.shares[rows], np.column_stack([table.assigned, controls]), rings.names)
+    shares, units = rings.shares[rows][:, kept], rings.units[rows][:, kept]
+    names = (entered.treatment, *(rings.names[one] for one in kept))
+    ones = np.ones((len(entered), 1))
+    made = _fitted(entered, np.column_stack([table.assigned, shares, ones, controls]), names, estimate)
+    plain = _fitted(entered, np.column_stack([table.assigned, ones, controls]), names[:1], estimate)
+    return RingsFit(
+        made, plain, [edges[one] for one in kept], units.mean(axis=0).tolist(),
+        shares.mean(axis=0).tolist(), controls.shape[1], warnings,
+    )  # fmt: skip
+
+
+def _units(estimate: Estimate) -> tuple[Design, Design, npt.NDArray[np.intp]]:
+    """Return the design of units that entered, that of all around, and the rows of the first in the second."""
+    origin = origin_of(estimate)
+    entered, whole = origin.entered, origin.design
+    source = entered if len(entered) >= len(whole) else whole
+    order = np.argsort(source.table.ids)
+    return entered, source, order[np.searchsorted(source.table.ids[order], entered.table.ids)]
+
+
+def _columns(source: Design, estimate: Estimate) -> FloatArray:
+    options = origin_of(estimate).options
+    learners = options["learners"]
+    learners = learners if learners.pca is not None else replace(learners, pca=LEADING_COMPONENTS)
+    return model_columns(source, Settings(options["folds"], learners, options["seed"])).values
+
+
+def _rings(source: Design, columns: FloatArray, edges: list[float]) -> Rings:
+    """Return shares treated in rings; beside them what shares were to be expected, and who has nobody in a ring.
+
+    Expected is the mean of the linear projection of treatment on the columns. Given that, exposure varies by who
+    happened to be treated and not by where one lives (Borusyak and Hull 2023, Econometrica 91).
+    """
+    table = source.table
+    everything = np.column_stack([np.ones(len(source)), columns])
+    expected = everything @ np.linalg.lstsq(everything, table.assigned, rcond=None)[0]
+    means, units = share_treated(
+        np.asarray(table.coordinates), np.column_stack([table.assigned, expected]), edges, table.clusters
+    )
+    nobody = (units == 0).astype(float)
+    return Rings(ring_names(edges), means[:, :, 0], np.column_stack([means[:, :, 1], nobody]), units)
+
+
+def _fitted(design: Design, columns: FloatArray, terms: tuple[str, ...], estimate: Estimate) -> Estimate:
+    fit = least_squares(design.table.outcome, columns, design.table.weights)
+    scored = [
+        ScoredEstimate(float(fit.coefficients[one]), fit.scores[:, one], columns.shape[1])
+        for one in range(len(terms))
+    ]
+    return assemble(
+        design,
+        scored,
+        vcov="iid",
+        estimand="rings",
+        method="ols",
+        terms=terms,
+        provenance=estimate.provenance,
+    )
+
+
+def _errors(estimate: Estimate, edge_m: float) -> Vcov:
+    """Return the estimate's own way; Conley's where that takes units as independent, since exposure is shared."""
+    how = estimate.variance.how
+    if how.kind not in ("iid", "hetero"):
+        return how
+    return Vcov("conley", cutoff_m=2 * edge_m, kernel="bartlett")
+
+
+def _with_errors(made: Estimate, estimate: Estimate, how: Vcov) -> Estimate:
+    known = {**made.groups}
+    if made.n == estimate.n:
+        known |= dict(estimate.groups)
+    return replace(made, groups=known).with_vcov(how)

@@ -1,0 +1,111 @@
+"""Is something left that neighbours share? Moran's I, errors by cutoff, buffers and rings for spillovers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eocausal._checks import one_of
+from eocausal.errors import EocausalError, SensitivityError, explain
+from eocausal.sensitivities.buffers import buffers_part
+from eocausal.sensitivities.exposure_rings import rings_part
+from eocausal.sensitivities.result import Sensitivity
+from eocausal.sensitivities.spatial_entries import influence
+from eocausal.sensitivities.spatial_errors import errors_part
+from eocausal.sensitivities.spatial_moran import moran_part
+from eocausal.sensitivities.spatial_parts import Part, is_panel, neighbour_weights, table_of
+from eocausal.sensitivities.spatial_sentence import sentence_of
+from eocausal.sensitivities.subject import Subject, origin_of
+
+if TYPE_CHECKING:
+    from eocausal.inference.estimate import Estimate
+    from eocausal.sensitivities.kinds import Call
+    from eocausal.sensitivities.spatial_parts import Distances
+
+TESTS = ("moran", "conley", "buffers", "rings")
+
+
+def spatial(
+    estimate: Estimate,
+    call: Call,
+    *,
+    tests: str | Sequence[str] | None = None,
+    neighbours: int | str = 8,
+    cutoffs: Distances = None,
+    buffers: Distances = None,
+    rings: Distances = None,
+) -> Sensitivity:
+    """Say what an estimate leaves that neighbours share, and whether treated units reach others.
+
+    Tests that were not asked for by name and that the study does not allow are told of and left out.
+    """
+    by_name = tests is not None
+    asked = _read_tests(tests, {"conley": cutoffs, "buffers": buffers, "rings": rings})
+    _require_map(estimate, neighbours)
+    runs: dict[str, Callable[[], Part]] = {
+        "moran": lambda: moran_part(estimate, neighbours, seed=call.seed),
+        "conley": lambda: errors_part(estimate, cutoffs, level=call.level),
+        "buffers": lambda: buffers_part(estimate, buffers, level=call.level, progress=call.progress),
+        "rings": lambda: rings_part(estimate, rings, neighbours, level=call.level),
+    }
+    given = {"conley": cutoffs, "buffers": buffers, "rings": rings}
+    parts: dict[str, Part] = {}
+    left_out: list[str] = []
+    for name in asked:
+        try:
+            parts[name] = runs[name]()
+        except EocausalError as cause:
+            if by_name or given.get(name) is not None:
+                raise
+            left_out.append(f"{name}: not run. {str(cause).splitlines()[0]}")
+    if not parts:
+        raise SensitivityError(explain("None of the tests can be run on this result.", where=left_out))
+    return _result(estimate, parts, left_out)
+
+
+def _result(estimate: Estimate, parts: dict[str, Part], left_out: Sequence[str]) -> Sensitivity:
+    subject = Subject.of(estimate)
+    numbers = _merged(part.numbers for part in parts.values())
+    return Sensitivity(
+        kind="spatial",
+        subject=subject,
+        sentence=sentence_of(
+            subject, numbers, how=estimate.variance.how.kind, names=estimate.variance.how.names
+        ),
+        frame=table_of(row for part in parts.values() for row in part.rows),
+        numbers=numbers,
+        curves=_merged(part.curves for part in parts.values()),
+        estimates=_merged(part.estimates for part in parts.values()),
+        assumptions=tuple(text for part in parts.values() for text in part.assumptions),
+        warnings=(*left_out, *(text for part in parts.values() for text in part.warnings)),
+        diagnostics={"tests": list(parts), **_merged(part.diagnostics for part in parts.values())},
+        provenance=estimate.provenance,
+    )
+
+
+def _merged(several: Any) -> dict[str, Any]:
+    return {name: value for one in several for name, value in one.items()}
+
+
+def _read_tests(tests: str | Sequence[str] | None, options: dict[str, object]) -> tuple[str, ...]:
+    """Return the tests asked for, in their order; raise for an option of a test that was not."""
+    listed = TESTS if tests is None else (tests,) if isinstance(tests, str) else tuple(tests)
+    if not listed:
+        raise SensitivityError(explain("tests is empty.", rule=f"some of: {', '.join(TESTS)}"))
+    for name in listed:
+        one_of(name, TESTS, argument="tests", error=SensitivityError)
+    idle = [name for name, given in options.items() if given is not None and name not in listed]
+    if idle:
+        option = {"conley": "cutoffs"}.get(idle[0], idle[0])
+        raise SensitivityError(explain(f"{option}= was given, but {idle[0]!r} is not among tests."))
+    return tuple(name for name in TESTS if name in listed)
+
+
+def _require_map(estimate: Estimate, neighbours: object) -> None:
+    """Raise unless it is known where units are, there are neighbours, and one treatment."""
+    design = origin_of(estimate).entered
+    if not is_panel(estimate) and design.treatment_type == "categorical":
+        raise SensitivityError(
+            explain("The treatment has several arms.", fix="ec.ate(design.pair(arm)), one arm after another")
+        )
+    neighbour_weights(influence(estimate).places, neighbours)
