@@ -1,0 +1,213 @@
+"""Placebo tests: whether the estimate finds effects where there can be none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from eocausal._checks import one_of, whole_number
+from eocausal.design import Design
+from eocausal.errors import SensitivityError, explain
+from eocausal.sensitivities import future_treatment, permuted_images, placebo_outcomes, shifted_treatment
+from eocausal.sensitivities.panel_leads import panel_leads, why_no_leads
+from eocausal.sensitivities.placebo_designs import why_no_pictures
+from eocausal.sensitivities.placebo_parts import COLUMNS, Part
+from eocausal.sensitivities.result import Sensitivity
+from eocausal.sensitivities.subject import Subject, origin_of
+
+if TYPE_CHECKING:
+    from eocausal.inference.estimate import Estimate
+    from eocausal.sensitivities.kinds import Call
+
+# Fewer draws than these have no spread worth telling.
+FEWEST_DRAWS = 5
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The options of the kind, read."""
+
+    outcomes: tuple[str, ...]
+    future: str | None
+    draws: int | None
+    shift_m: float | None
+
+
+@dataclass(frozen=True)
+class _Test:
+    """Why a test cannot be run (empty where it can), and the test."""
+
+    why_not: Callable[[Estimate, _Asked], str]
+    run: Callable[[Estimate, Call, _Asked], Part]
+
+
+def placebo(
+    estimate: Estimate,
+    call: Call,
+    *,
+    tests: str | Sequence[str] | None = None,
+    outcomes: str | Sequence[str] = (),
+    future: str | None = None,
+    draws: int | None = None,
+    shift_m: float | None = None,
+) -> Sensitivity:
+    """Estimate effects that are zero if the estimate is right: of other pictures, other treatments, other outcomes.
+
+    All placebos are made by the method, folds, seed and kind of standard errors of the estimate.
+    """
+    _refuse(estimate, call)
+    asked = _read(outcomes, future, draws, shift_m)
+    names = _chosen(estimate, tests, asked)
+    _require_used(names, asked)
+    parts = {name: _TESTS[name].run(estimate, call, asked) for name in names}
+    return Sensitivity(
+        kind="placebo",
+        subject=Subject.of(estimate),
+        sentence=" ".join(part.sentence for part in parts.values()),
+        frame=pd.DataFrame([row for part in parts.values() for row in part.rows], columns=list(COLUMNS)),
+        numbers={name: value for part in parts.values() for name, value in part.numbers.items()},
+        curves={name: curve for part in parts.values() for name, curve in part.curves.items()},
+        estimates={name: one for part in parts.values() for name, one in part.estimates.items()},
+        assumptions=tuple(dict.fromkeys(text for part in parts.values() for text in part.assumptions)),
+        warnings=tuple(dict.fromkeys(text for part in parts.values() for text in part.warnings)),
+        diagnostics={"tests": list(names)},
+        provenance={
+            **estimate.provenance,
+            "placebo": {"seed": call.seed, **{name: dict(part.told) for name, part in parts.items()}},
+        },
+    )
+
+
+def _pictures(estimate: Estimate, asked: _Asked) -> str:
+    return (
+        why_no_pictures(estimate) if _cross_section(estimate) else "a panel has unit effects in their place"
+    )
+
+
+def _places(estimate: Estimate, asked: _Asked) -> str:
+    if not _cross_section(estimate):
+        return "a panel's treatment is a path over time, which is not moved over the map"
+    return "" if origin_of(estimate).design.table.coordinates is not None else "the design has no coordinates"
+
+
+def _named_outcomes(estimate: Estimate, asked: _Asked) -> str:
+    return "" if asked.outcomes else 'no outcomes=["lagged outcome"] are named'
+
+
+def _later_treatment(estimate: Estimate, asked: _Asked) -> str:
+    if _cross_section(estimate):
+        return "" if asked.future is not None else 'no future="column" of a later treatment is named'
+    if asked.future is not None:
+        return "a panel holds the treatment of later periods itself: leave future= out"
+    return why_no_leads(estimate)
+
+
+def _of_later(estimate: Estimate, call: Call, asked: _Asked) -> Part:
+    if not _cross_section(estimate):
+        return panel_leads(estimate, call)
+    return future_treatment.future_treatment(estimate, call, future=str(asked.future))
+
+
+# A new test is one function and one row here.
+_TESTS: dict[str, _Test] = {
+    permuted_images.TEST: _Test(
+        _pictures, lambda one, call, asked: permuted_images.permuted_images(one, call, draws=asked.draws)
+    ),
+    shifted_treatment.TEST: _Test(
+        _places,
+        lambda one, call, asked: shifted_treatment.shifted_treatment(
+            one, call, draws=asked.draws, shift_m=asked.shift_m
+        ),
+    ),
+    placebo_outcomes.TEST: _Test(
+        _named_outcomes,
+        lambda one, call, asked: placebo_outcomes.placebo_outcomes(one, call, outcomes=asked.outcomes),
+    ),
+    future_treatment.TEST: _Test(_later_treatment, _of_later),
+}
+TESTS = tuple(_TESTS)
+
+
+def _cross_section(estimate: Estimate) -> bool:
+    return isinstance(origin_of(estimate).design, Design)
+
+
+def _refuse(estimate: Estimate, call: Call) -> None:
+    if call.named:
+        raise SensitivityError(
+            explain(
+                "Placebos are compared with no benchmark.",
+                fix='leave benchmark= out; kind="omitted" and kind="dml" take one',
+            )
+        )
+    kind = getattr(origin_of(estimate).design, "treatment_type", "binary")
+    if kind != "binary":
+        raise SensitivityError(
+            explain(
+                f"Placebos are made of two arms, and the treatment is {kind}.",
+                fix="ec.ate(design.pair(arm)) of one arm after another" if kind == "categorical" else "",
+            )
+        )
+
+
+def _read(outcomes: object, future: object, draws: object, shift_m: float | None) -> _Asked:
+    named = (outcomes,) if isinstance(outcomes, str) else outcomes
+    listed = isinstance(named, Sequence) and all(isinstance(one, str) for one in named)
+    if not isinstance(named, Sequence) or not listed:
+        raise SensitivityError(explain(f"outcomes={outcomes!r}.", rule="names of columns"))
+    if future is not None and not isinstance(future, str):
+        raise SensitivityError(explain(f"future={future!r}.", rule="the name of a column"))
+    if draws is not None:
+        draws = whole_number(draws, argument="draws", error=SensitivityError, least=FEWEST_DRAWS)
+    return _Asked(tuple(named), future, draws, shift_m)
+
+
+def _chosen(estimate: Estimate, tests: str | Sequence[str] | None, asked: _Asked) -> tuple[str, ...]:
+    """Return the tests that were named, each possible; or all that are possible."""
+    reasons = {name: test.why_not(estimate, asked) for name, test in _TESTS.items()}
+    if tests is None:
+        able = tuple(name for name, reason in reasons.items() if not reason)
+        if not able:
+            raise SensitivityError(
+                explain(
+                    "No placebo test can be run.", where=[f"{name}: {why}" for name, why in reasons.items()]
+                )
+            )
+        return able
+    names = (tests,) if isinstance(tests, str) else tuple(dict.fromkeys(tests))
+    if not names:
+        raise SensitivityError(explain("tests= is empty.", rule=f"some of: {', '.join(TESTS)}"))
+    for name in names:
+        one_of(name, TESTS, argument="tests", error=SensitivityError)
+        if reasons[name]:
+            able = tuple(other for other, reason in reasons.items() if not reason)
+            raise SensitivityError(
+                explain(
+                    f"The test {name!r} cannot be run: {reasons[name]}.",
+                    fix=f"tests= some of {', '.join(able)}" if able else "",
+                )
+            )
+    return names
+
+
+def _require_used(names: Sequence[str], asked: _Asked) -> None:
+    """Raise where an option was given that none of the tests has."""
+    random = (permuted_images.TEST, shifted_treatment.TEST)
+    given = {
+        "outcomes": (bool(asked.outcomes), (placebo_outcomes.TEST,)),
+        "future": (asked.future is not None, (future_treatment.TEST,)),
+        "draws": (asked.draws is not None, random),
+        "shift_m": (asked.shift_m is not None, (shifted_treatment.TEST,)),
+    }
+    for option, (is_given, users) in given.items():
+        if is_given and not set(users) & set(names):
+            raise SensitivityError(
+                explain(
+                    f"{option}= was given, and none of the tests uses it.",
+                    where=names,
+                    rule=f"{option}= goes with {' and '.join(users)}",
+                )
+            )

@@ -1,0 +1,192 @@
+"""Outcomes that treatment cannot have changed, estimated as the outcome itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from eocausal._checks import require_columns
+from eocausal.errors import SensitivityError, explain
+from eocausal.inference.joint import compare
+from eocausal.sensitivities.placebo_parts import (
+    BIASED,
+    LITTLE,
+    Part,
+    digits,
+    interval_text,
+    jointly_zero,
+    p_text,
+    row_of,
+    size_text,
+)
+from eocausal.sensitivities.subject import made_again, origin_of
+from eocausal.study_table import StudyTable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eocausal.inference.estimate import Estimate
+    from eocausal.sensitivities.kinds import Call
+
+TEST = "outcomes"
+
+ASSUMES = (
+    "placebo outcomes: treatment cannot have changed them, and what biases the estimate would bias theirs too (the "
+    "same unobserved causes); one that answers to other causes tells nothing of this bias"
+)
+
+
+def placebo_outcomes(estimate: Estimate, call: Call, *, outcomes: Sequence[str]) -> Part:
+    """Estimate the effect on outcomes that treatment cannot have changed, by the same method."""
+    design = origin_of(estimate).design
+    frame = design.data if isinstance(design.data, pd.DataFrame) else design.data.frame
+    _require_placebos(design, frame, outcomes)
+    made = {name: made_again(estimate, _with_outcome(design, frame, name)) for name in outcomes}
+    effect, own_sd = float(estimate.values[0]), _sd(estimate)
+    rows, reaches = [], []
+    for name, found in made.items():
+        sd = _sd(found)
+        row = row_of(TEST, name, found, effect, level=call.level, scale=sd / own_sd)
+        reach = max(abs(row["conf_low"]), abs(row["conf_high"]))
+        rows.append(row)
+        reaches.append(
+            {
+                "outcome": name,
+                "sd": sd,
+                "estimate_in_sd": row["estimate"] / sd,
+                "low_in_sd": row["conf_low"] / sd,
+                "high_in_sd": row["conf_high"] / sd,
+                "largest_in_sd": reach / sd,
+                "largest_in_estimates": reach / abs(effect) if effect else np.nan,
+                "share_in_sd": reach / sd / abs(effect / own_sd) if effect else np.nan,
+                "n": found.n,
+            }
+        )
+    table = pd.DataFrame(reaches)
+    joint = compare(**made)
+    statistic, rank, p_value = jointly_zero(joint.values, joint.variance.matrix, joint.variance.df)
+    numbers = {
+        "outcomes_f": statistic,
+        "outcomes_df": float(rank),
+        "outcomes_p_value": p_value,
+        "outcomes_largest_in_sd": float(table["largest_in_sd"].max()),
+        "outcomes_largest_in_estimates": float(table["largest_in_estimates"].max()),
+        "outcomes_largest_share": float(table["share_in_sd"].max()),
+        "outcome_sd": own_sd,
+    }
+    return Part(
+        rows=tuple(rows),
+        sentence=sentence(rows, table["share_in_sd"].tolist(), p_value, level=call.level),
+        numbers=numbers,
+        estimates={f"outcome {name}": one for name, one in made.items()},
+        curves={TEST: table},
+        assumptions=(ASSUMES,),
+        warnings=(*_left_out(estimate, made), *_not_corrected(estimate)),
+        told={"outcomes": list(outcomes)},
+    )
+
+
+def _require_placebos(design: Any, frame: pd.DataFrame, outcomes: Sequence[str]) -> None:
+    require_columns(frame, list(outcomes), table="data of the design", error=SensitivityError)
+    if len(set(outcomes)) < len(outcomes):
+        raise SensitivityError(explain("An outcome is named twice in outcomes=.", where=outcomes))
+    for name, role in ((design.outcome, "the outcome itself"), (design.treatment, "the treatment")):
+        if name in outcomes:
+            raise SensitivityError(
+                explain(
+                    f"outcomes= names {role}, {name!r}.",
+                    rule="columns that treatment cannot have changed: earlier outcomes, or what it cannot reach",
+                )
+            )
+    adjusted = [name for name in outcomes if name in design.covariates]
+    if adjusted:
+        raise SensitivityError(
+            explain(
+                "outcomes= names covariates of the design.",
+                where=adjusted,
+                rule="what is adjusted for is alike in both arms by construction, so its placebo effect is zero "
+                "whatever the bias",
+                fix=f"estimate without it and test that: Design(..., covariates=[c for c in covariates if c != "
+                f"{adjusted[0]!r}])",
+            )
+        )
+
+
+def _with_outcome(design: Any, frame: pd.DataFrame, name: str) -> Any:
+    """Return the design for another outcome; units that miss it are left out, and counted by arm."""
+    rows = design.table.rows
+    lacks = bool(frame[name].iloc[rows].isna().any())
+    changes = {"missing": "drop"} if lacks and design.missing == "error" else {}
+    if hasattr(design, "with_outcome") and not changes:
+        return design.with_outcome(name)
+    return replace(design, outcome=name, **changes)
+
+
+def _sd(estimate: Estimate) -> float:
+    """Return the SD of the outcome over the units, or rows of a panel, that entered."""
+    table = origin_of(estimate).entered.table
+    share = table.weights / table.weights.sum()
+    return float(np.sqrt(share @ (table.outcome - share @ table.outcome) ** 2))
+
+
+def _left_out(estimate: Estimate, made: dict[str, Estimate]) -> tuple[str, ...]:
+    """Return whom placebos are not of, or are of beside the units of the estimate, by arm."""
+    told = []
+    for name, one in made.items():
+        origin = origin_of(one)
+        table = origin.entered.table
+        told += [f"{name}: {text}" for text in table.notes if text not in estimate.warnings]
+        others = ~np.isin(one.ids, estimate.ids)
+        if isinstance(table, StudyTable) and others.any() and origin.options.get("trim") is None:
+            told.append(f"{name}: {table.by_arm(others)} that did not enter the estimate have this outcome")
+    return tuple(told)
+
+
+def _not_corrected(estimate: Estimate) -> tuple[str, ...]:
+    if estimate.second is None:
+        return ()
+    return (
+        "placebo outcomes are taken as they are: the correction of predictions is one of the outcome, and is not "
+        "applied to them",
+    )
+
+
+def sentence(rows: list[dict[str, Any]], shares: list[float], p_value: float, *, level: float) -> str:
+    """Say whether effects are found where there can be none, and how large ones are not ruled out."""
+    if len(rows) == 1:
+        return _of_one(rows[0], shares[0], level)
+    named = [row["what"] for row in rows if row["verdict"] == BIASED]
+    told = (
+        f"Of {len(rows)} outcomes that treatment cannot have changed, the same estimator finds an effect on "
+    )
+    told += f"{len(named)} ({', '.join(named)})" if named else "none"
+    told += "" if np.isnan(p_value) else f"; jointly {p_text(p_value)}"
+    if named or p_value < 1 - level:
+        return f"{told}: a sign of bias."
+    worst = max(shares)
+    if np.isnan(worst):
+        return f"{told}."
+    room = f"leave room for effects up to {size_text(worst)}, in standard deviations"
+    if any(row["verdict"] == LITTLE for row in rows):
+        return f"{told}; but this says little, as {100 * level:.10g}% intervals {room}."
+    return f"{told}. Their {100 * level:.10g}% intervals {room}."
+
+
+def _of_one(row: dict[str, Any], reach: float, level: float) -> str:
+    found = f"{digits(row['estimate'])} ({interval_text(row, level)}, {p_text(row['p_value'])})"
+    if row["verdict"] == BIASED:
+        share = row["share_of_estimate"]
+        size = "" if np.isnan(share) else f", in standard deviations {size_text(share)}"
+        return (
+            f"On {row['what']}, which treatment cannot have changed, the same estimator finds an effect of {found}"
+            f"{size}: a sign of bias."
+        )
+    told = (
+        f"On {row['what']}, which treatment cannot have changed, the same estimator finds no effect: {found}"
+    )
+    if row["verdict"] == LITTLE:
+        return f"{told}; but this says little, as its interval reaches as far as {size_text(reach)}."
+    return f"{told}; the interval rules out effects beyond {size_text(reach)}, in standard deviations."
