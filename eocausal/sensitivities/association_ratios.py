@@ -1,8 +1,8 @@
 """E-values: how strongly an unseen confounder must go with treatment and outcome, as risk ratios. Pure formulas.
 
-VanderWeele and Ding (2017), Annals of Internal Medicine 167. A confounder whose risk ratio with the treatment is ``a``
-and with the outcome ``b`` can move a risk ratio by at most ``a b / (a + b - 1)`` (Ding and VanderWeele 2016,
-Epidemiology 27); the E-value is the ``a = b`` at which that is enough.
+VanderWeele and Ding (2017), Annals of Internal Medicine 167. A confounder whose risk ratio with the treatment
+is ``a`` and with the outcome ``b`` can move a risk ratio by at most ``a b / (a + b - 1)`` (Ding and VanderWeele
+2016, Epidemiology 27); the E-value is the ``a = b`` at which that is enough.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def evalue_of_interval(ratio: Ratio, null: float = 1.0) -> EValue:
 
 
 def of_odds(odds_ratio: float, *, rare: bool = False) -> float:
-    """Return the risk ratio that an odds ratio stands for: its root where the outcome is common, itself where rare."""
+    """Return the risk ratio that an odds ratio stands for: its root, or itself where the outcome is rare."""
     return float(odds_ratio if rare else np.sqrt(odds_ratio))
 
 

@@ -84,8 +84,8 @@ def breakdown(
     sure = abs(compared[0].moments.long - asked.beta) >= SURE * float(np.ravel(estimate.std_error)[0])
     if not sure:
         told.append(
-            f"no intervals: the estimate is within {SURE:.0f} standard errors of {asked.beta:.3g}, where a strength "
-            "ends at 0"
+            f"no intervals: the estimate is within {SURE:.0f} standard errors of {asked.beta:.3g}, where a "
+            "strength ends at 0"
         )
     if is_predicted(estimate):
         told.append("the outcome was predicted: r2_max should be the ceiling of the prediction, not 1")
@@ -219,9 +219,9 @@ def sentence(answer: Answer, beta: float, *, sure: bool) -> str:
     limits = answer.intervals.get(1.0)
     interval = "" if limits is None else f" (interval {limits[1]:.3g} to {limits[2]:.3g})"
     text = [
-        f"Unobserved variables that move the treatment {answer.strengths[1.0]:.3g} times as much as {seen}{interval} "
-        f"could bring the estimate from {moments.long:.3g} to {beta:.3g}, whatever they do to the outcome; were they "
-        f"uncorrelated with the controls, it would take {answer.strengths[0.0]:.3g} times.",
+        f"Unobserved variables that move the treatment {answer.strengths[1.0]:.3g} times as much as {seen}"
+        f"{interval} could bring the estimate from {moments.long:.3g} to {beta:.3g}, whatever they do to the "
+        f"outcome; were they uncorrelated with the controls, it would take {answer.strengths[0.0]:.3g} times.",
         _about_delta(answer, beta),
     ]
     if not sure:
@@ -238,6 +238,7 @@ def _about_delta(answer: Answer, beta: float) -> str:
         else f"no bias of at most {answer.limit:.3g} reaches it"
     )
     return (
-        f"By Oster's delta, an effect of exactly {beta:.3g} takes selection on the unseen {answer.exactly:.3g} times "
-        f"that on {answer.seen.in_words}, {other} {answer.other_sign.delta:.3g} times in either direction; {end}."
+        f"By Oster's delta, an effect of exactly {beta:.3g} takes selection on the unseen {answer.exactly:.3g} "
+        f"times that on {answer.seen.in_words}, {other} {answer.other_sign.delta:.3g} times, for or against it; "
+        f"{end}."
     )

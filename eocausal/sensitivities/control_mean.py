@@ -1,4 +1,4 @@
-"""The mean outcome without treatment that an effect is added to, with influence values joint with those of the effect."""
+"""The mean outcome without treatment that an effect is added to, with influence values."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def mean_without_treatment(estimate: Estimate) -> Mean:
 
 
 def _by_predictions(estimate: Estimate) -> Mean:
-    """Return the augmented mean: that of the outcomes of controls, treated ones set to zero, is minus this effect."""
+    """Return minus the augmented effect on the outcomes of controls, those of treated units set to zero."""
     origin = origin_of(estimate)
     table, target = origin.entered.table, origin.options["estimand"]
     found = []

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 SCALES = ("auto", "risk_ratio", "difference")
 ROUGH = (
-    "the outcome is not 0/1: the risk ratio is exp(0.91 effect / sd), which is rough; kind='omitted' and kind='dml' "
-    "say more, in shares of variance"
+    "the outcome is not 0/1: the risk ratio is exp(0.91 effect / sd), which is rough; kind='omitted' and "
+    "kind='dml' say more, in shares of variance"
 )
 ASSUMED = (
-    "the confounder's risk ratios with treatment and with outcome hold beyond the controls, and are as large as one "
-    "another; where one is smaller the other has to be larger, as the figure shows",
+    "the confounder's risk ratios with treatment and with outcome hold beyond the controls, and are as large as "
+    "one another; where one is smaller the other has to be larger, as the figure shows",
 )
 
 
@@ -120,7 +120,7 @@ def _ratio(estimate: Estimate, level: float, null: float) -> Scaled:
     if null <= 0:
         raise SensitivityError(explain(f"null={null!r}.", rule="a risk ratio above 0"))
     mean, effect = mean_without_treatment(estimate), float(estimate.values[0])
-    if not 0 < mean.value or mean.value + effect <= 0:
+    if mean.value <= 0 or mean.value + effect <= 0:
         raise SensitivityError(
             explain(
                 f"The mean outcome is {mean.value:.4g} without treatment and {mean.value + effect:.4g} with it.",
@@ -137,7 +137,7 @@ def _ratio(estimate: Estimate, level: float, null: float) -> Scaled:
         estimate, {"log risk ratio": (float(np.log(value)), logs)}, estimand="log risk ratio"
     )
     low, high = np.exp(np.ravel(errors.ci(level)))
-    told = ()
+    told: tuple[str, ...] = ()
     if estimate.repeats is not None:
         told = ("the interval of the risk ratio leaves out how much the dealing of folds matters",)
     return Scaled(Ratio(value, float(low), float(high)), null, mean.value, errors=errors, told=told)

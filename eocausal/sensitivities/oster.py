@@ -148,8 +148,8 @@ def require_room(moments: Moments, r2_max: float) -> None:
 def scored(estimate: Estimate, seen: Seen, asked: Asked) -> dict[str, tuple[float, FloatArray]]:
     """Return delta and each simple root with influence values, where a delta-method interval can be trusted.
 
-    Delta is a ratio, and a root moves by the inverse of a slope: where what stands below is not told apart from zero,
-    neither has a normal distribution at any size of sample like this one.
+    Delta is a ratio, and a root moves by the inverse of a slope: where what stands below is not told apart from
+    zero, neither is about normal.
     """
     moments = seen.moments
 
@@ -267,8 +267,9 @@ def _without_interval(answers: list[Answer]) -> list[str]:
     if not missing:
         return []
     return [
-        f"no interval for {', '.join(missing)}: what it is divided by is within {FIRM:.0f} standard errors of zero, "
-        "and a standard error would say too little; let benchmarks be controls that move estimate and treatment more"
+        f"no interval for {', '.join(missing)}: what it is divided by is within {FIRM:.0f} standard errors of "
+        "zero, and a standard error would say too little; compare with controls that move estimate and treatment "
+        "more"
     ]
 
 
@@ -332,7 +333,7 @@ def _about_effects(answer: Answer, asked: Asked) -> str:
     if len(found) == 1:
         return f"Were they {strong}, the effect would be {found[0]}."
     return (
-        f"Were they {strong}, the effect would be {', '.join(found[:-1])} or {found[-1]}: the data do not tell which. "
-        f"The usual rule takes {answer.usual:.3g}, the nearest on the side to which the controls moved the estimate, "
-        "and can be wrong."
+        f"Were they {strong}, the effect would be {', '.join(found[:-1])} or {found[-1]}: the data do not tell "
+        f"which. The usual rule takes {answer.usual:.3g}, the nearest on the side to which the controls moved the "
+        "estimate, and can be wrong."
     )

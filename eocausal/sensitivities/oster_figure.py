@@ -9,6 +9,8 @@ import numpy as np
 from eocausal.sensitivities.oster import EMPTY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -39,7 +41,7 @@ def draw(figure: Figure, found: Sensitivity) -> None:
         ax.spines[side].set_visible(False)
 
 
-def _references(ax: Axes, numbers: dict[str, float]) -> None:
+def _references(ax: Axes, numbers: Mapping[str, float]) -> None:
     ax.axhline(numbers["estimate"], color=GREY, linewidth=1, label=f"estimate {numbers['estimate']:.3g}")
     ax.axhline(
         numbers["short"], color=GREY, linewidth=1, linestyle=":",

@@ -1,15 +1,14 @@
 """Selection on the unseen in proportion to that on the seen, from seven second moments: pure formulas, all roots.
 
-``Y = beta X + index of the seen + index of the unseen + error``, the two indices uncorrelated, and ``delta`` how much
-more the treatment goes with the unseen index than with the seen one, per unit of variance of each. With ``nu`` the
-bias, the estimate less ``beta``, and the moments of outcome and treatment after the controls that are always in
-(``s``) and after all controls (``t``),
+``Y = beta X + index of the seen + index of the unseen + error``, the two indices uncorrelated, and ``delta`` how
+much more the treatment goes with the unseen index than with the seen one, per unit of variance of each. With ``nu``
+the bias, the estimate less ``beta``, and ``t_xx`` the variance of the treatment that all controls leave,
 
     delta = [nu t_xx / (m + nu^2 t_xx)] * V / C,    m = (r2_max - r2_long) * variance of the outcome
 
 where ``V`` is the variance of the seen index and ``C`` its covariance with the treatment at that ``beta``. Both are
-polynomials in ``nu``, which makes ``delta`` a ratio of two cubics: the formula of Oster (2019), Journal of Business &
-Economic Statistics 37, proposition 2.
+polynomials in ``nu``, which makes ``delta`` a ratio of two cubics: the formula of Oster (2019), Journal of Business
+& Economic Statistics 37, proposition 2.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ class Moments:
     total : float
         Variance of the outcome, which every R2 is a share of.
     outcome, cross, treatment : float
-        Variance of the outcome, covariance with the treatment and its variance, after the controls that are always in.
+        Variance of the outcome, covariance with the treatment and its variance, after controls that are always in.
     outcome_left, cross_left, treatment_left : float
         The same after all controls.
     """
@@ -75,7 +74,7 @@ class Moments:
         --------
         >>> found = Moments.of_regressions(short=(5 / 3, 25 / 33), long=(1.4, 0.781818181818), outcome=8.25,
         ...                                treatment=2.25, treatment_left=1.25)
-        >>> [round(one, 6) for one in betas(found, delta=0.5, r2_max=29 / 33)]
+        >>> betas(found, delta=0.5, r2_max=29 / 33).round(6).tolist()
         [1.0, 2.0, 3.0]
         """
         (before, r2_before), (after, r2_after) = short, long
@@ -120,7 +119,7 @@ class Moments:
         return 1 - self.treatment_left / self.treatment
 
     def partial_r2(self, null: float = 0.0) -> float:
-        """Share of what the controls leave of the outcome, less ``null`` times treatment, that treatment explains."""
+        """Share that treatment explains of outcome less ``null`` times treatment, after all controls."""
         gap = self.long - null
         left = self.outcome_left / self.treatment_left - self.long**2
         return gap**2 / (gap**2 + left)
@@ -193,7 +192,7 @@ def bias_unit(moments: Moments) -> float:
 
 
 def real_roots(polynomial: FloatArray) -> FloatArray:
-    """Return the real roots of a polynomial, lowest power first; a pair that rounding made complex counts as two."""
+    """Return real roots of a polynomial, lowest power first; a pair that rounding made complex counts as two."""
     size = np.abs(polynomial).max()
     kept = polynomial if size == 0 else np.where(np.abs(polynomial) < 1e-14 * size, 0.0, polynomial)
     found = np.roots(np.trim_zeros(kept[::-1], "f"))
@@ -219,7 +218,7 @@ def usual_root(moments: Moments, roots: FloatArray, delta: float = 1.0) -> float
 
 
 def linear_approximation(moments: Moments, *, delta: float = 1.0, r2_max: float) -> float:
-    """Return the effect by proportion of R2, exact only where the coefficients of both indices are in proportion."""
+    """Return the effect by proportion of R2, which is exact only in special cases with ``delta`` 1."""
     gained = moments.r2_long - moments.r2_short
     moved = moments.short - moments.long
     return moments.long - delta * moved * (r2_max - moments.r2_long) / gained

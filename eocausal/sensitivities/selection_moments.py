@@ -146,7 +146,7 @@ def _members(model: LinearModel, benchmark: Benchmark, design: Any) -> Mask:
 
 
 def _seen(model: LinearModel, compared: Mask, name: str, in_words: str) -> Seen:
-    """Return moments and influence values; residuals of least squares move with their coefficients to second order."""
+    """Return moments and influence values; those of residuals move with coefficients to second order only."""
     pair = np.column_stack([model.outcome, model.treatment])
     # what a panel's effects leave has mean zero already
     roots = model.roots / np.sqrt(model.roots @ model.roots)

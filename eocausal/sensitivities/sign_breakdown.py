@@ -1,8 +1,8 @@
 """When omitted variables could turn the sign of a coefficient: pure formulas.
 
-Two measures. By ``delta`` of Oster (2019) an effect of the other sign can need much less than one of exactly zero, and
-never more than 1: Masten and Poirier (2026), American Economic Review, arXiv 2208.00552. By the strength of Diegert,
-Masten and Poirier (arXiv 2206.02303) the unseen may be correlated with the controls.
+Two measures. By ``delta`` of Oster (2019) an effect of the other sign can need much less than one of exactly zero,
+and never more than 1: Masten and Poirier (2026), American Economic Review, arXiv 2208.00552. By the strength of
+Diegert, Masten and Poirier (arXiv 2206.02303) the unseen may be correlated with the controls.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def flip(moments: Moments, *, r2_max: float, null: float = 0.0, bias_max: float 
     # in units of the bias, counted towards the null
     scale = (side * unit) ** np.arange(4)
     above, below = (np.polynomial.Polynomial(one * scale) for one in ratio(moments, r2_max))
-    turning = real_roots((above.deriv() * below - above * below.deriv()).coef)
+    turning = real_roots(np.asarray((above.deriv() * below - above * below.deriv()).coef, dtype=float))
     inside = turning[(turning > nearest) & (turning < farthest)]
     at = np.array([nearest, *inside, *([farthest] if np.isfinite(farthest) else [])])
     size = np.abs(above(at)) / np.maximum(np.abs(below(at)), np.finfo(float).tiny)
@@ -91,9 +91,9 @@ def breakdown_strength(moments: Moments, *, null: float = 0.0, correlation: floa
 def effects_within(moments: Moments, strength: float, *, correlation: float = 1.0) -> tuple[float, float]:
     """Return the lowest and highest effect with the unseen at most so strong, whatever it does to the outcome.
 
-    ``long ± sqrt(z D / (1 - r - z))`` with ``D`` what controls and treatment leave of the outcome's variance over what
-    controls leave of the treatment's, and ``z`` the most that the unseen can add to the treatment's explained share;
-    without end from ``z = 1 - r`` on.
+    ``long ± sqrt(z D / (1 - r - z))`` with ``D`` what controls and treatment leave of the outcome's variance over
+    what controls leave of the treatment's, ``r`` the R2 of the treatment by the controls, and ``z`` the most that
+    the unseen can add to it; without end from ``z = 1 - r`` on.
     """
     explained = moments.r2_treatment
     used = min(correlation, strength)
