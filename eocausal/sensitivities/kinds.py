@@ -98,6 +98,7 @@ KINDS: dict[str, Kind] = {
         "rosenbaum:rosenbaum",
         "rosenbaum_figure:draw",
         ("gammas", "strata", "statistic", "caliper"),
+        (9.0, 4.2),
     ),
     "placebo": Kind(
         "Does the estimate find effects where there can be none?",

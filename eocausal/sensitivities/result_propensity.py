@@ -1,0 +1,82 @@
+"""The propensity that a result rests on, as a logit: the result's own, or learned out of fold with its learners."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from eocausal.effects.restated import restated
+from eocausal.errors import SensitivityError, explain
+from eocausal.nuisance.columns import has_columns
+from eocausal.nuisance.cross_fit import propensities
+from eocausal.nuisance.folds import Folds
+from eocausal.nuisance.learners import Learners, OutOfFold
+from eocausal.nuisance.settings import dealt, settings_for
+from eocausal.sensitivities.benchmarks import Benchmark, coordinate_columns
+from eocausal.sensitivities.subject import origin_of
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+    from eocausal.inference.estimate import Estimate
+
+FloatArray = npt.NDArray[np.float64]
+
+OWN = "the propensity of the estimate"
+LEARNED = "a propensity learned out of fold, because the method of the estimate has none"
+# Names by which methods keep their propensity.
+_NAMES = ("propensity", "treatment_mean")
+
+
+def logit_of(estimate: Estimate) -> tuple[FloatArray, str]:
+    """Return the logit (n,) of the propensity of units that entered, over repeats on average, and its source."""
+    origin = origin_of(estimate)
+    own = [one[name] for one in origin.predicted for name in _NAMES if name in one]
+    if not own:
+        return learned_logit(estimate, origin.entered), LEARNED
+    values = np.array(own)
+    bad = ~((values > 0) & (values < 1)).all(axis=0)
+    if bad.any():
+        raise SensitivityError(
+            explain(
+                "Some units have a propensity of exactly 0 or 1.",
+                where=origin.entered.table.ids[bad],
+                rule="0 < propensity < 1",
+                fix="strata=, or trim= in ec.ate",
+            )
+        )
+    return np.log(values / (1 - values)).mean(axis=0), OWN
+
+
+def learned_logit(estimate: Estimate, design: Design) -> FloatArray:
+    """Return the logit (n,) of a propensity learned out of fold on a design, as a result learns."""
+    options = origin_of(estimate).options
+    folds, learners = options.get("folds") or Folds(), options.get("learners") or Learners()
+    if isinstance(learners.propensity, OutOfFold):
+        # predictions that were made beforehand are of one set of columns
+        learners = replace(learners, propensity="penalised_logit")
+    if not has_columns(design, learners.columns):
+        return np.zeros(len(design))
+    settings = settings_for(
+        design, folds=replace(folds, repeats=1), learners=learners, seed=int(options.get("seed", 0))
+    )
+    values = propensities(design, **dealt(design, settings), known=False).values
+    return np.log(values / (1 - values))
+
+
+def designs_for(benchmark: Benchmark, design: Design) -> tuple[Design, Design]:
+    """Return the design with what a benchmark names, and without; places are added, because no design has them."""
+    if not benchmark.coordinates:
+        return design, benchmark.without(design)
+    table = design.table
+    if table.coordinates is None:
+        raise SensitivityError(explain("The design knows no coordinates.", fix="lon=, lat= in read_units"))
+    surface = coordinate_columns(table.coordinates)
+    names = tuple(f"coordinates {one}" for one in range(surface.shape[1]))
+    added = {
+        "covariates": np.column_stack([table.covariates, surface]),
+        "covariate_names": (*table.covariate_names, *names),
+    }
+    return restated(design, **added, missing=None), design

@@ -1,0 +1,323 @@
+"""Hidden bias within matched pairs or strata: by how much the odds of treatment could differ (Rosenbaum 2002)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from eocausal.errors import SensitivityError, explain
+from eocausal.sensitivities.bias_inversion import (
+    by_gamma,
+    equal_amplification,
+    estimate_alone,
+    gamma_at,
+)
+from eocausal.sensitivities.hidden_bias_benchmarks import odds_within
+from eocausal.sensitivities.matched_sets import Compared, Sets, compared, given_strata, matched_pairs
+from eocausal.sensitivities.result import Sensitivity
+from eocausal.sensitivities.result_propensity import logit_of
+from eocausal.sensitivities.rosenbaum_sentence import Said, sentence
+from eocausal.sensitivities.strata_bounds import Strata
+from eocausal.sensitivities.strata_tests import (
+    AUTO,
+    STATISTICS,
+    Comparison,
+    chosen_statistic,
+    comparison_of,
+    informative_strata,
+)
+from eocausal.sensitivities.subject import Subject, origin_of
+
+if TYPE_CHECKING:
+    from eocausal.design import Design
+    from eocausal.inference.estimate import Estimate
+    from eocausal.sensitivities.kinds import Call
+
+GAMMAS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0)
+CALIPER = 0.2
+# Fewer strata that say something are too few for a normal distribution.
+FEW = 20
+# Points of the curve of p-values, and of the amplification.
+POINTS = 61
+TIMES = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+
+
+def rosenbaum(
+    estimate: Estimate,
+    call: Call,
+    *,
+    gammas: Sequence[float] = GAMMAS,
+    strata: str | pd.Series | None = None,
+    statistic: str = AUTO,
+    caliper: float | None = CALIPER,
+) -> Sensitivity:
+    """Return p-values, estimates and intervals by how much the odds of treatment differ within pairs or strata.
+
+    Parameters
+    ----------
+    estimate : Estimate
+    call : Call
+    gammas : sequence of float
+        Largest odds ratios of treatment within a pair or stratum, at least 1.
+    strata : str or Series, optional
+        Strata by a column of the data or by unit id. Default: pairs matched on the propensity of the estimate.
+    statistic : {"auto", "signed_rank", "mcnemar", "aligned_rank", "mean", "mantel_haenszel"}
+    caliper : float or None
+        Largest distance within a pair, in standard deviations of the logit of the propensity; None for none.
+
+    Raises
+    ------
+    SensitivityError
+        No treatment of two arms, a panel, options out of bounds, or fewer than two pairs or strata that differ.
+    """
+    design = _cross_section(estimate)
+    gammas = _read_gammas(gammas)
+    _require_caliper(caliper)
+    subjects = compared(design)
+    sets = _sets(estimate, subjects, strata, caliper)
+    name = chosen_statistic(statistic, subjects.outcome, sets.strata) if sets.strata.blocks else statistic
+    n_informative = informative_strata(subjects.outcome, sets.strata)
+    _require_enough(n_informative, sets)
+    sign = -1.0 if estimate.values[0] < 0 else 1.0
+    outcome = sign * subjects.outcome
+    if STATISTICS[name].binary:
+        # an outcome of 0 and 1 is turned into its opposite, so that it stays one
+        outcome = subjects.outcome if sign > 0 else 1 - subjects.outcome
+    comparison = comparison_of(name, outcome, subjects.treated, sets.strata)
+    table = _table(comparison, gammas, call.level, sign)
+
+    def without(logit: Any) -> Strata:
+        return sets.strata if strata is not None else matched_pairs(subjects, logit, caliper=caliper).strata
+
+    benchmarks = odds_within(estimate, subjects, call.benchmarks, without)
+    numbers = _numbers(comparison, call.level, sign) | {"n_sets": float(sets.strata.n_strata)}
+    if sets.strata.paired:
+        numbers["equal_amplification"] = equal_amplification(numbers["gamma"])
+    said = _said(estimate, sets, subjects, name, sign, numbers, call.level)
+    return Sensitivity(
+        kind="rosenbaum",
+        subject=Subject.of(estimate),
+        sentence=sentence(_with_benchmark(said, benchmarks)),
+        frame=table,
+        numbers=numbers,
+        curves={
+            "p_values": _p_curve(comparison, gammas, numbers["gamma"]),
+            "benchmarks": benchmarks,
+            **({"amplification": _amplification(numbers["gamma"])} if sets.strata.paired else {}),
+        },
+        assumptions=_assumptions(estimate, sets, subjects, strata is None, call.level),
+        warnings=_warnings(estimate, design, subjects, sets, name, n_informative),
+        diagnostics={
+            "statistic": name,
+            "level": call.level,
+            "sign": sign,
+            "n_informative": n_informative,
+            "sets": "pairs" if sets.strata.paired else "strata",
+            "compared": sets.how,
+            "n_compared": int(sets.strata.members.size),
+            **sets.diagnostics,
+        },
+        provenance={**estimate.provenance, "caliper": caliper if strata is None else None},
+    )
+
+
+def _cross_section(estimate: Estimate) -> Design:
+    """Return the design of the units that entered; raise where it has no two arms of units."""
+    entered = origin_of(estimate).entered
+    if not hasattr(entered, "treatment_type"):
+        raise SensitivityError(
+            explain(
+                f"kind='rosenbaum' compares units that are seen once, and this is a {type(entered).__name__}.",
+                rule="a result of ec.ate",
+                fix="kind='omitted', or kind='placebo'",
+            )
+        )
+    if entered.treatment_type != "binary":
+        raise SensitivityError(
+            explain(
+                f"kind='rosenbaum' compares treated units with controls, and the treatment is "
+                f"{entered.treatment_type}.",
+                rule="a treatment of 0 and 1",
+                fix="ec.ate(design.pair(arm)) of one arm after another"
+                if entered.treatment_type == "categorical"
+                else "kind='dml'",
+            )
+        )
+    return entered  # type: ignore[no-any-return]
+
+
+def _read_gammas(gammas: object) -> tuple[float, ...]:
+    values = np.atleast_1d(np.asarray(gammas))
+    numeric = values.dtype.kind in "iuf" and values.ndim == 1 and values.size > 0
+    if not numeric or not np.isfinite(values).all() or (values < 1).any():
+        raise SensitivityError(
+            explain(
+                f"gammas={gammas!r}.",
+                rule="odds ratios of at least 1, the larger of the odds over the smaller",
+                fix="gammas=(1, 1.5, 2, 3)",
+            )
+        )
+    return tuple(float(one) for one in np.unique(values))
+
+
+def _require_caliper(caliper: object) -> None:
+    number = isinstance(caliper, int | float | np.number) and not isinstance(caliper, bool)
+    if caliper is not None and (not number or not 0 < float(caliper) < np.inf):  # type: ignore[arg-type]
+        raise SensitivityError(
+            explain(
+                f"caliper={caliper!r}.",
+                rule="positive standard deviations of the logit of the propensity, or None",
+                fix="caliper=0.2",
+            )
+        )
+
+
+def _sets(
+    estimate: Estimate, subjects: Compared, strata: str | pd.Series | None, caliper: float | None
+) -> Sets:
+    if strata is not None:
+        return given_strata(subjects, origin_of(estimate).entered, strata)
+    logit, source = logit_of(estimate)
+    sets = matched_pairs(subjects, subjects.mean_of(logit), caliper=caliper)
+    return replace(sets, diagnostics={**sets.diagnostics, "matched_on": source})
+
+
+def _require_enough(n_informative: int, sets: Sets) -> None:
+    if n_informative < 2:
+        kind = "pairs or strata with treated and control units whose outcomes differ"
+        raise SensitivityError(
+            explain(
+                f"There are {n_informative} {kind}.", rule="at least 2", fix="a wider caliper=, or strata="
+            )
+        )
+
+
+def _table(comparison: Comparison, gammas: tuple[float, ...], level: float, sign: float) -> pd.DataFrame:
+    """Return one row for each gamma; estimates and limits only where an effect can be taken off the outcome."""
+    rows = []
+    for gamma in gammas:
+        row = {"gamma": gamma, "p_upper": comparison.largest(gamma), "p_lower": comparison.smallest(gamma)}
+        if comparison.compare is not None:
+            found = by_gamma(comparison.compare, gamma, span=comparison.span, level=level)
+            estimates = sorted((sign * found.estimate_low, sign * found.estimate_high))
+            limits = sorted((sign * found.conf_low, sign * found.conf_high))
+            names = ("estimate_low", "estimate_high", "conf_low", "conf_high")
+            row |= dict(zip(names, map(float, [*estimates, *limits])))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _numbers(comparison: Comparison, level: float, sign: float) -> dict[str, float]:
+    gamma = gamma_at(comparison.largest, 1 - level)
+    numbers = {
+        "gamma": gamma,
+        "gamma_two_sided": gamma_at(comparison.largest, (1 - level) / 2),
+        "p_value": comparison.largest(1.0),
+    }
+    if comparison.compare is not None:
+        numbers["estimate"] = sign * estimate_alone(comparison.compare, span=comparison.span)
+    return numbers
+
+
+def _p_curve(comparison: Comparison, gammas: tuple[float, ...], gamma: float) -> pd.DataFrame:
+    last = max(*gammas, 1.2 * gamma if np.isfinite(gamma) else 1.0, 1.5)
+    grid = np.exp(np.linspace(0.0, np.log(last), POINTS))
+    values = [(one, comparison.largest(one), comparison.smallest(one)) for one in grid.tolist()]
+    return pd.DataFrame(values, columns=["gamma", "p_upper", "p_lower"])
+
+
+def _amplification(gamma: float) -> pd.DataFrame:
+    """Return odds ratios with treatment and with the outcome that a confounder needs for a gamma."""
+    if gamma <= 1 or not np.isfinite(gamma):
+        return pd.DataFrame({"odds_treatment": np.zeros(0), "odds_outcome": np.zeros(0)})
+    treatment = np.sort([*(gamma * time for time in TIMES), equal_amplification(gamma)])
+    return pd.DataFrame(
+        {"odds_treatment": treatment, "odds_outcome": (gamma * treatment - 1) / (treatment - gamma)}
+    )
+
+
+def _said(
+    estimate: Estimate,
+    sets: Sets,
+    subjects: Compared,
+    name: str,
+    sign: float,
+    numbers: dict[str, float],
+    level: float,
+) -> Said:
+    n, word = sets.strata.n_strata, subjects.word
+    paired = f"{n} pairs of a treated and a control {word}"
+    return Said(
+        compared=paired if sets.strata.paired else f"{n} strata of treated and control {word}s",
+        sets="pairs" if sets.strata.paired else "strata",
+        outcome=Subject.of(estimate).outcome,
+        up=sign > 0,
+        test=STATISTICS[name].words,
+        p_value=numbers["p_value"],
+        alpha=1 - level,
+        gamma=numbers["gamma"],
+        amplified=numbers.get("equal_amplification", np.nan),
+    )
+
+
+def _with_benchmark(said: Said, benchmarks: pd.DataFrame) -> Said:
+    """Return what is said with the benchmark that would have been the most hidden bias."""
+    if benchmarks.empty:
+        return said
+    most = benchmarks.iloc[int(benchmarks["q95"].argmax())]
+    return replace(
+        said, benchmark=str(most["in_words"]), median=float(most["median"]), q95=float(most["q95"])
+    )
+
+
+def _assumptions(
+    estimate: Estimate, sets: Sets, subjects: Compared, matched: bool, level: float
+) -> tuple[str, ...]:
+    kind = "pairs" if sets.strata.paired else "strata"
+    whose = (
+        f"the {sets.diagnostics['smaller_arm']} {subjects.word}s that have a partner"
+        if matched
+        else f"the {subjects.word}s in strata with both arms"
+    )
+    return (
+        f"within {kind} the odds of treatment differ by at most gamma, and {kind} are independent",
+        f"they speak of {whose} ({sets.how}); the estimate is of the {estimate.estimand}",
+        "p-values are of no effect on anyone, estimates and limits of an effect that is the same for all",
+        f"the direction tested is that of the estimate; who would have looked in both compares p with "
+        f"{(1 - level) / 2:.3g}, as gamma_two_sided does",
+    )
+
+
+def _warnings(
+    estimate: Estimate, design: Design, subjects: Compared, sets: Sets, name: str, n_informative: int
+) -> tuple[str, ...]:
+    table = design.table
+    told = [*design.table.notes, *sets.warnings]
+    if np.ptp(table.weights) > 0:
+        told.append(
+            "sampling weights do not enter: every pair or stratum counts as its units do"
+            if subjects.word == "unit"
+            else "sampling weights enter the means of clusters alone"
+        )
+    if subjects.word == "cluster":
+        told.append(
+            f"treatment is the same within {design.cluster}: what is compared are the means of "
+            f"{subjects.ids.size} clusters, each counted once"
+        )
+    elif estimate.vcov not in ("iid", "hetero"):
+        told.append(
+            f"the estimate's standard error is {estimate.vcov}; here pairs and strata are taken as independent, so "
+            "p-values may be too small"
+        )
+    if estimate.second is not None:
+        told.append("the outcome is a corrected prediction, and the error of its calibration does not enter")
+    if name != "mcnemar" and n_informative < FEW:
+        told.append(
+            f"{n_informative} pairs or strata with different outcomes are few for the normal distribution that "
+            "p-values and limits rest on"
+        )
+    return tuple(dict.fromkeys(told))
