@@ -14,15 +14,17 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.effects.coefficients import model_columns
+from eocausal.errors import SensitivityError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.how import Vcov
 from eocausal.inference.least_squares import least_squares
 from eocausal.inference.parametric import dependent_columns
 from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.simultaneous import equality_p
+from eocausal.inference.variance import FEW_CLUSTERS
 from eocausal.nuisance.cross_fit import LEADING_COMPONENTS
 from eocausal.nuisance.settings import Settings
-from eocausal.sensitivities.near_places import places_of
+from eocausal.sensitivities.near_places import Places, distance_of_share, places_of
 from eocausal.sensitivities.panel_rings import panel_regression
 from eocausal.sensitivities.ring_shares import RingsFit, apart_from, ring_names, share_treated
 from eocausal.sensitivities.spatial_parts import (
@@ -68,10 +70,14 @@ def rings_part(estimate: Estimate, rings: Distances, neighbours: object, *, leve
     """
     panel = is_panel(estimate)
     coordinates = _all_places(estimate)
-    edges = ring_edges(places_of(coordinates), neighbours)
+    places = places_of(coordinates)
+    if len(places.points) < FEW_CLUSTERS:
+        text = f"Rings around {len(places.points)} places say nothing of spillovers."
+        raise SensitivityError(explain(text, rule=f"at least {FEW_CLUSTERS} places"))
+    edges = ring_edges(places, neighbours)
     edges = edges if rings is None else read_distances(rings, argument="rings")
     found = panel_regression(estimate, edges) if panel else _regression(estimate, edges)
-    how = _errors(estimate, edges[-1])
+    how = _errors(estimate, places, edges[-1])
     made, plain = (_with_errors(one, estimate, how) for one in (found.made, found.plain))
     count = len(made.terms) - 1
     joint = equality_p(
@@ -104,7 +110,8 @@ def rings_part(estimate: Estimate, rings: Distances, neighbours: object, *, leve
     }  # fmt: skip
     assumptions = () if panel else (ADDITIVE,)
     return Part(
-        tuple(rows), numbers, {"rings": curve}, {"rings": made}, assumptions, found.warnings,
+        tuple(rows), numbers, {"rings": curve}, {"rings": made}, assumptions,
+        (*found.warnings, *(f"rings: {text}" for text in made.variance.notes)),
         {"rings_vcov": made.vcov, "rings_columns": found.columns},
     )  # fmt: skip
 
@@ -122,12 +129,7 @@ def _regression(estimate: Estimate, edges: list[float]) -> RingsFit:
     columns = _columns(source, estimate)
     rings = _rings(source, columns, edges)
     table = entered.table
-    controls = np.column_stack([columns, rings.beside])[rows]
-    controls = controls[:, controls.std(axis=0) > 0]
-    out = [one for one in dependent_columns(controls) if one >= 0]
-    controls = np.delete(controls, out, axis=1)
-    scale = controls.std(axis=0)
-    controls = (controls - controls.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    controls = _apart(np.column_stack([columns, rings.beside])[rows])
     kept, warnings = apart_from(rings.shares[rows], np.column_stack([table.assigned, controls]), rings.names)
     shares, units = rings.shares[rows][:, kept], rings.units[rows][:, kept]
     names = (entered.treatment, *(rings.names[one] for one in kept))
@@ -138,6 +140,15 @@ def _regression(estimate: Estimate, edges: list[float]) -> RingsFit:
         made, plain, [edges[one] for one in kept], units.mean(axis=0).tolist(),
         shares.mean(axis=0).tolist(), controls.shape[1], warnings,
     )  # fmt: skip
+
+
+def _apart(columns: FloatArray) -> FloatArray:
+    """Return columns standardised, without those that do not vary or follow from others."""
+    scale = columns.std(axis=0)
+    varies = scale > 1e-9 * np.maximum(np.abs(columns).max(axis=0, initial=0.0), 1e-300)
+    # centred first, so that an intercept follows from none of them
+    left = (columns[:, varies] - columns[:, varies].mean(axis=0)) / scale[varies]
+    return np.asarray(np.delete(left, [one for one in dependent_columns(left) if one >= 0], axis=1))
 
 
 def _units(estimate: Estimate) -> tuple[Design, Design, npt.NDArray[np.intp]]:
@@ -169,7 +180,10 @@ def _rings(source: Design, columns: FloatArray, edges: list[float]) -> Rings:
         np.asarray(table.coordinates), np.column_stack([table.assigned, expected]), edges, table.clusters
     )
     nobody = (units == 0).astype(float)
-    return Rings(ring_names(edges), means[:, :, 0], np.column_stack([means[:, :, 1], nobody]), units)
+    dose = table.treatment_type == "continuous"
+    return Rings(
+        ring_names(edges, dose=dose), means[:, :, 0], np.column_stack([means[:, :, 1], nobody]), units
+    )
 
 
 def _fitted(design: Design, columns: FloatArray, terms: tuple[str, ...], estimate: Estimate) -> Estimate:
@@ -189,12 +203,17 @@ def _fitted(design: Design, columns: FloatArray, terms: tuple[str, ...], estimat
     )
 
 
-def _errors(estimate: Estimate, edge_m: float) -> Vcov:
-    """Return the estimate's own way; Conley's where that takes units as independent, since exposure is shared."""
+def _errors(estimate: Estimate, places: Places, edge_m: float) -> Vcov:
+    """Return the estimate's own way; Conley's where that takes units as independent, since exposure is shared.
+
+    Up to twice the outer edge, at which two units have no neighbours in common, but never so far that too few
+    separate places are left.
+    """
     how = estimate.variance.how
     if how.kind not in ("iid", "hetero"):
         return how
-    return Vcov("conley", cutoff_m=2 * edge_m, kernel="bartlett")
+    cutoff = max(min(2 * edge_m, distance_of_share(places, 1 / FEW_CLUSTERS)), 1.0)
+    return Vcov("conley", cutoff_m=cutoff, kernel="bartlett")
 
 
 def _with_errors(made: Estimate, estimate: Estimate, how: Vcov) -> Estimate:

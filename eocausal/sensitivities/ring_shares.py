@@ -50,7 +50,7 @@ def share_treated(
     return means, units[:, :, 0]
 
 
-def ring_names(edges: Sequence[float]) -> tuple[str, ...]:
+def ring_names(edges: Sequence[float], *, dose: bool = False) -> tuple[str, ...]:
     """Return what rings are called.
 
     Examples
@@ -58,8 +58,9 @@ def ring_names(edges: Sequence[float]) -> tuple[str, ...]:
     >>> ring_names([2500.0, 5000.0])
     ('share treated within 2.5 km', 'share treated from 2.5 km to 5 km')
     """
-    later = (f"share treated from {km(low)} to {km(high)}" for low, high in pairwise(edges))
-    return (f"share treated within {km(edges[0])}", *later)
+    what = "mean dose" if dose else "share treated"
+    later = (f"{what} from {km(low)} to {km(high)}" for low, high in pairwise(edges))
+    return (f"{what} within {km(edges[0])}", *later)
 
 
 def apart_from(

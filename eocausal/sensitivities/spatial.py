@@ -64,14 +64,13 @@ def spatial(
 
 
 def _result(estimate: Estimate, parts: dict[str, Part], left_out: Sequence[str]) -> Sensitivity:
-    subject = Subject.of(estimate)
+    subject, how = Subject.of(estimate), estimate.variance.how
     numbers = _merged(part.numbers for part in parts.values())
+    dose = not is_panel(estimate) and origin_of(estimate).entered.treatment_type == "continuous"
     return Sensitivity(
         kind="spatial",
         subject=subject,
-        sentence=sentence_of(
-            subject, numbers, how=estimate.variance.how.kind, names=estimate.variance.how.names
-        ),
+        sentence=sentence_of(subject, numbers, how=how.kind, names=how.names, dose=dose),
         frame=table_of(row for part in parts.values() for row in part.rows),
         numbers=numbers,
         curves=_merged(part.curves for part in parts.values()),

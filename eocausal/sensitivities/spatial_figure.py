@@ -126,7 +126,8 @@ def _rings(ax: Axes, found: Sensitivity) -> None:
     spans = [f"{low:.3g}-{high:.3g} km" for low, high in zip(curve["from_km"], curve["to_km"])]
     ax.set_xticks([0, *place], ["own\ntreatment", *spans])
     ax.set_xlim(-0.6, len(curve) + 0.6)
-    ax.set_ylabel("effect of all treated, not none")
+    dose = str(curve["ring"].iloc[0]).startswith("mean dose")
+    ax.set_ylabel("effect of a mean dose larger by 1" if dose else "effect of all treated, not none")
     _title(ax, f"Treatment of others around (all zero: {_p(found.numbers['rings_joint_p'])})")
 
 

@@ -114,9 +114,7 @@ def neighbour_weights(places: Places, neighbours: object) -> tuple[Weights, str]
 
 def steps_of(places: Places) -> list[float]:
     """Return distances in metres at even steps over the part of the map in which pairs of units still vary."""
-    farthest = distance_of_share(places, FARTHEST_SHARE)
-    apart = distance_to_nearest(places, 1)
-    farthest = max(farthest, float(apart[apart > 0].min(initial=np.inf)) if (apart > 0).any() else 1.0, 1.0)
+    farthest = max(distance_of_share(places, FARTHEST_SHARE), 2 * _between_places(places, 1))
     step = rounded(farthest / STEPS, up=True)
     return [step * (one + 1) for one in range(STEPS)]
 
@@ -124,10 +122,15 @@ def steps_of(places: Places) -> list[float]:
 def ring_edges(places: Places, neighbours: object) -> list[float]:
     """Return edges of rings in metres: the first holds half of the neighbours that a place in the middle has."""
     count = max(neighbours // 2, 1) if isinstance(neighbours, int) else 4
-    apart = distance_to_nearest(places, min(count, places.of.size - 1))
-    apart = apart[apart > 0] if (apart > 0).any() else np.array([1000.0])
-    width = rounded(float(np.median(apart)), up=True)
+    apart = float(np.median(distance_to_nearest(places, min(count, places.of.size - 1))))
+    width = rounded(apart if apart > 0 else _between_places(places, count), up=True)
     return [width * (one + 1) for one in range(RINGS)]
+
+
+def _between_places(places: Places, count: int) -> float:
+    """Return the distance in metres to so many other places from a place in the middle."""
+    alone = Places(np.arange(len(places.points)), places.points, np.ones(len(places.points)))
+    return float(np.median(distance_to_nearest(alone, min(count, len(places.points) - 1))))
 
 
 def rounded(metres: float, *, up: bool = False) -> float:

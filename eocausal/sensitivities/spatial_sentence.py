@@ -19,7 +19,7 @@ ABOUT = 0.1
 
 
 def sentence_of(
-    subject: Subject, numbers: Mapping[str, float], *, how: str, names: Sequence[str] = ()
+    subject: Subject, numbers: Mapping[str, float], *, how: str, names: Sequence[str] = (), dose: bool = False
 ) -> str:
     """Return one to three sentences, of the tests that were run.
 
@@ -32,11 +32,13 @@ def sentence_of(
         Kind of the estimate's own standard errors: ``iid``, ``cluster``, ``conley``.
     names : sequence of str
         Of its clusters.
+    dose : bool
+        Whether the treatment is one.
     """
     told = [
         _of_errors(subject, numbers, how, names),
         _of_buffers(numbers),
-        _of_rings(numbers),
+        _of_rings(numbers, dose=dose),
     ]
     return " ".join(one for one in told if one)
 
@@ -114,7 +116,7 @@ def _of_buffers(numbers: Mapping[str, float]) -> str:
     )
 
 
-def _of_rings(numbers: Mapping[str, float]) -> str:
+def _of_rings(numbers: Mapping[str, float], *, dose: bool) -> str:
     joint = numbers.get("rings_joint_p", np.nan)
     if np.isnan(joint):
         return ""
@@ -124,10 +126,14 @@ def _of_rings(numbers: Mapping[str, float]) -> str:
     if joint >= SIGNIFICANT:
         others = "Outcomes do not go with the treatment of others around more than chance would"
         return f"{others} ({p_in_words(joint)}); {own}."
-    span = _span(numbers["ring_from_km"], numbers["ring_to_km"])
+    span, effect = _span(numbers["ring_from_km"], numbers["ring_to_km"]), _signed(numbers["ring_effect"])
+    more = (
+        f"where the mean dose {span} is larger by 1"
+        if dose
+        else f"where all rather than none of the units {span} are treated"
+    )
     return (
-        f"Outcomes go with the treatment of others around ({p_in_words(joint)}): by "
-        f"{_signed(numbers['ring_effect'])} where all rather than none of the units {span} are treated; {own}."
+        f"Outcomes go with the treatment of others around ({p_in_words(joint)}): by {effect} {more}; {own}."
     )
 
 
