@@ -93,7 +93,7 @@ def random_moves(places: FloatArray, *, draws: int, shift_m: float, seed: int) -
     """
     from scipy.spatial import cKDTree
 
-    generator = np.random.default_rng(seed)
+    generator, places = np.random.default_rng(seed), places - places.min(axis=0)
     sides = sides_of(places)
     # a side of no length has nothing to go around
     around = np.where(sides > 0, sides, 1.0)
