@@ -110,6 +110,14 @@ def linear_model(estimate: Estimate) -> LinearModel:
                 fix="ec.ate(design, method='ols'), or kind='dml' for learned nuisances",
             )
         )
+    design = origin_of(estimate).entered
+    if getattr(design, "treatment_type", "binary") == "categorical":
+        raise SensitivityError(
+            explain(
+                "The treatment has several arms, and each effect is of two of them.",
+                fix="ec.ate(design.pair(arm), method='ols')",
+            )
+        )
     return reader(estimate)
 
 

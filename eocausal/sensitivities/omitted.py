@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 Numbers = float | Sequence[float] | None
 
 GIVEN = "given"
+_CAPPED, _IMPOSSIBLE = "explains all of the outcome", "impossible"
 # Relative to its standard error, an estimate is no nearer to the coefficient than rounding allows.
 _SAME = 1e-6
 _STRAIGHT = (
@@ -36,8 +37,8 @@ _APART = (
     "given the other columns, omitted variables are not related to the benchmark that they are compared with"
 )
 _ERRORS = (
-    "standard errors grow as omitted variables leave less of the treatment; that these make residuals smaller is not "
-    "counted in favour (columns that end in _classical do)"
+    "standard errors grow as omitted variables leave less of the treatment; smaller residuals are not counted in "
+    "favour (columns that end in _classical do)"
 )
 
 
@@ -57,14 +58,20 @@ def omitted(
     yardsticks, told = measured(estimate, fit.model, call)
     rows = [_row(fit, GIVEN, np.nan, strength) for strength in given]
     rows += [
-        _row(fit, one.benchmark.name, multiple, one.yardstick.strength(multiple))
+        _row(
+            fit,
+            one.benchmark.name,
+            multiple,
+            one.yardstick.strength(multiple),
+            _CAPPED if one.yardstick.takes_all(multiple) else "",
+        )
         for one in yardsticks
         for multiple in multiples
     ]
-    frame = pd.DataFrame(rows, columns=list(_COLUMNS))
+    frame = _typed(pd.DataFrame(rows, columns=list(_COLUMNS)))
     table = _yardstick_table(fit, yardsticks)
     numbers = {**_numbers(fit), **_multiples(table)}
-    told += [text for one in yardsticks if (text := one.warning)] + _impossible(frame)
+    told += [text for one in yardsticks if (text := one.warning)] + _beyond(frame)
     return Sensitivity(
         kind="omitted",
         subject=Subject.of(estimate),
@@ -174,25 +181,28 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _row(fit: Fit, name: str, times: float, strength: tuple[float, float]) -> tuple[Any, ...]:
+def _row(fit: Fit, name: str, times: float, strength: tuple[float, float], note: str = "") -> tuple[Any, ...]:
     """Return a row of the table; where nothing can be so strong the note says so."""
     treatment, outcome = strength
-    if treatment >= 1 or outcome > 1:
-        shares = tuple(one if np.isfinite(one) else np.nan for one in strength)
-        return (name, times, *shares, *[np.nan] * 8, "impossible: more than all that is left")
+    if treatment >= 1:
+        return (name, times, *[np.nan] * 10, _IMPOSSIBLE)
     moved = fit.value - fit.bias(strength)
     widened = fit.std_error / float(np.sqrt(1 - treatment))
     own, usual = fit.own_interval(moved, treatment), fit.classical_interval(moved, strength)
-    return (name, times, treatment, outcome, moved, widened, *own, *usual, fit.value + fit.bias(strength), "")
+    away = fit.value + fit.bias(strength)
+    return (name, times, treatment, outcome, moved, widened, *own, *usual, away, note)
 
 
-def _impossible(frame: pd.DataFrame) -> list[str]:
+def _beyond(frame: pd.DataFrame) -> list[str]:
+    """Return warnings of multiples that are more than can be."""
     told = []
-    for name, rows in frame[frame["note"] != ""].groupby("benchmark", sort=False):
-        multiples = ", ".join(f"{one:g}" for one in rows["times"])
+    for (note, name), rows in frame[frame["note"] != ""].groupby(["note", "benchmark"], sort=False):
+        multiples = " or ".join(f"{one:g}" for one in rows["times"])
+        what = f"no omitted variable can be {multiples} times as strong as {name!r}"
         told.append(
-            f"no omitted variable can be {multiples} times as strong as {name!r}: it would have to explain more "
-            "than all that is left of treatment or outcome"
+            f"{what} with the outcome: these rows have it explain all that is left"
+            if note == _CAPPED
+            else f"{what} with the treatment: it would explain more than all that is left, and rows are empty"
         )
     return told
 
@@ -234,7 +244,14 @@ def _yardstick_table(fit: Fit, yardsticks: Sequence[Measured]) -> pd.DataFrame:
         for one in yardsticks
     ]
     named = ["benchmark", "columns", "r2_treatment", "r2_outcome", "p_treatment", "p_outcome", "times"]
-    return pd.DataFrame(rows, columns=[*named, "times_interval"])
+    return _typed(pd.DataFrame(rows, columns=[*named, "times_interval"]))
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table whose numbers are numbers without any row, too."""
+    text = ("benchmark", "note")
+    kinds = {name: "int64" if name == "columns" else "float64" for name in frame if name not in text}
+    return frame.astype(kinds)
 
 
 def _multiples(table: pd.DataFrame) -> dict[str, float]:
@@ -250,7 +267,7 @@ def _multiples(table: pd.DataFrame) -> dict[str, float]:
 
 def _points(frame: pd.DataFrame, yardsticks: Sequence[Measured]) -> pd.DataFrame:
     """Return the points of the figure with what is written beside them."""
-    possible = frame[frame["note"] == ""]
+    possible = frame[frame["note"] != _IMPOSSIBLE]
     words = {one.benchmark.name: one.benchmark.in_words for one in yardsticks}
     names = [
         GIVEN if np.isnan(times) else f"{times:g} x {words[name]}"
@@ -265,7 +282,7 @@ def _told(
     estimate: Estimate, fit: Fit, table: pd.DataFrame, yardsticks: Sequence[Measured], frame: pd.DataFrame
 ) -> Told:
     numbers = _numbers(fit)
-    given = frame[(frame["benchmark"] == GIVEN) & frame["times"].isna() & (frame["note"] == "")]
+    given = frame[(frame["benchmark"] == GIVEN) & frame["times"].isna()]
     columns = ["r2_treatment", "r2_outcome", "estimate", "conf_low", "conf_high"]
     return Told(
         estimate=fit.value,
@@ -275,7 +292,13 @@ def _told(
         needed=numbers["robustness_value"],
         needed_interval=numbers["robustness_value_alpha"],
         yards=tuple(
-            Yard(one.benchmark, empty=one.yardstick.empty, times=times, times_interval=interval)
+            Yard(
+                one.benchmark,
+                times,
+                interval,
+                one.yardstick.takes_all(times),
+                one.yardstick.takes_all(interval),
+            )
             for one, times, interval in zip(yardsticks, table["times"], table["times_interval"])
         ),
         scenario=tuple(given[columns].iloc[0]) if len(given) else None,

@@ -21,7 +21,7 @@ Box = tuple[float, float, float, float]
 BLUE, RED, GREY = "#1f4e79", "#b3261e", "0.45"
 _STEPS, _LINES = 161, 9
 # Beyond these an axis does not go, and before it does not end.
-_MOST, _LEAST = 0.99, 0.02
+_MOST, _LEAST = {"r2_treatment": 0.99, "r2_outcome": 1.0}, 0.02
 # Points of a letter's width and height in labels of this size, and of the gap to a point.
 _LETTER, _WIDTH, _HEIGHT, _GAP = 7.5, 0.52, 1.35, 5.0
 
@@ -62,9 +62,9 @@ def _reaches(found: Sensitivity) -> tuple[float, float]:
     """Return how far the axes go: to all points and, if that is not much farther, to the robustness value."""
     points, needed = found.curves["points"], found.numbers["robustness_value"]
     ends = []
-    for name in ("r2_treatment", "r2_outcome"):
+    for name, most in _MOST.items():
         farthest = float(points[name].max()) if len(points) else 0.0
-        ends.append(min(max(1.3 * farthest, 1.35 * needed, _LEAST), _MOST))
+        ends.append(min(max(1.3 * farthest, 1.35 * needed, _LEAST), most))
     return ends[0], ends[1]
 
 

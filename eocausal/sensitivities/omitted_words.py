@@ -16,18 +16,35 @@ _NAMED = 2
 
 @dataclass(frozen=True)
 class Yard:
-    """A benchmark, whether it explains nothing, and how many times as strong the unseen must be."""
+    """A benchmark, and how many times as strong the unseen must be for the estimate and for its interval.
+
+    Infinite where the benchmark explains nothing. ``all_of_outcome`` and ``all_of_outcome_interval`` say whether
+    that many times is more than the outcome has left, so that the unseen must explain all of it.
+    """
 
     benchmark: Benchmark
-    empty: bool
     times: float
     times_interval: float
+    all_of_outcome: bool = False
+    all_of_outcome_interval: bool = False
 
     @property
     def does(self) -> str:
         """Its name with a verb: ``all image features do``."""
         plural = self.benchmark.in_words.startswith("all ")
         return f"{self.benchmark.in_words} do{'' if plural else 'es'}"
+
+    def of_estimate(self) -> str:
+        """Return what is needed for the estimate."""
+        if self.all_of_outcome:
+            return f"{times(self.times)} as much of treatment as {self.does} and all of the outcome"
+        return f"{times(self.times)} as much of each as {self.does}"
+
+    def of_interval(self) -> str:
+        """Return what is needed for the interval."""
+        if self.all_of_outcome_interval:
+            return f"{times(self.times_interval)} as much of treatment as {self.does} and all of the outcome"
+        return f"{times(self.times_interval)} as much of each as {self.does}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ def _of_estimate(told: Told) -> list[str]:
         return [held, f"To bring the estimate itself {_way(told)}, {needed}"]
     first = f"To bring the estimate {_way(told)}, {needed}"
     yard = next((one for one in told.yards if np.isfinite(one.times_interval)), None)
-    beside = "" if yard is None else f", or {times(yard.times_interval)} as much as {yard.does}"
+    beside = "" if yard is None else f", or {yard.of_interval()}"
     return [
         first,
         f"From {share(told.needed_interval)} of both on{beside}, its {interval} would hold {target}.",
@@ -86,13 +103,10 @@ def _compared(told: Told) -> str:
     """Return how the strength that is needed compares with benchmarks."""
     reached = [one for one in told.yards if np.isfinite(one.times)][:_NAMED]
     if reached:
-        parts = [f"{times(one.times)} as much of each as {one.does}" for one in reached]
-        return f", or {' or '.join(parts)}"
-    if any(not one.empty for one in told.yards):
-        named = next(one for one in told.yards if not one.empty).benchmark.in_words
-        return f"; to be some times as strong as {named} would not be enough, however many times are possible"
+        return f", or {', or '.join(one.of_estimate() for one in reached)}"
     if told.yards:
-        return f"; {told.yards[0].benchmark.in_words} cannot measure them, with nothing explained of one of the two"
+        name = told.yards[0].benchmark.in_words
+        return f" ({name} cannot measure them: nothing of treatment, or of the outcome, is explained by it)"
     return ""
 
 

@@ -177,4 +177,7 @@ def _table_of(content: Mapping[str, Any]) -> pd.DataFrame:
     for name, kind in content["kinds"].items():
         if kind in "fiub":
             frame[name] = frame[name].astype({"f": float, "i": int, "u": int, "b": bool}[kind])
+        elif frame[name].dtype.kind != kind:
+            # a column without a row, or with nothing but gaps, does not show what it was
+            frame[name] = frame[name].astype(object)
     return frame

@@ -6,7 +6,6 @@ coefficient of least squares ``|t| / sqrt(df)`` for each unit of the estimate th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -147,27 +146,31 @@ class Yardstick:
         return min(self.r2_treatment, self.r2_outcome) <= NOTHING
 
     def strength(self, times: float) -> tuple[float, float]:
-        """Return the partial R2 with treatment and outcome; from 1 on nothing can be as strong."""
+        """Return the partial R2 with treatment, infinite where nothing is so strong, and with the outcome, at most 1."""
+        treatment, explained = self._asked(times)
+        return treatment, min(explained, 1.0)
+
+    def takes_all(self, times: float) -> bool:
+        """Whether as strong with the outcome is more than can be, so that all of it is taken to be explained."""
+        return self._asked(times)[1] > 1
+
+    def _asked(self, times: float) -> tuple[float, float]:
         treatment, outcome = self.r2_treatment, self.r2_outcome
         if not self.inside:
-            return times * treatment, times * outcome
+            return times * treatment if times * treatment < 1 else float("inf"), times * outcome
         if treatment + times * treatment >= 1:
             return float("inf"), float("inf")
         # what the omitted variable has in common with the columns once treatment is given
         common = times * treatment**2 / ((1 - times * treatment) * (1 - treatment))
-        related = (np.sqrt(times) + np.sqrt(common)) ** 2 / (1 - common)
-        explained = float(related * outcome / (1 - outcome)) if outcome < 1 else float("inf")
-        return times * treatment / (1 - treatment), explained
-
-    def possible(self, times: float) -> bool:
-        """Whether a variable can be so strong."""
-        treatment, outcome = self.strength(times)
-        return treatment < 1 and outcome <= 1
+        related = float((np.sqrt(times) + np.sqrt(common)) ** 2 / (1 - common))
+        if outcome >= 1:
+            return times * treatment / (1 - treatment), float("inf") if times > 0 else 0.0
+        return times * treatment / (1 - treatment), related * outcome / (1 - outcome)
 
     def times_needed(self, f: float, reach: float = 0.0) -> float:
         """Return how many times as strong the omitted variable must be for the interval to hold the null.
 
-        Infinite where no possible multiple is enough. With ``reach`` 0 it is the estimate that is brought there.
+        Infinite where the columns explain nothing. With ``reach`` 0 it is the estimate that is brought there.
         """
         if f <= reach:
             return 0.0
@@ -178,18 +181,6 @@ class Yardstick:
             treatment, outcome = (min(one, 1.0) for one in self.strength(times))
             return float(f * np.sqrt(1 - treatment) - np.sqrt(outcome * treatment) - reach)
 
-        most = self._most_times()
-        if left(most) > 0:
-            return float("inf")
-        return _root(left, most)
-
-    def _most_times(self) -> float:
-        """Return the largest multiple that is possible."""
-        if not self.inside:
-            return 1 / max(self.r2_treatment, self.r2_outcome)
-        limit = (1 - self.r2_treatment) / self.r2_treatment
-        return _root(lambda times: min(self.strength(times)[1], 2.0) - 1, limit)
-
-
-def _root(function: Callable[[float], float], most: float) -> float:
-    return float(optimize.brentq(function, 0.0, most, xtol=1e-14 * most, rtol=1e-13))
+        # there the treatment is explained to the last
+        most = 1 / self.r2_treatment - (1.0 if self.inside else 0.0)
+        return float(optimize.brentq(left, 0.0, most, xtol=1e-14 * most, rtol=1e-13))
