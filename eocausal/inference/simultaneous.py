@@ -96,9 +96,17 @@ def equality_p(values: FloatArray, matrix: FloatArray, *, df: float) -> float:
     1.0
     """
     contrasts = np.eye(values.size)[1:] - np.eye(values.size)[:1]
-    gaps, between = contrasts @ values, contrasts @ matrix @ contrasts.T
-    size, direction = np.linalg.eigh(between)
-    kept = size > max(_SMALLEST_EIGENVALUE * size.max(initial=0.0), _ROUNDING * np.diag(matrix).max())
+    least = _ROUNDING * float(np.diag(matrix).max())
+    return zero_p(contrasts @ values, contrasts @ matrix @ contrasts.T, df=df, least=least)
+
+
+def zero_p(gaps: FloatArray, matrix: FloatArray, *, df: float, least: float) -> float:
+    """Return the p-value that all gaps (k,) are zero, by Hotelling's F; NaN where nothing is left to be tested.
+
+    Directions with a variance of no more than ``least`` are left out.
+    """
+    size, direction = np.linalg.eigh(matrix)
+    kept = size > max(_SMALLEST_EIGENVALUE * size.max(initial=0.0), least)
     rank = int(kept.sum())
     if rank == 0 or df <= rank:
         return float("nan")

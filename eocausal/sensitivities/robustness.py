@@ -78,7 +78,8 @@ def robustness(
         of features to keep (``[["960m"], ["240m", "960m"], None]``, None for all). ``covariates``: covariates to
         keep, by list. ``method``, ``estimand``, ``trim`` (Trim or None), ``learners``, ``folds``, ``seed`` and
         ``vcov`` as in :func:`eocausal.ate`. Of a PanelDesign ``method``, ``aggregate``, ``control``, ``window``,
-        ``learners``, ``folds``, ``seed`` and ``vcov`` as in :func:`eocausal.panel`.
+        ``learners``, ``folds``, ``seed`` and ``vcov`` as in :func:`eocausal.panel`. None is what is usual, also
+        for methods that have no such option.
     term : str, optional
         Which term, where estimates have several.
     most : int
@@ -280,7 +281,7 @@ def _told(made: Specified, choices: Sequence[Choice]) -> list[str]:
     if made.undefined:
         reasons = list(dict.fromkeys(made.undefined.values()))
         more = ", ..." if len(reasons) > SHOWN else ""
-        said = "; ".join(reason.rstrip(".") for reason in reasons[:SHOWN])
+        said = "; ".join(reasons[:SHOWN])
         told.append(f"{len(made.undefined)} combinations have no estimate: {said}{more}")
     if made.repeated:
         told.append(

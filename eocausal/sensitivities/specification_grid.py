@@ -169,8 +169,12 @@ def _same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def _name(allowed: Callable[[Study], Sequence[str]], argument: str) -> Callable[[Any, Study], str]:
-    def read(value: Any, design: Study) -> str:
+def _name(
+    allowed: Callable[[Study], Sequence[str]], argument: str, *, usual: bool = True
+) -> Callable[[Any, Study], str | None]:
+    def read(value: Any, design: Study) -> str | None:
+        if value is None and usual:
+            return None
         return one_of(value, tuple(allowed(design)), argument=argument, error=SensitivityError)
 
     return read
@@ -280,7 +284,7 @@ _KINDS: dict[str, _Kind] = {
     ),
     "blocks": _Kind("the blocks of features", _read_blocks, _say_names),
     "covariates": _Kind("the covariates", _read_covariates, _say_names),
-    "method": _Kind("the method", _name(_methods, "method"), _say),
+    "method": _Kind("the method", _name(_methods, "method", usual=False), _say),
     "estimand": _Kind(
         "whose average effect is asked for",
         _name(lambda design: (*ESTIMANDS, COEFFICIENT), "estimand"),

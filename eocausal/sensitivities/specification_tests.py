@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from eocausal.inference.joint import compare
-from eocausal.inference.simultaneous import equality_p, step_down, t_draws
+from eocausal.inference.simultaneous import step_down, t_draws, zero_p
 
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate
@@ -26,6 +26,9 @@ FloatArray = npt.NDArray[np.float64]
 SIGNIFICANT = 0.05
 # A draw that equals what was found is no smaller for rounding.
 _TIE = 1e-9
+# Differences between specifications with less than this share of the variance of an estimate are not judged: with
+# 250 units and three methods a test of all of them rejects 17% of draws without any, this one 5%.
+_LEAST_DIFFERENCE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,15 +138,17 @@ def same_value_p(joint: Estimate, groups: Sequence[object]) -> float:
     """Return the p-value that all groups of specifications estimate one value; each is the average of its members.
 
     Specifications that differ in folds, seeds or learners alone estimate one thing with nearly one influence
-    function, so that influence values say nothing of how far they may lie apart: they are averaged first.
+    function, so that influence values say nothing of how far they may lie apart: they are averaged first. For the
+    same reason differences are not judged whose variance is less than a tenth of that of an estimate.
     """
     codes = pd.factorize(pd.Series(list(groups)))[0]
     weights = (codes[:, None] == np.arange(codes.max() + 1)).astype(float)
     weights /= weights.sum(axis=0)
-    if weights.shape[1] < 2:
-        return float("nan")
-    variance = joint.variance
-    return equality_p(joint.values @ weights, weights.T @ variance.matrix @ weights, df=variance.df)
+    centred = np.eye(weights.shape[1]) - 1 / weights.shape[1]
+    matrix = weights.T @ joint.variance.matrix @ weights
+    least = _LEAST_DIFFERENCE * float(np.diag(matrix).mean())
+    gaps = centred @ (joint.values @ weights)
+    return zero_p(gaps, centred @ matrix @ centred, df=joint.variance.df, least=least)
 
 
 def spread_explained(values: FloatArray, choices: pd.DataFrame) -> pd.DataFrame:

@@ -67,7 +67,7 @@ class Workbench:
             try:
                 made = self._estimate(own)
             except (EstimationError, DesignError, SensitivityError) as cause:
-                undefined[name] = str(cause).splitlines()[0]
+                undefined[name] = _reason(cause)
                 continue
             same = seen.setdefault(_content(made), name)
             if same != name:
@@ -116,7 +116,7 @@ class Workbench:
             there = tuple(design.table.feature_blocks)
             missing = [name for name in blocks if name not in there]
             if missing:
-                raise SensitivityError(f"These features have no block {missing[0]!r}.")
+                raise SensitivityError(explain("These features have no such block.", where=missing))
             design = design.without(blocks=[name for name in there if name not in blocks])
         if kept is not None:
             design = design.without([name for name in design.covariates if name not in kept])
@@ -172,6 +172,21 @@ class Workbench:
         wanted = asked["cluster"]
         several = isinstance(wanted, list | tuple)
         return {**asked, "cluster": [given(one) for one in wanted] if several else given(wanted)}
+
+
+def _reason(cause: Exception) -> str:
+    """Return what is wrong, and where, of an error text.
+
+    Examples
+    --------
+    >>> _reason(SensitivityError(explain("There are two terms.", where=["aid", "roads"], fix="term='aid'")))
+    'there are two terms: aid, roads'
+    """
+    first, *more = str(cause).splitlines()
+    places = [line.partition("(")[2].removesuffix(")") for line in more if line.startswith("  Where: ")]
+    words = first.rstrip(".:")
+    plain = words[:1].lower() + words[1:] if not words[:2].isupper() else words
+    return f"{plain}: {places[0]}" if places else plain
 
 
 def _content(made: Estimate) -> tuple[Any, ...]:

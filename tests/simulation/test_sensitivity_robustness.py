@@ -1,0 +1,85 @@
+"""How often the joint tests of a specification curve reject where no specification has an effect: 5% of draws."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import eocausal as ec
+from tests.studies import design, study
+
+NAMES = ("p_median", "p_significant", "p_average", "p_largest")
+
+
+def _study(rng: np.random.Generator, n: int, *, clusters: int | None) -> ec.Design:
+    """No effect of a treatment that was assigned at random, by unit or by cluster; strong covariates."""
+    columns = rng.normal(size=(n, 3))
+    table = pd.DataFrame(columns, columns=["age", "size", "slope"])
+    noise = rng.standard_t(5, size=n)
+    if clusters is None:
+        table["grant"] = rng.permutation(np.arange(n) % 2)
+    else:
+        table["village"] = np.arange(n) % clusters
+        table["grant"] = rng.permutation(np.arange(clusters) % 2)[table["village"]]
+        noise = noise + rng.normal(size=clusters)[table["village"]]
+    table["income"] = columns @ [1.0, 0.5, 0.0] + noise
+    return ec.Design(
+        table, outcome="income", treatment="grant", covariates=["age", "size", "slope"],
+        cluster=None if clusters is None else "village",
+    )  # fmt: skip
+
+
+GRID = {
+    "method": ["difference", "ols", "regression"],
+    "covariates": {"all": None, "two": ["age", "size"], "one": ["age"], "other": ["slope"]},
+}
+
+
+def _shares(draws: int, *, n: int, clusters: int | None, seed: int) -> dict[str, float]:
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(draws):
+        one = ec.robustness(_study(rng, n, clusters=clusters), GRID, draws=499)
+        found.append([one.numbers[name] for name in NAMES] + [float((one.frame["p_adjusted"] < 0.05).any())])
+        assert one.numbers["specifications"] == 9
+    p_values = np.array(found)
+    rejected = (p_values[:, :-1] < 0.05).mean(axis=0)
+    return {**dict(zip(NAMES, rejected.tolist())), "any_adjusted": float(p_values[:, -1].mean())}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "clusters"), [(150, None), (400, 40)], ids=["units", "clusters"])
+def test_without_an_effect_five_percent_are_rejected(n: int, clusters: int | None) -> None:
+    shares = _shares(600, n=n, clusters=clusters, seed=1)
+    print(shares)
+    # 5% with an error of 0.9 points; clustered tests of 40 clusters reject a little more often
+    for name, share in shares.items():
+        assert 0.02 < share < 0.08, (name, share)
+
+
+@pytest.mark.slow
+def test_influence_values_say_what_reassigning_the_treatment_says() -> None:
+    """In an experiment treatment can be assigned again: refits of all specifications have the same null."""
+    table = study(160, seed=9)
+    table["income"] = table["income"] - table["grant"] * (1 + 0.5 * table["age"]) + 0.2 * table["grant"]
+    grid = {"method": ["ols", "difference"], "covariates": [["age", "wealth"], ["age"], ["wealth"]]}
+    asked = design(table)
+    found = ec.robustness(asked, grid, draws=4999)
+    ways = [(row["method"], row["covariates"].split(" + ")) for row in found.frame.to_dict("records")]
+    rng = np.random.default_rng(3)
+    medians, averages = [], []
+    for _ in range(600):
+        other = design(table.assign(grant=rng.permutation(table["grant"].to_numpy())))
+        drop = [[name for name in asked.covariates if name not in kept] for _, kept in ways]
+        made = [ec.ate(other.without(gone), method=method) for (method, _), gone in zip(ways, drop)]
+        medians.append(np.median([one.estimate for one in made]))
+        averages.append(np.mean([one.estimate / one.std_error for one in made]))
+    statistic = (found.frame["estimate"] / found.frame["std_error"]).mean()
+    for name, drawn, seen in (
+        ("p_median", medians, found.numbers["median"]),
+        ("p_average", averages, statistic),
+    ):
+        share = float(np.mean(np.abs(drawn) >= abs(seen)))
+        assert 0.02 < share < 0.5, "neither is near an end, so that they could differ"
+        assert found.numbers[name] == pytest.approx(share, abs=3 * np.sqrt(share * (1 - share) / 600) + 0.01)
