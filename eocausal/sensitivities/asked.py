@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from eocausal.sensitivities.benchmarks import COORDINATES, COVARIATES, FEATURES
-from eocausal.sensitivities.kinds import sensitivity, usual_kind
+from eocausal.sensitivities.kinds import KINDS, sensitivity, usual_kind
 from eocausal.specs.load import LoadedSpec, spec_error
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def asked_sensitivities(
         kind: sensitivity(
             estimate,
             kind=kind,
-            benchmark=list(asked.benchmark) or None,
+            benchmark=(list(asked.benchmark) or None) if KINDS[kind].measured else None,
             seed=spec.seed,
             progress=progress,
             **_options(asked, kind),
@@ -53,8 +53,8 @@ def check_sensitivities(loaded: LoadedSpec) -> None:
     ]
     known = (*spec.design.covariates, COVARIATES, FEATURES, COORDINATES)
     mistakes += [
-        (("sensitivity", "benchmark", place), f"{name!r} is none of: {', '.join(known)}")
-        for place, name in enumerate(asked.benchmark)
+        (("sensitivity", "benchmark"), f"{name!r} is none of: {', '.join(known)}")
+        for name in asked.benchmark
         if name not in known
     ]
     if mistakes:

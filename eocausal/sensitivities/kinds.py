@@ -43,13 +43,17 @@ class Call:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of analysis: what it asks, who answers and draws (``module:function``), and its own options."""
+    """A kind of analysis: what it asks, who answers and draws (``module:function``), and its own options.
+
+    ``size`` is that of the figure in inches; ``measured`` says whether it is measured against benchmarks.
+    """
 
     question: str
     run: str
     draw: str
     options: tuple[str, ...] = ()
     size: tuple[float, float] = (WIDE, HIGH)
+    measured: bool = True
 
 
 # A new kind is one module and one row here.
@@ -105,6 +109,7 @@ KINDS: dict[str, Kind] = {
         "placebo:placebo",
         "placebo_figure:draw",
         ("tests", "outcomes", "future", "draws", "shift_m"),
+        measured=False,
     ),
     "spatial": Kind(
         "Is something left that neighbours share?",
@@ -112,12 +117,14 @@ KINDS: dict[str, Kind] = {
         "spatial_figure:draw",
         ("tests", "neighbours", "cutoffs", "buffers", "rings"),
         (9.0, 6.4),
+        measured=False,
     ),
     "robustness": Kind(
         "Does the estimate hinge on how it was made?",
         "robustness:of_one_result",
         "robustness_figure:draw",
         size=(7.2, 5.6),
+        measured=False,
     ),
 }
 # What is asked of a result where no kind is named.
@@ -224,6 +231,15 @@ def sensitivity(
     require_level(level, error=SensitivityError)
     seed = whole_number(seed, argument="seed", error=SensitivityError)
     _refuse_other_options(kind, options)
+    if benchmark is not None and not KINDS[kind].measured:
+        able = ", ".join(name for name, row in KINDS.items() if row.measured)
+        raise SensitivityError(
+            explain(
+                f"kind={kind!r} is compared with no benchmark.",
+                rule=f"kinds that are: {able}",
+                fix="leave it out",
+            )
+        )
     benchmarks = read_benchmarks(benchmark, origin_of(estimate).design)
     call = Call(benchmarks, benchmark is not None, level, seed, progress)
     found: Sensitivity = load(KINDS[kind].run)(estimate, call, **options)
