@@ -89,8 +89,7 @@ def robustness(
     seed : int
         For folds and learners where the grid names no seeds, and for what is drawn.
     folder : str or Path, optional
-        Where finished specifications are kept, so that a run that was killed goes on, also with a larger grid. They
-        come back without what they were made from, so that :func:`eocausal.sensitivity` does not take them.
+        Where finished specifications are kept, so that a run that was killed goes on, also with a larger grid.
     progress : bool
     **options
         What all specifications share, by the names of the grid: ``method="ipw", folds=ec.Folds(k=3)``.
@@ -98,7 +97,8 @@ def robustness(
     Returns
     -------
     Sensitivity
-        Its table has a row for each specification, ``.estimates`` the estimates themselves. ``.numbers`` are range,
+        Its table has a row for each specification, ``.estimates`` the estimates themselves, with their influence
+        values (for :func:`eocausal.sensitivity` of one, make it again by ``ec.ate``). ``.numbers`` are range,
         median and quartiles, the share that is positive and that is significant in the direction of the median, and
         p-values. ``.curves["shares"]`` says how much of the variance of estimates each choice goes with,
         ``.curves["under_null"]`` where the ordered estimates would lie were there no effect, and

@@ -56,7 +56,7 @@ def _estimates(ax: Axes, ordered: pd.DataFrame, found: Sensitivity, *, main: int
     ends = ordered[["conf_low", "conf_high"]].replace([-np.inf, np.inf], np.nan).to_numpy()
     for chosen, color, said in (
         (significant, DARK, "differs from zero at 5%"),
-        (~significant, GREY, "does not"),
+        (~significant, GREY, "no different from zero at 5%"),
     ):
         if chosen.any():
             ax.vlines(at[chosen], ends[chosen, 0], ends[chosen, 1], color=color, linewidth=1.2)
@@ -89,11 +89,11 @@ def _choices(
         before = name
     ax.set_yticks(range(len(rows)), labels=labels, fontsize=7)
     ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.set_xticks([])
+    ax.tick_params(labelbottom=False)
     ax.set_xlabel(f"{len(ordered)} specifications, in the order of their estimates")
-    for side in ("left", "bottom"):
-        ax.spines[side].set_visible(False)
-    ax.tick_params(left=False)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    ax.tick_params(left=False, bottom=False)
 
 
 def _label(name: str, way: str, share: float, *, heads: bool) -> str:

@@ -44,18 +44,16 @@ def _signs(numbers: Mapping[str, float], count: int, least: float) -> str:
     signs = f"all are {side}" if of_side == count else f"{of_side} of {count} are {side}"
     found = round(numbers["share_significant"] * count)
     against = round(numbers["share_significant_opposite"] * count)
+    differ = "differ" if found > 1 else "differs"
     if not found:
         told = f"{signs} and none of these differs from zero at 5%"
         chance = _chance(numbers["p_median"], least, "a median as far from zero")
     else:
-        many = "all" if found == count else f"{found} of {count}"
-        told = f"{signs} and {many} {'differ' if found > 1 else 'differs'} from zero at 5%"
-        told = told if of_side == count else f"{signs}, and {many} {'are' if found > 1 else 'is'} so at 5%"
+        many = "all" if found == count else f"{found} of {count if of_side == count else 'these'}"
+        told = f"{signs} and {many} {differ} from zero at 5%"
         chance = _chance(numbers["p_significant"], least, "that many")
     if against:
-        told += (
-            f", while {against} {'are' if against > 1 else 'is'} {'negative' if upward else 'positive'} at 5%"
-        )
+        told += f", while {against} {'negative' if upward else 'positive'} {'ones do' if against > 1 else 'one does'}"
     return told + chance
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -97,15 +97,18 @@ class Workbench:
             verb: Any = panel if isinstance(design, PanelDesign) else ate
             given = {name: value for name, value in options.items() if value is not None}
             made = one_estimate(verb(design, vcov=vcov, **given), self.term)
+            # the design of every estimate would stay in memory, and one from the folder has none either
+            made = replace(made, origin=None)
             self.store.save(key, made)
         self._before[repr(of)] = made
         return made
 
     def _design_of(self, labels: tuple[Label, ...]) -> Any:
-        """Return the design of a specification, each made once."""
+        """Return the design of a specification; the last one is kept, as neighbours in a grid share theirs."""
         by = {one.name: (one.ways[label], label) for one, label in zip(self.choices, labels)}
         key = tuple(by[name][1] for name in OF_DESIGN if name in by)
         if key not in self._designs:
+            self._designs.clear()
             self._designs[key] = self._made({name: by.get(name, (None, ""))[0] for name in OF_DESIGN}, by)
         return self._designs[key]
 
