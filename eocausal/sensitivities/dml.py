@@ -323,7 +323,7 @@ def _warnings(
         told.append(
             f"no multiple of {', '.join(weak)} moves the estimate: without strength it is no yardstick"
         )
-    if estimate.second is not None:
+    if estimate.second is not None and estimate.second.parts.any():
         told.append(CALIBRATED)
     return list(dict.fromkeys(told))
 

@@ -40,7 +40,7 @@ def pieces_of(estimate: Estimate) -> tuple[LongShort, ...]:
         fix = "kind='marginal' for weights" if method in ("ipw", "cbps") else "kind='omitted' for regressions"
         raise SensitivityError(
             explain(
-                f"kind='dml' rests on predictions of outcome and treatment, and method={method!r} makes not both.",
+                f"kind='dml' needs predictions of outcome and treatment, and method={method!r} lacks them.",
                 rule=f"methods that do: {', '.join(METHODS)}",
                 fix=f"{fix}, or ec.ate(design, method='aipw')",
             )
@@ -57,7 +57,7 @@ def pieces_of(estimate: Estimate) -> tuple[LongShort, ...]:
 
 @dataclass(frozen=True)
 class Measured:
-    """A benchmark with its strengths as they are used, within 0 and 1, and what there is to say of it."""
+    """A benchmark with its strengths as found, and as used: not below 0. And what there is to say of it."""
 
     benchmark: Benchmark
     gain: Gain
@@ -69,11 +69,7 @@ def measured(estimate: Estimate, benchmark: Benchmark, pieces: Sequence[LongShor
     """Return how strong a benchmark is as a confounder, on the units that the estimate is of."""
     other = _pieces_on(estimate, _with_places(estimate) if benchmark.coordinates else benchmark.without)
     raw = gain(other, pieces, inside=False) if benchmark.coordinates else gain(pieces, other)
-    used = replace(
-        raw,
-        r2_outcome=float(np.clip(raw.r2_outcome, 0, 1)),
-        r2_treatment=float(np.clip(raw.r2_treatment, 0, 1)),
-    )
+    used = replace(raw, r2_outcome=max(raw.r2_outcome, 0.0), r2_treatment=max(raw.r2_treatment, 0.0))
     return Measured(benchmark, used, raw, tuple(_told(benchmark, raw, known=_known(estimate))))
 
 

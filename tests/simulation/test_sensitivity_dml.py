@@ -117,8 +117,8 @@ def test_bounds_cover_the_true_effect(images: bool, method: str, sign: float) ->
     ratio = exact[f"std_error_{end}"].mean() / exact[end].std()
     print(
         f"\n{method} images={images} sign={sign}: {true}, estimate {exact['estimate'].mean():.3f}, bound at the "
-        f"true correlation {exact[end].mean():.3f}, inside {inside.mean():.3f}, covered {covered.mean():.3f}, one-sided "
-        f"{said.mean():.3f}, error over spread {ratio:.3f}"
+        f"true correlation {exact[end].mean():.3f}, inside {inside.mean():.3f}, covered {covered.mean():.3f}, "
+        f"one-sided {said.mean():.3f}, error over spread {ratio:.3f}"
     )
     assert abs(exact["estimate"].mean() - TRUE) > 0.3
     assert covered.mean() >= 0.95

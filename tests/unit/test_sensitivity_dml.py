@@ -524,7 +524,7 @@ def test_bad_options_are_refused(effect: ec.Estimate, options: dict[str, Any], w
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda d: ec.ate(d, method="ols"), "method='ols'.*makes not both(.|\n)*kind='omitted'"),
+        (lambda d: ec.ate(d, method="ols"), "method='ols'.*lacks them(.|\n)*kind='omitted'"),
         (lambda d: ec.ate(d, method="ipw"), "method='ipw'(.|\n)*kind='marginal'"),
         (lambda d: ec.ate(d, method="difference"), "method='difference'"),
     ],
@@ -548,7 +548,7 @@ def test_several_arms_are_refused() -> None:
         control="none",
         covariates=["age"],
     )
-    with pytest.raises(SensitivityError, match=r"design\.pair|not make both|makes not both"):
+    with pytest.raises(SensitivityError, match=r"design\.pair|lacks them"):
         ec.sensitivity(ec.ate(design), kind="dml", term="roads")
 
 
@@ -556,3 +556,29 @@ def test_places_are_refused_where_learners_see_features_alone(design: ec.Design)
     effect = ec.ate(design, learners=ec.Learners(columns="features"))
     with pytest.raises(SensitivityError, match="see features alone"):
         ec.sensitivity(effect, benchmark="coordinates")
+
+
+def test_a_panel_is_refused_with_what_to_ask_instead() -> None:
+    rows = [(unit, year) for unit in range(40) for year in range(4)]
+    table = pd.DataFrame(rows, columns=["village", "year"])
+    table["treated"] = ((table["village"] < 20) & (table["year"] >= 2)).astype(int)
+    table["wealth"] = table["village"] % 7 + table["year"] + np.random.default_rng(0).normal(size=len(table))
+    panel = ec.PanelDesign(table, outcome="wealth", treatment="treated", unit="village", period="year")
+    with pytest.raises(SensitivityError, match=r"method='twfe' lacks them(.|\n)*kind='omitted'"):
+        ec.sensitivity(ec.panel(panel, method="twfe"), kind="dml")
+
+
+def test_part_of_a_strong_benchmark_is_part_of_what_was_found() -> None:
+    rng = np.random.default_rng(0)
+    n = 400
+    table = pd.DataFrame({"age": rng.normal(size=n)})
+    table["aid"] = (1.6 * table["age"] + rng.logistic(size=n) > 0).astype(int)
+    table["wealth"] = table["aid"] + table["age"] + rng.normal(size=n)
+    effect = ec.ate(ec.Design(table, outcome="wealth", treatment="aid", covariates=["age"]))
+    one = ec.sensitivity(effect, benchmark="age", times=[0.1, 1])
+    gain = one.diagnostics["gains"]["age"]["r2_treatment"]
+    assert gain > 1
+    assert one.frame["r2_treatment"].tolist() == pytest.approx([0.1 * gain, 1.0])
+    assert any("would leave no bound" in text for text in one.warnings)
+    again = ec.sensitivity(effect, benchmark="age", times=one.numbers["times_age"])
+    assert again.frame["lower"][0] == pytest.approx(0.0, abs=1e-9)
