@@ -35,7 +35,8 @@ def sweep(
     """Estimate with one set of features after another, on the same units, and set overlap and balance beside it.
 
     How much adjusting for pictures does may depend on how fine they are, how far around a place they reach and how
-    wide the patterns are that an encoder sees. An estimate that moves with these settings rests on them.
+    wide the patterns are that an encoder sees. An estimate that moves with these settings rests on them. A sweep
+    changes features alone; :func:`eocausal.robustness` goes over all combinations of features, methods and learners.
 
     Parameters
     ----------

@@ -53,7 +53,8 @@ def _signs(numbers: Mapping[str, float], count: int, least: float) -> str:
         told = f"{signs} and {many} {differ} from zero at 5%"
         chance = _chance(numbers["p_significant"], least, "that many")
     if against:
-        told += f", while {against} {'negative' if upward else 'positive'} {'ones do' if against > 1 else 'one does'}"
+        other = "negative" if upward else "positive"
+        told += f", while {against} {other} {'ones do' if against > 1 else 'one does'}"
     return told + chance
 
 
