@@ -36,7 +36,7 @@ def sweep(
 
     How much adjusting for pictures does may depend on how fine they are, how far around a place they reach and how
     wide the patterns are that an encoder sees. An estimate that moves with these settings rests on them. A sweep
-    changes features alone; :func:`eocausal.robustness` goes over all combinations of features, methods and learners.
+    changes features alone; :func:`eocausal.robustness` goes over combinations of features, methods and learners.
 
     Parameters
     ----------
