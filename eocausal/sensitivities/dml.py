@@ -313,6 +313,11 @@ def _warnings(
     capped = [
         one.label for one in scenarios if one.r2_outcome == 1 and one.found is not None and one.times != 1
     ]
+    capped += [
+        f"{value:.3g} times {one.benchmark.in_words}"
+        for one, value in times.items()
+        if np.isfinite(value) and value * one.gain.r2_outcome > 1
+    ]
     if capped:
         told.append(f"confounders explain all of the outcome at most: {', '.join(capped)}")
     endless = [one.label for one in scenarios if one not in _bounding(scenarios)]
