@@ -13,6 +13,7 @@ import rasterio
 from shapely.geometry import box
 
 import eocausal as ec
+from eocausal.errors import SpecError
 from eocausal.imagery.asked import asked_chips
 from eocausal.imagery.chips_job import store_chips
 from eocausal.specs.inputs import check_inputs
@@ -351,3 +352,54 @@ def test_an_outcome_from_a_map_is_given_as_it_is_and_corrected(folder: Path) -> 
     assert other.corrected is not None
     assert other.corrected.fit.values == pytest.approx(made.corrected.fit.values)
     assert other.diagnosis is None
+
+
+def test_the_first_average_effect_is_put_to_the_test(folder: Path) -> None:
+    write_scene(
+        folder / "scene.tif", np.random.default_rng(7).normal(size=(1, HEIGHT, WIDTH)).astype("float32")
+    )
+    units = pd.read_csv(folder / "units.csv")
+    units["before"] = np.random.default_rng(3).normal(size=len(units))
+    units.to_csv(folder / "units.csv", index=False)
+    imagery = "imagery: {rasters: scene.tif, size_m: 300, date: 2006-01-01}\n"
+    asked = "sensitivity: {kinds: [omitted, placebo], benchmark: features, outcomes: before}\n"
+    tail = TAIL.replace("ate: [difference, regression]", "ate: [ols, difference]")
+    made = ec.run(write_spec(folder, imagery, tail=tail + asked), out=folder / "out", progress=False)
+    assert list(made.sensitivities) == ["omitted", "placebo"]
+    design = made.design
+    direct = ec.sensitivity(
+        ec.ate(design, method="ols", folds=ec.Folds(k=2)), kind="omitted", benchmark="features"
+    )
+    assert made.sensitivities["omitted"].numbers == pytest.approx(direct.numbers)
+    assert "outcome before" in made.sensitivities["placebo"].estimates
+    page = made.report.read_text()
+    for kind, one in made.sensitivities.items():
+        assert one.question in page
+        assert one.sentence in made.summary()
+        assert (folder / "out" / "figures" / f"sensitivity_{kind}.png").stat().st_size > 5_000
+        table = pd.read_csv(folder / "out" / f"sensitivity_{kind}.csv")
+        assert list(table) == list(one.frame)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("{kinds: [omited]}", "omitted"),
+        ("{kinds: [omitted, omitted]}", "listed more than once: omitted"),
+        ("{outcomes: income}", r"sensitivity\.outcomes: outcomes goes with placebo. Add placebo to kinds"),
+        ("{kinds: placebo, strata: village}", r"sensitivity\.strata: strata goes with rosenbaum"),
+        (
+            "{benchmark: roofs}",
+            r"sensitivity\.benchmark: 'roofs' is none of: covariates, features, coordinates",
+        ),
+        (
+            "{kinds: placebo, outcomes: [incme]}",
+            r"sensitivity\.outcomes\[0\]: column 'incme' is not in the units",
+        ),
+    ],
+)
+def test_mistakes_of_sensitivity_are_told_before_anything_long(folder: Path, written: str, told: str) -> None:
+    write_scene(folder / "scene.tif", np.ones((1, HEIGHT, WIDTH), dtype="float32"))
+    imagery = "imagery: {rasters: scene.tif, size_m: 300, date: 2006-01-01}\n"
+    with pytest.raises(SpecError, match=told):
+        ec.run(write_spec(folder, imagery, tail=f"{TAIL}sensitivity: {written}\n"), progress=False)
