@@ -351,6 +351,10 @@ class Design:
         object.__setattr__(part, "covariates", tuple(one for one in self.covariates if one not in covariates))
         if not left:
             object.__setattr__(part, "features", None)
+        elif self.features is not None and len(left) < len(table.feature_blocks):
+            # what is read anew, as for another outcome, must not bring them back
+            known = [name for name in self.features.blocks if name not in blocks]
+            object.__setattr__(part, "features", self.features.select(*known) if known else None)
         changed = replace(
             table,
             covariates=table.covariates[:, kept],

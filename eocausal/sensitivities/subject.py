@@ -112,7 +112,8 @@ def made_again(estimate: Estimate, design: Any, **changes: Any) -> Estimate:
 
     Of several terms it is the one that the estimate is of, where the other design has it.
     """
-    other = origin_of(estimate).again(design, **changes)
+    # clusters that the call named, such as shared images, may be none of the other design
+    other = origin_of(estimate).again(design, **{"vcov": "iid", **changes})
     how: VcovChoice = estimate.variance.how
     missing = [name for name in estimate.variance.how.names if name not in other.groups]
     if missing:
