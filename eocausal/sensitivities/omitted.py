@@ -296,8 +296,9 @@ def _told(
                 one.benchmark,
                 times,
                 interval,
-                one.yardstick.takes_all(times),
-                one.yardstick.takes_all(interval),
+                all_of_outcome=one.yardstick.takes_all(times),
+                all_of_outcome_interval=one.yardstick.takes_all(interval),
+                by_chance=bool(one.by_chance),
             )
             for one, times, interval in zip(yardsticks, table["times"], table["times_interval"])
         ),

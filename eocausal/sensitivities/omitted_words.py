@@ -19,7 +19,8 @@ class Yard:
     """A benchmark, and how many times as strong the unseen must be for the estimate and for its interval.
 
     Infinite where the benchmark explains nothing. ``all_of_outcome`` and ``all_of_outcome_interval`` say whether
-    that many times is more than the outcome has left, so that the unseen must explain all of it.
+    that many times is more than the outcome has left, so that the unseen must explain all of it. ``by_chance`` says
+    that the benchmark explains no more than noise might.
     """
 
     benchmark: Benchmark
@@ -27,12 +28,14 @@ class Yard:
     times_interval: float
     all_of_outcome: bool = False
     all_of_outcome_interval: bool = False
+    by_chance: bool = False
 
     @property
     def does(self) -> str:
         """Its name with a verb: ``all image features do``."""
         plural = self.benchmark.in_words.startswith("all ")
-        return f"{self.benchmark.in_words} do{'' if plural else 'es'}"
+        told = " (no more than noise might)" if self.by_chance else ""
+        return f"{self.benchmark.in_words} do{'' if plural else 'es'}{told}"
 
     def of_estimate(self) -> str:
         """Return what is needed for the estimate."""

@@ -146,13 +146,13 @@ class Yardstick:
         return min(self.r2_treatment, self.r2_outcome) <= NOTHING
 
     def strength(self, times: float) -> tuple[float, float]:
-        """Return the partial R2 with treatment, infinite where nothing is so strong, and with the outcome, at most 1."""
+        """Return the partial R2 with treatment, infinite where that cannot be, and with the outcome, at most 1."""
         treatment, explained = self._asked(times)
         return treatment, min(explained, 1.0)
 
     def takes_all(self, times: float) -> bool:
         """Whether as strong with the outcome is more than can be, so that all of it is taken to be explained."""
-        return self._asked(times)[1] > 1
+        return bool(np.isfinite(times)) and self._asked(times)[1] > 1
 
     def _asked(self, times: float) -> tuple[float, float]:
         treatment, outcome = self.r2_treatment, self.r2_outcome

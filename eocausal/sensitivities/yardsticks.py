@@ -46,16 +46,20 @@ class Measured:
     p_outcome: float
 
     @property
-    def warning(self) -> str:
-        """What must be said of the benchmark, or nothing."""
-        name, plural = self.benchmark.in_words, self.columns > 1
-        if self.yardstick.empty:
-            return f"{name}: explains nothing of treatment or of outcome, so that no multiple of it is a bias"
-        chance = [
+    def by_chance(self) -> list[str]:
+        """Which of treatment and outcome the columns explain no more of than noise might."""
+        return [
             what
             for what, p in (("treatment", self.p_treatment), ("outcome", self.p_outcome))
             if p > BY_CHANCE
         ]
+
+    @property
+    def warning(self) -> str:
+        """What must be said of the benchmark, or nothing."""
+        name, plural, chance = self.benchmark.in_words, self.columns > 1, self.by_chance
+        if self.yardstick.empty:
+            return f"{name}: explains nothing of treatment or of outcome, so that no multiple of it is a bias"
         if not chance:
             return ""
         return (

@@ -474,9 +474,6 @@ def test_it_reads_back_and_draws_the_same() -> None:
     assert len(first.axes) == 2
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [

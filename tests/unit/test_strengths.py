@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -211,7 +213,7 @@ def test_strengths_rise_with_multiples_until_they_are_impossible(
     yardstick = Yardstick(treatment, outcome, inside)
     made = [yardstick.strength(times) for times in np.linspace(0, 3, 31)]
     assert made[0] == (0.0, 0.0)
-    for first, second in zip(made, made[1:]):
+    for first, second in pairwise(made):
         assert second[0] >= first[0]
         assert 1 >= second[1] >= first[1]
     taken = [yardstick.takes_all(times) for times in np.linspace(0, 3, 31)]
