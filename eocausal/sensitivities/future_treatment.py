@@ -177,7 +177,7 @@ def sentence(row: dict[str, Any], numbers: dict[str, float], *, level: float) ->
     if row["verdict"] == BIASED:
         size = "" if np.isnan(share) else f", {size_text(share)}"
         return f"{about} an effect of {found} on outcomes measured before{size}: a sign of bias."
-    told = f"{about} no effect on outcomes measured before it: {found}"
+    told = f"{about} no effect on outcomes measured before it that can be told from zero: {found}"
     if row["verdict"] == LITTLE:
         room = "" if np.isnan(reach) else f", as the interval reaches as far as {size_text(reach)}"
         return f"{told}; but this says little{room}."

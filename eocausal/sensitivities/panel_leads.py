@@ -139,7 +139,7 @@ def sentence(row: dict[str, Any], reach: float, *, level: float) -> str:
     found = f"{digits(row['estimate'])} ({interval_text(row, level)}, {p_text(row['p_value'])})"
     if row["verdict"] == BIASED:
         return f"{_ABOUT} move apart from those of others by {found}: a sign of bias."
-    told = f"{_ABOUT} do not move apart from those of others: {found}"
+    told = f"{_ABOUT} do not move apart from those of others so that it can be told from zero: {found}"
     if row["verdict"] == LITTLE:
         return f"{told}; but this says little, as the interval reaches as far as {size_text(reach)}."
     return f"{told}; the interval rules out more than {size_text(reach)}."

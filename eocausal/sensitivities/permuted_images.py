@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,17 @@ from eocausal.sensitivities.placebo_designs import (
     with_pictures_dealt_anew,
     without_pictures,
 )
-from eocausal.sensitivities.placebo_parts import CLEAN, Part, bounds_of, digits, p_text, row_from, size_text
+from eocausal.sensitivities.placebo_parts import (
+    BIASED,
+    CLEAN,
+    Part,
+    bounds_of,
+    digits,
+    judged,
+    p_text,
+    row_from,
+    size_text,
+)
 from eocausal.sensitivities.subject import origin_of
 
 if TYPE_CHECKING:
@@ -53,7 +63,7 @@ def permuted_images(estimate: Estimate, call: Call, *, draws: int | None) -> Par
     by_draws = float(values.std(ddof=1) / np.sqrt(values.size))
     gap = _difference(found, plain, -1.0, "dealt anew - without images")
     moved = _difference(found, estimate, 1.0, "estimate - dealt anew")
-    row, gap_error = _row(estimate, gap, by_draws, level=call.level)
+    row, gap_error = _row(estimate, gap, by_draws, abs(float(moved.values[0])), level=call.level)
     moved_error = float(np.hypot(np.ravel(moved.std_error)[0], by_draws))
     numbers = {
         "permuted_images_draws": float(values.size),
@@ -70,7 +80,9 @@ def permuted_images(estimate: Estimate, call: Call, *, draws: int | None) -> Par
     }
     return Part(
         rows=(row,),
-        sentence=sentence(float(estimate.values[0]), numbers, clean=row["verdict"] == CLEAN),
+        sentence=sentence(
+            float(estimate.values[0]), numbers, clean=row["verdict"] != BIASED, level=call.level
+        ),
         numbers=numbers,
         estimates={"without_images": plain, "permuted_images_difference": gap},
         curves={
@@ -90,21 +102,26 @@ def _difference(found: list[Estimate], other: Estimate, sign: float, name: str) 
 
 
 def _row(
-    estimate: Estimate, gap: Estimate, by_draws: float, *, level: float
-) -> tuple[dict[str, object], float]:
-    """Return the row of the difference from the estimate without images, and its standard error."""
+    estimate: Estimate, gap: Estimate, by_draws: float, moved: float, *, level: float
+) -> tuple[dict[str, Any], float]:
+    """Return the row of the difference from the estimate without images, and its standard error.
+
+    It says little where it could be as large as the estimate and as what images move.
+    """
     value, effect = float(gap.values[0]), float(estimate.values[0])
     error = float(np.hypot(np.ravel(gap.std_error)[0], by_draws))
     bounds, p_value = bounds_of(value, error, gap.variance.df, level=level)
-    small = max(map(abs, bounds)) < NEGLIGIBLE * float(np.ravel(estimate.std_error)[0])
+    reach = max(map(abs, bounds))
+    small = reach < NEGLIGIBLE * float(np.ravel(estimate.std_error)[0])
     row = row_from(
         TEST, "images dealt anew, less the estimate without images", (value, error), bounds,
-        p_value=p_value, effect=effect, level=level, verdict=CLEAN if small else None,
+        p_value=p_value, effect=effect, level=level,
+        verdict=CLEAN if small else judged(p_value, reach, max(abs(effect), moved), level=level),
     )  # fmt: skip
     return row, error
 
 
-def sentence(estimate: float, numbers: dict[str, float], *, clean: bool) -> str:
+def sentence(estimate: float, numbers: dict[str, float], *, clean: bool, level: float) -> str:
     """Say how much of an adjustment is what images show."""
     told = (
         f"With images dealt anew among units ({numbers['permuted_images_draws']:.0f} times) the estimate is "
@@ -117,6 +134,8 @@ def sentence(estimate: float, numbers: dict[str, float], *, clean: bool) -> str:
     )
     gap = numbers["permuted_images_difference"]
     if clean:
+        if p_value >= 1 - level:
+            return f"{told}: what images show does not move the estimate by more than chance can, {shown}."
         return f"{told}: what images show, and not how many columns they are, moves the estimate by {shown}."
     share = f" ({size_text(gap / estimate)})" if estimate else ""
     return (

@@ -185,7 +185,8 @@ def _of_one(row: dict[str, Any], reach: float, level: float) -> str:
             f"{size}: a sign of bias."
         )
     told = (
-        f"On {row['what']}, which treatment cannot have changed, the same estimator finds no effect: {found}"
+        f"On {row['what']}, which treatment cannot have changed, the same estimator finds no effect that can be "
+        f"told from zero: {found}"
     )
     if row["verdict"] == LITTLE:
         return f"{told}; but this says little, as its interval reaches as far as {size_text(reach)}."

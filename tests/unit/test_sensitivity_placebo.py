@@ -380,7 +380,12 @@ def test_corrected_results_are_tested_with_their_outcome_corrected():
     ("verdict", "share", "reach", "words"),
     [
         (BIASED, 0.6, 0.8, "finds an effect of 2 .* 60% of the estimate: a sign of bias"),
-        (CLEAN, 0.1, 0.3, "finds no effect: 2 .* rules out effects beyond 30% of the estimate"),
+        (
+            CLEAN,
+            0.1,
+            0.3,
+            "finds no effect that can be told from zero: 2 .* rules out effects beyond 30% of the estimate",
+        ),
         (LITTLE, 0.1, 2.5, "says little, as its interval reaches as far as 2.5 times the estimate"),
     ],
 )
@@ -414,7 +419,7 @@ def test_what_is_said_where_columns_alone_move_an_estimate():
         "moved_by_images_std_error": 0.1, "moved_by_images_p_value": 0.0001, "permuted_images_difference": -0.5,
     }  # fmt: skip
     assert "columns that show nothing move it by -0.5 (50% of the estimate)" in permuted_images.sentence(
-        1.0, numbers, clean=False
+        1.0, numbers, clean=False, level=0.95
     )
 
 
