@@ -101,7 +101,7 @@ KINDS: dict[str, Kind] = {
         "How unequal could the chances of treatment be within pairs or strata?",
         "rosenbaum:rosenbaum",
         "rosenbaum_figure:draw",
-        ("gammas", "strata", "statistic", "caliper"),
+        ("gammas", "strata", "statistic", "caliper", "adjust"),
         (9.0, 4.2),
     ),
     "placebo": Kind(

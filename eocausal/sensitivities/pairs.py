@@ -45,7 +45,7 @@ def nearest_pairs(
 
     Examples
     --------
-    >>> score, treated = np.array([0.0, 0.1, 0.2, 5.0]), np.array([True, False, True, False])
+    >>> score, treated = np.array([0.0, 0.15, 0.2, 5.0]), np.array([True, False, True, False])
     >>> nearest_pairs(score, treated, caliper=None, ids=np.array(list("abcd"), dtype=object)).tolist()
     [[0, 1], [2, 3]]
     >>> nearest_pairs(score, treated, caliper=1.0, ids=np.array(list("abcd"), dtype=object)).tolist()

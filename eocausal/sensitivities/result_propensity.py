@@ -13,8 +13,8 @@ from eocausal.errors import SensitivityError, explain
 from eocausal.nuisance.columns import has_columns
 from eocausal.nuisance.cross_fit import propensities
 from eocausal.nuisance.folds import Folds
-from eocausal.nuisance.learners import Learners, OutOfFold
-from eocausal.nuisance.settings import dealt, settings_for
+from eocausal.nuisance.learners import OutOfFold
+from eocausal.nuisance.settings import Settings, dealt, settings_for
 from eocausal.sensitivities.benchmarks import Benchmark, coordinate_columns
 from eocausal.sensitivities.subject import origin_of
 
@@ -36,13 +36,17 @@ def logit_of(estimate: Estimate) -> tuple[FloatArray, str]:
     own = [one[name] for one in origin.predicted for name in _NAMES if name in one]
     if not own:
         return learned_logit(estimate, origin.entered), LEARNED
+    table = origin.entered.table
+    if table.propensity is None and not (table.covariate_names or table.features.shape[1]):
+        # the share treated outside the fold differs by fold, and tells of nobody's chances
+        return np.zeros(len(origin.entered)), OWN
     values = np.array(own)
     bad = ~((values > 0) & (values < 1)).all(axis=0)
     if bad.any():
         raise SensitivityError(
             explain(
                 "Some units have a propensity of exactly 0 or 1.",
-                where=origin.entered.table.ids[bad],
+                where=table.ids[bad],
                 rule="0 < propensity < 1",
                 fix="strata=, or trim= in ec.ate",
             )
@@ -52,18 +56,23 @@ def logit_of(estimate: Estimate) -> tuple[FloatArray, str]:
 
 def learned_logit(estimate: Estimate, design: Design) -> FloatArray:
     """Return the logit (n,) of a propensity learned out of fold on a design, as a result learns."""
-    options = origin_of(estimate).options
-    folds, learners = options.get("folds") or Folds(), options.get("learners") or Learners()
-    if isinstance(learners.propensity, OutOfFold):
-        # predictions that were made beforehand are of one set of columns
-        learners = replace(learners, propensity="penalised_logit")
+    settings = settings_of(estimate, design)
+    learners = settings.learners
     if not has_columns(design, learners.columns):
         return np.zeros(len(design))
-    settings = settings_for(
-        design, folds=replace(folds, repeats=1), learners=learners, seed=int(options.get("seed", 0))
-    )
+    if isinstance(learners.propensity, OutOfFold):
+        # predictions that were made beforehand are of one set of columns
+        settings = replace(settings, learners=replace(learners, propensity="penalised_logit"))
     values = propensities(design, **dealt(design, settings), known=False).values
     return np.log(values / (1 - values))
+
+
+def settings_of(estimate: Estimate, design: Design) -> Settings:
+    """Return folds, learners and seed of a result; of several repeats of the folds the first."""
+    options = origin_of(estimate).options
+    folds, learners = options.get("folds") or Folds(), options.get("learners")
+    seed = int(options.get("seed", 0))
+    return settings_for(design, folds=replace(folds, repeats=1), learners=learners, seed=seed)
 
 
 def designs_for(benchmark: Benchmark, design: Design) -> tuple[Design, Design]:

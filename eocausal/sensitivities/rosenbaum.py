@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from eocausal.sensitivities.bias_inversion import (
 from eocausal.sensitivities.hidden_bias_benchmarks import odds_within
 from eocausal.sensitivities.matched_sets import Compared, Sets, compared, given_strata, matched_pairs
 from eocausal.sensitivities.result import Sensitivity
+from eocausal.sensitivities.result_outcome import expected_outcome, uneven_by
 from eocausal.sensitivities.result_propensity import logit_of
 from eocausal.sensitivities.rosenbaum_sentence import Said, sentence
 from eocausal.sensitivities.strata_bounds import Strata
@@ -29,6 +30,7 @@ from eocausal.sensitivities.strata_tests import (
     chosen_statistic,
     comparison_of,
     informative_strata,
+    is_binary,
 )
 from eocausal.sensitivities.subject import Subject, origin_of
 
@@ -41,9 +43,32 @@ GAMMAS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0)
 CALIPER = 0.2
 # Fewer strata that say something are too few for a normal distribution.
 FEW = 20
+# A difference of expected outcomes within strata that is told of, in standard errors.
+UNEVEN = 0.5
 # Points of the curve of p-values, and of the amplification.
 POINTS = 61
 TIMES = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Study:
+    """Who is compared with whom by which test, the outcome turned so that the estimate is positive."""
+
+    estimate: Estimate
+    subjects: Compared
+    sets: Sets
+    matched: bool
+    statistic: str
+    n_informative: int
+    sign: float
+    comparison: Comparison
+    adjusted: bool
+    uneven: float
+
+    @property
+    def kind(self) -> str:
+        """Pairs or strata."""
+        return "pairs" if self.sets.strata.paired else "strata"
 
 
 def rosenbaum(
@@ -54,6 +79,7 @@ def rosenbaum(
     strata: str | pd.Series | None = None,
     statistic: str = AUTO,
     caliper: float | None = CALIPER,
+    adjust: bool | None = None,
 ) -> Sensitivity:
     """Return p-values, estimates and intervals by how much the odds of treatment differ within pairs or strata.
 
@@ -68,60 +94,89 @@ def rosenbaum(
     statistic : {"auto", "signed_rank", "mcnemar", "aligned_rank", "mean", "mantel_haenszel"}
     caliper : float or None
         Largest distance within a pair, in standard deviations of the logit of the propensity; None for none.
+    adjust : bool, optional
+        Whether the test is of what covariates and features leave of the outcome, out of fold. Default: of pairs
+        that are matched here, where the outcome is not 0/1.
 
     Raises
     ------
     SensitivityError
         No treatment of two arms, a panel, options out of bounds, or fewer than two pairs or strata that differ.
     """
-    design = _cross_section(estimate)
     gammas = _read_gammas(gammas)
     _require_caliper(caliper)
-    subjects = compared(design)
-    sets = _sets(estimate, subjects, strata, caliper)
-    name = chosen_statistic(statistic, subjects.outcome, sets.strata) if sets.strata.blocks else statistic
-    n_informative = informative_strata(subjects.outcome, sets.strata)
-    _require_enough(n_informative, sets)
-    sign = -1.0 if estimate.values[0] < 0 else 1.0
-    outcome = sign * subjects.outcome
-    if STATISTICS[name].binary:
-        # an outcome of 0 and 1 is turned into its opposite, so that it stays one
-        outcome = subjects.outcome if sign > 0 else 1 - subjects.outcome
-    comparison = comparison_of(name, outcome, subjects.treated, sets.strata)
-    table = _table(comparison, gammas, call.level, sign)
+    _require_adjust(adjust)
+    study = _study(estimate, strata, statistic, caliper, adjust)
+    subjects, sets, comparison = study.subjects, study.sets, study.comparison
 
     def without(logit: Any) -> Strata:
-        return sets.strata if strata is not None else matched_pairs(subjects, logit, caliper=caliper).strata
+        return matched_pairs(subjects, logit, caliper=caliper).strata if study.matched else sets.strata
 
     benchmarks = odds_within(estimate, subjects, call.benchmarks, without)
-    numbers = _numbers(comparison, call.level, sign) | {"n_sets": float(sets.strata.n_strata)}
-    if sets.strata.paired:
-        numbers["equal_amplification"] = equal_amplification(numbers["gamma"])
-    said = _said(estimate, sets, subjects, name, sign, numbers, call.level)
+    numbers = _numbers(study, call.level)
     return Sensitivity(
         kind="rosenbaum",
         subject=Subject.of(estimate),
-        sentence=sentence(_with_benchmark(said, benchmarks)),
-        frame=table,
+        sentence=sentence(_with_benchmark(_said(study, numbers, call.level), benchmarks)),
+        frame=_table(comparison, gammas, call.level, study.sign),
         numbers=numbers,
         curves={
             "p_values": _p_curve(comparison, gammas, numbers["gamma"]),
             "benchmarks": benchmarks,
             **({"amplification": _amplification(numbers["gamma"])} if sets.strata.paired else {}),
         },
-        assumptions=_assumptions(estimate, sets, subjects, strata is None, call.level),
-        warnings=_warnings(estimate, design, subjects, sets, name, n_informative),
+        assumptions=_assumptions(study, call.level),
+        warnings=_warnings(study),
         diagnostics={
-            "statistic": name,
+            "statistic": study.statistic,
             "level": call.level,
-            "sign": sign,
-            "n_informative": n_informative,
-            "sets": "pairs" if sets.strata.paired else "strata",
+            "n_informative": study.n_informative,
+            "sets": study.kind,
             "compared": sets.how,
             "n_compared": int(sets.strata.members.size),
+            "adjusted": study.adjusted,
+            "expected_gap": study.uneven,
             **sets.diagnostics,
         },
-        provenance={**estimate.provenance, "caliper": caliper if strata is None else None},
+        provenance={**estimate.provenance, "caliper": caliper if study.matched else None},
+    )
+
+
+def _study(
+    estimate: Estimate,
+    strata: str | pd.Series | None,
+    statistic: str,
+    caliper: float | None,
+    adjust: bool | None,
+) -> _Study:
+    """Return who is compared, and the test."""
+    design = _cross_section(estimate)
+    subjects = compared(design)
+    sets = _sets(estimate, subjects, strata, caliper)
+    n_informative = informative_strata(subjects.outcome, sets.strata)
+    _require_enough(n_informative)
+    predicted = expected_outcome(estimate)
+    expected = np.zeros(subjects.outcome.size) if predicted is None else subjects.mean_of(predicted)
+    if adjust is None:
+        binary = statistic in STATISTICS and STATISTICS[statistic].binary
+        adjust = strata is None and not binary and not is_binary(subjects.outcome)
+    adjusted = bool(adjust) and predicted is not None
+    outcome = subjects.outcome - expected if adjusted else subjects.outcome
+    name = chosen_statistic(statistic, outcome, sets.strata)
+    sign = -1.0 if estimate.values[0] < 0 else 1.0
+    # an outcome of 0 and 1 is turned into its opposite, so that it stays one
+    turned = 1 - outcome if STATISTICS[name].binary and sign < 0 else sign * outcome
+    return _Study(
+        estimate,
+        subjects,
+        sets,
+        strata is None,
+        name,
+        n_informative,
+        sign,
+        comparison_of(name, turned, subjects.treated, sets.strata),
+        adjusted,
+        0.0 if adjusted else uneven_by(expected, subjects, sets.strata),
     )
 
 
@@ -176,6 +231,11 @@ def _require_caliper(caliper: object) -> None:
         )
 
 
+def _require_adjust(adjust: object) -> None:
+    if adjust is not None and not isinstance(adjust, bool | np.bool_):
+        raise SensitivityError(explain(f"adjust={adjust!r}.", rule="True, False or None"))
+
+
 def _sets(
     estimate: Estimate, subjects: Compared, strata: str | pd.Series | None, caliper: float | None
 ) -> Sets:
@@ -186,7 +246,7 @@ def _sets(
     return replace(sets, diagnostics={**sets.diagnostics, "matched_on": source})
 
 
-def _require_enough(n_informative: int, sets: Sets) -> None:
+def _require_enough(n_informative: int) -> None:
     if n_informative < 2:
         kind = "pairs or strata with treated and control units whose outcomes differ"
         raise SensitivityError(
@@ -211,15 +271,18 @@ def _table(comparison: Comparison, gammas: tuple[float, ...], level: float, sign
     return pd.DataFrame(rows)
 
 
-def _numbers(comparison: Comparison, level: float, sign: float) -> dict[str, float]:
-    gamma = gamma_at(comparison.largest, 1 - level)
+def _numbers(study: _Study, level: float) -> dict[str, float]:
+    largest, compare = study.comparison.largest, study.comparison.compare
     numbers = {
-        "gamma": gamma,
-        "gamma_two_sided": gamma_at(comparison.largest, (1 - level) / 2),
-        "p_value": comparison.largest(1.0),
+        "gamma": gamma_at(largest, 1 - level),
+        "gamma_two_sided": gamma_at(largest, (1 - level) / 2),
+        "p_value": largest(1.0),
+        "n_sets": float(study.sets.strata.n_strata),
     }
-    if comparison.compare is not None:
-        numbers["estimate"] = sign * estimate_alone(comparison.compare, span=comparison.span)
+    if compare is not None:
+        numbers["estimate"] = study.sign * estimate_alone(compare, span=study.comparison.span)
+    if study.sets.strata.paired:
+        numbers["equal_amplification"] = equal_amplification(numbers["gamma"])
     return numbers
 
 
@@ -240,23 +303,16 @@ def _amplification(gamma: float) -> pd.DataFrame:
     )
 
 
-def _said(
-    estimate: Estimate,
-    sets: Sets,
-    subjects: Compared,
-    name: str,
-    sign: float,
-    numbers: dict[str, float],
-    level: float,
-) -> Said:
-    n, word = sets.strata.n_strata, subjects.word
+def _said(study: _Study, numbers: dict[str, float], level: float) -> Said:
+    n, word = study.sets.strata.n_strata, study.subjects.word
     paired = f"{n} pairs of a treated and a control {word}"
+    test = STATISTICS[study.statistic].words
     return Said(
-        compared=paired if sets.strata.paired else f"{n} strata of treated and control {word}s",
-        sets="pairs" if sets.strata.paired else "strata",
-        outcome=Subject.of(estimate).outcome,
-        up=sign > 0,
-        test=STATISTICS[name].words,
+        compared=paired if study.kind == "pairs" else f"{n} strata of treated and control {word}s",
+        sets=study.kind,
+        outcome=Subject.of(study.estimate).outcome,
+        up=study.sign > 0,
+        test=f"{test} of residuals" if study.adjusted else test,
         p_value=numbers["p_value"],
         alpha=1 - level,
         gamma=numbers["gamma"],
@@ -274,39 +330,41 @@ def _with_benchmark(said: Said, benchmarks: pd.DataFrame) -> Said:
     )
 
 
-def _assumptions(
-    estimate: Estimate, sets: Sets, subjects: Compared, matched: bool, level: float
-) -> tuple[str, ...]:
-    kind = "pairs" if sets.strata.paired else "strata"
+def _assumptions(study: _Study, level: float) -> tuple[str, ...]:
+    kind, word, sets = study.kind, study.subjects.word, study.sets
     whose = (
-        f"the {sets.diagnostics['smaller_arm']} {subjects.word}s that have a partner"
-        if matched
-        else f"the {subjects.word}s in strata with both arms"
+        f"the {sets.diagnostics['smaller_arm']} {word}s that have a partner"
+        if study.matched
+        else f"the {word}s in strata with both arms"
     )
     return (
         f"within {kind} the odds of treatment differ by at most gamma, and {kind} are independent",
-        f"they speak of {whose} ({sets.how}); the estimate is of the {estimate.estimand}",
+        f"they speak of {whose} ({sets.how}); the estimate is of the {study.estimate.estimand}",
         "p-values are of no effect on anyone, estimates and limits of an effect that is the same for all",
         f"the direction tested is that of the estimate; who would have looked in both compares p with "
         f"{(1 - level) / 2:.3g}, as gamma_two_sided does",
     )
 
 
-def _warnings(
-    estimate: Estimate, design: Design, subjects: Compared, sets: Sets, name: str, n_informative: int
-) -> tuple[str, ...]:
-    table = design.table
-    told = [*design.table.notes, *sets.warnings]
-    if np.ptp(table.weights) > 0:
+def _warnings(study: _Study) -> tuple[str, ...]:
+    estimate, design = study.estimate, origin_of(study.estimate).entered
+    told = [*design.table.notes, *study.sets.warnings]
+    if abs(study.uneven) > UNEVEN:
+        told.append(
+            f"within {study.kind} what covariates and features predict of the outcome differs by "
+            f"{study.uneven:.1f} standard errors between treated and controls, which p-values and estimates hold; "
+            "adjust=True takes it off" + (", a smaller caliper= lessens it" if study.matched else "")
+        )
+    if np.ptp(design.table.weights) > 0:
         told.append(
             "sampling weights do not enter: every pair or stratum counts as its units do"
-            if subjects.word == "unit"
+            if study.subjects.word == "unit"
             else "sampling weights enter the means of clusters alone"
         )
-    if subjects.word == "cluster":
+    if study.subjects.word == "cluster":
         told.append(
             f"treatment is the same within {design.cluster}: what is compared are the means of "
-            f"{subjects.ids.size} clusters, each counted once"
+            f"{study.subjects.ids.size} clusters, each counted once"
         )
     elif estimate.vcov not in ("iid", "hetero"):
         told.append(
@@ -315,9 +373,9 @@ def _warnings(
         )
     if estimate.second is not None:
         told.append("the outcome is a corrected prediction, and the error of its calibration does not enter")
-    if name != "mcnemar" and n_informative < FEW:
+    if study.statistic != "mcnemar" and study.n_informative < FEW:
         told.append(
-            f"{n_informative} pairs or strata with different outcomes are few for the normal distribution that "
-            "p-values and limits rest on"
+            f"{study.n_informative} pairs or strata with different outcomes are few for the normal distribution "
+            "that p-values and limits rest on"
         )
     return tuple(dict.fromkeys(told))

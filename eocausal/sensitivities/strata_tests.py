@@ -63,7 +63,7 @@ def chosen_statistic(asked: str, outcome: FloatArray, strata: Strata) -> str:
         Unknown, or not for such an outcome or such strata.
     """
     one_of(asked, (AUTO, *STATISTICS), argument="statistic", error=SensitivityError)
-    binary = bool(np.isin(outcome[strata.members], (0.0, 1.0)).all())
+    binary = is_binary(outcome[strata.members])
     if asked == AUTO:
         if strata.paired:
             return "mcnemar" if binary else "signed_rank"
@@ -85,6 +85,17 @@ def chosen_statistic(asked: str, outcome: FloatArray, strata: Strata) -> str:
             )
         )
     return asked
+
+
+def is_binary(outcome: FloatArray) -> bool:
+    """Return whether outcomes are 0 and 1.
+
+    Examples
+    --------
+    >>> is_binary(np.array([0.0, 1.0])), is_binary(np.array([0.0, 0.5]))
+    (True, False)
+    """
+    return bool(np.isin(outcome, (0.0, 1.0)).all())
 
 
 @dataclass(frozen=True, eq=False)
