@@ -139,6 +139,8 @@ def robustness(
     if "seed" not in shared and "seed" not in [one.name for one in choices]:
         shared["seed"] = seed
     place = None if folder is None else as_folder(folder, error=SensitivityError)
+    if place is not None and place.is_file():
+        raise SensitivityError(explain(f"folder={str(place)!r} is a file.", fix="the path of a folder"))
     store = SpecificationStore(place, design.fingerprint)
     every, total = specifications(choices, most=most, seed=seed)
     with store.writing():
@@ -282,13 +284,17 @@ def _told(made: Specified, choices: Sequence[Choice]) -> list[str]:
         reasons = list(dict.fromkeys(made.undefined.values()))
         more = ", ..." if len(reasons) > SHOWN else ""
         said = "; ".join(reasons[:SHOWN])
-        told.append(f"{len(made.undefined)} combinations have no estimate: {said}{more}")
+        told.append(f"{_combinations(made.undefined, 'has', 'have')} no estimate: {said}{more}")
     if made.repeated:
         told.append(
-            f"{len(made.repeated)} combinations give to the last digit the estimate of another, because their "
-            "method does not look at what differs; they count once (see .curves['left_out'])"
+            f"{_combinations(made.repeated, 'gives', 'give')} to the last digit the estimate of another, because "
+            "the method does not look at what differs, and counts once (see .curves['left_out'])"
         )
     return told
+
+
+def _combinations(those: Mapping[str, str], one: str, several: str) -> str:
+    return f"1 combination {one}" if len(those) == 1 else f"{len(those)} combinations {several}"
 
 
 def _of_tests(estimates: Mapping[str, Estimate]) -> list[str]:

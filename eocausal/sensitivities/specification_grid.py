@@ -227,12 +227,14 @@ def _read_covariates(value: Any, design: Study) -> tuple[str, ...] | None:
 
 def _read_vcov(value: Any, design: Study) -> Any:
     # of a panel the rows depend on the method, and clusters of images on the features
-    clustered = (
-        value == "cluster" if isinstance(value, str) else bool({"cluster", "bootstrap"} & set(value or ()))
-    )
-    if isinstance(design, Design) and value is not None and not clustered:
+    later = value is None or value == "cluster" if isinstance(value, str | None) else _by_cluster(value)
+    if isinstance(design, Design) and not later:
         resolve_vcov(value, groups=design.cluster_labels(), ids=design.table.ids)
     return value
+
+
+def _by_cluster(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool({"cluster", "bootstrap"} & set(value))
 
 
 def _say_vcov(value: Any, design: Study) -> str:

@@ -183,12 +183,11 @@ def _reason(cause: Exception) -> str:
     Examples
     --------
     >>> _reason(SensitivityError(explain("There are two terms.", where=["aid", "roads"], fix="term='aid'")))
-    'there are two terms: aid, roads'
+    'There are two terms: aid, roads'
     """
     first, *more = str(cause).splitlines()
     places = [line.partition("(")[2].removesuffix(")") for line in more if line.startswith("  Where: ")]
-    words = first.rstrip(".:")
-    plain = words[:1].lower() + words[1:] if not words[:2].isupper() else words
+    plain = first.rstrip(".:")
     return f"{plain}: {places[0]}" if places else plain
 
 

@@ -140,7 +140,7 @@ def test_blocks_are_kept_by_name() -> None:
     other = _sets(table)["near"]
     mixed = {"features": {"two": features, "other": other}, "blocks": [None, ["960m"]]}
     left = ec.robustness(design(table, covariates=["age"]), mixed, method="ols").curves["left_out"]
-    assert left["reason"].tolist() == ["these features have no such block: 960m"]
+    assert left["reason"].tolist() == ["These features have no such block: 960m"]
 
 
 def test_clusters_of_images_stay_where_features_are_left_out() -> None:
@@ -278,7 +278,7 @@ def test_a_panel_goes_through_methods_and_comparisons() -> None:
     first = ec.panel(asked, method="event_study", window=(-2, 1))
     assert terms.frame["estimate"][0] == first.values[first.terms.index("event 0")]
     assert terms.frame["n"].tolist() == [160, 160]
-    with pytest.raises(SensitivityError, match=r"the result has 3 terms: event <= -2, event 0, event >= 1"):
+    with pytest.raises(SensitivityError, match=r"The result has 3 terms: event <= -2, event 0, event >= 1"):
         ec.robustness(asked, windows, method="event_study")
 
 
@@ -382,6 +382,8 @@ def test_a_result_comes_back_from_json_and_is_drawn_as_before() -> None:
         ({"features": {"a": None, "b": None}}, {}, "has no set of features"),
         ({"features": {"a": 3, "b": None}}, {}, "3 is no Embeddings"),
         ({"vcov": ["iid", "robust"]}, {}, "vcov='robust' is not known"),
+        ({"vcov": ["iid", 3]}, {}, "vcov=3 is not known"),
+        ({"vcov": ["iid", {"conley": "50km"}]}, {"method": "ols", "folder": __file__}, "is a file"),
         ({"window": [(-3, 3)]}, {}, "'window', which cannot be varied"),
         ({"seed": [0, 1]}, {"method": "aipww"}, "method='aipww' is not known"),
         ({"seed": [0, 1]}, {"correct": 1}, "'correct', which cannot be varied"),
