@@ -73,9 +73,8 @@ def buffers_part(estimate: Estimate, buffers: Distances, *, level: float, progre
         warnings.append(
             "buffers take the calibration of the outcome as given: their errors do not hold its error"
         )
-    curve = pd.DataFrame(
-        [_point(0.0, whole, whole), *(_point(one, other, whole) for one, other in made.items())]
-    )
+    points = [(0.0, whole), *made.items()]
+    curve = pd.DataFrame([_point(metres, one, whole, level) for metres, one in points])
     rows = [_row(whole, "all units", 0.0, level)]
     rows += [_row(one, f"controls beyond {km(metres)}", metres, level) for metres, one in made.items()]
     joint = _joint_p(whole, list(made.values()))
@@ -122,9 +121,9 @@ def _units(design: Any) -> npt.NDArray[Any]:
     return np.asarray(design.table.unit if hasattr(design, "period") else design.table.ids)
 
 
-def _point(metres: float, made: Estimate, whole: Estimate) -> dict[str, float]:
+def _point(metres: float, made: Estimate, whole: Estimate, level: float) -> dict[str, float]:
     """Return a point of the curve: the estimate, and how far it moved from that on all units."""
-    low, high = np.ravel(made.ci())
+    low, high = np.ravel(made.ci(level))
     moved, error, p_value = 0.0, 0.0, float("nan")
     if made is not whole:
         moved = float(made.values[0] - whole.values[0])

@@ -76,10 +76,26 @@ def _result(estimate: Estimate, parts: dict[str, Part], left_out: Sequence[str])
         curves=_merged(part.curves for part in parts.values()),
         estimates=_merged(part.estimates for part in parts.values()),
         assumptions=tuple(text for part in parts.values() for text in part.assumptions),
-        warnings=(*left_out, *(text for part in parts.values() for text in part.warnings)),
+        warnings=(
+            *left_out,
+            *(text for part in parts.values() for text in part.warnings),
+            *_unseen(estimate, parts),
+        ),
         diagnostics={"tests": list(parts), **_merged(part.diagnostics for part in parts.values())},
         provenance=estimate.provenance,
     )
+
+
+def _unseen(estimate: Estimate, parts: dict[str, Part]) -> list[str]:
+    """Return a warning of units that the design left out: nobody has them for a neighbour."""
+    design = origin_of(estimate).design
+    out = len(design.data) - len(design)
+    if out <= 0 or not {"buffers", "rings"} & set(parts):
+        return []
+    what = "rows of the panel" if is_panel(estimate) else "units"
+    return [
+        f"{out} {what} that the design left out count for nobody: neither buffers nor rings know of treated ones"
+    ]
 
 
 def _merged(several: Any) -> dict[str, Any]:

@@ -120,8 +120,8 @@ def _rings(ax: Axes, found: Sensitivity) -> None:
     curve = found.curves["rings"]
     place = np.arange(len(curve)) + 1.0
     _whiskers(ax, place, curve)
-    own, error = found.numbers["rings_estimate"], found.numbers["rings_estimate_error"]
-    ax.errorbar([0], [own], yerr=[1.96 * error], fmt="s", color=RED, capsize=2, markersize=5)
+    own = found.frame[found.frame["what"] == "own treatment, with rings"]
+    _whiskers(ax, [0], own, fmt="s", color=RED)
     ax.axhline(0, color=GREY, linewidth=0.8)
     spans = [f"{low:.3g}-{high:.3g} km" for low, high in zip(curve["from_km"], curve["to_km"])]
     ax.set_xticks([0, *place], ["own\ntreatment", *spans])
@@ -131,9 +131,9 @@ def _rings(ax: Axes, found: Sensitivity) -> None:
     _title(ax, f"Treatment of others around (all zero: {_p(found.numbers['rings_joint_p'])})")
 
 
-def _whiskers(ax: Axes, at: Any, curve: Any) -> None:
+def _whiskers(ax: Axes, at: Any, curve: Any, *, fmt: str = "o", color: str = BLUE) -> None:
     low, high = curve["estimate"] - curve["conf_low"], curve["conf_high"] - curve["estimate"]
-    ax.errorbar(at, curve["estimate"], yerr=[low, high], fmt="o", color=BLUE, capsize=2, markersize=4)
+    ax.errorbar(at, curve["estimate"], yerr=[low, high], fmt=fmt, color=color, capsize=2, markersize=4)
 
 
 def _from_zero(ax: Axes) -> None:

@@ -443,3 +443,22 @@ def test_villages_that_hold_both_arms_have_no_buffers_by_default() -> None:
     assert result.diagnostics["units_that_share_a_place"] == 400
     few = ec.sensitivity(ec.ate(on_the_map(frame[village < 20]), method="ols"), kind="spatial")
     assert any("Rings around 20 places" in text for text in few.warnings)
+
+
+def test_units_that_the_design_left_out_are_told_of() -> None:
+    frame = table(scattered(120, seed=15), seed=15)
+    frame.loc[:4, "income"] = np.nan
+    made = ec.ate(on_the_map(frame, missing="drop"), method="ols")
+    result = ec.sensitivity(made, kind="spatial", tests=["buffers", "rings"])
+    assert any(text.startswith("5 units that the design left out count for nobody") for text in result.warnings)
+    only = ec.sensitivity(made, kind="spatial", tests="moran")
+    assert not any("left out" in text for text in only.warnings)
+
+
+def test_intervals_have_the_level_that_was_asked_for() -> None:
+    made = ec.ate(on_the_map(table(scattered(120, seed=16), seed=16)), method="ols")
+    wide, narrow = (ec.sensitivity(made, kind="spatial", level=level) for level in (0.95, 0.5))
+    for name in ("conley", "buffers", "rings"):
+        spans = [one.curves[name]["conf_high"] - one.curves[name]["conf_low"] for one in (wide, narrow)]
+        assert (spans[1] < 0.5 * spans[0]).all()
+    assert wide.numbers == pytest.approx(narrow.numbers, nan_ok=True)
