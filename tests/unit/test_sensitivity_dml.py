@@ -582,3 +582,22 @@ def test_part_of_a_strong_benchmark_is_part_of_what_was_found() -> None:
     assert any("would leave no bound" in text for text in one.warnings)
     again = ec.sensitivity(effect, benchmark="age", times=one.numbers["times_age"])
     assert again.frame["lower"][0] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_an_interval_without_an_end_leaves_the_second_panel_out() -> None:
+    # with five clusters there are 16 distinct changes of sign, and none is rare enough at 95%
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"village": np.arange(100) // 20, "aid": np.tile([0, 1], 50)})
+    table["wealth"] = table["aid"] + rng.normal(size=100)
+    effect = ec.ate(ec.Design(table, outcome="wealth", treatment="aid", cluster="village"))
+    one = ec.sensitivity(effect.with_vcov({"bootstrap": "wild", "weights": "rademacher"}), r2_treatment=0.1)
+    assert one.frame["conf_low_two_sided"][0] == -np.inf
+    assert one.numbers["robustness_value_two_sided"] == 0
+    assert "limits" not in one.curves
+    assert len(one.plot().axes) == 1
+    assert Sensitivity.from_dict(json.loads(json.dumps(one.to_dict(scores=True), allow_nan=False))) == one
+
+
+def test_strengths_that_hardly_differ_keep_their_own_rows(effect: ec.Estimate) -> None:
+    frame = ec.sensitivity(effect, r2_treatment=[0.1, 0.1 + 1e-8], times=1).frame
+    assert frame["lower"][0] > frame["lower"][1]
