@@ -450,7 +450,9 @@ def test_units_that_the_design_left_out_are_told_of() -> None:
     frame.loc[:4, "income"] = np.nan
     made = ec.ate(on_the_map(frame, missing="drop"), method="ols")
     result = ec.sensitivity(made, kind="spatial", tests=["buffers", "rings"])
-    assert any(text.startswith("5 units that the design left out count for nobody") for text in result.warnings)
+    assert any(
+        text.startswith("5 units that the design left out count for nobody") for text in result.warnings
+    )
     only = ec.sensitivity(made, kind="spatial", tests="moran")
     assert not any("left out" in text for text in only.warnings)
 
