@@ -31,6 +31,10 @@ CORRELATIONS = (1.0, 0.5, 0.0)
 # Standard errors from the null below which the strength, which ends at 0, has no interval.
 SURE = 2.0
 POINTS = 241
+NOTHING = (
+    "says little of the sign where the unseen is compared with {}: an effect of the other sign leaves it with nothing "
+    "to do with the outcome, as happens with a single control, and beside nothing the least selection is much"
+)
 ASSUMED = (
     "outcome and treatment are linear in controls and unseen variables",
     "strength compares standard deviations of what unseen variables and controls add to the treatment, in a "
@@ -90,6 +94,8 @@ def breakdown(
     if is_predicted(estimate):
         told.append("the outcome was predicted: r2_max should be the ceiling of the prediction, not 1")
     for seen in compared:
+        if flip(seen.moments, r2_max=asked.ceiling(seen.moments), null=asked.beta).delta == 0:
+            told.append(f"delta {NOTHING.format(seen.in_words)}")
         errors = _errors(estimate, seen, asked) if sure else None
         if errors is not None:
             made[seen.name] = errors
@@ -98,7 +104,7 @@ def breakdown(
     return Sensitivity(
         kind="breakdown",
         subject=subject,
-        sentence=sentence(answers[0], asked.beta, sure=sure),
+        sentence=sentence(answers[0], asked.beta, level=call.level, sure=sure),
         frame=pd.concat([_rows(one, asked.beta) for one in answers], ignore_index=True),
         numbers=_numbers(answers[0], asked),
         curves=_curves(answers[0], asked),
@@ -213,11 +219,11 @@ def _curves(first: Answer, asked: _Asked) -> dict[str, pd.DataFrame]:
     }
 
 
-def sentence(answer: Answer, beta: float, *, sure: bool) -> str:
+def sentence(answer: Answer, beta: float, *, level: float, sure: bool) -> str:
     """Say in words what was found."""
     moments, seen = answer.seen.moments, answer.seen.in_words
     limits = answer.intervals.get(1.0)
-    interval = "" if limits is None else f" (interval {limits[1]:.3g} to {limits[2]:.3g})"
+    interval = "" if limits is None else f" ({100 * level:.3g}% interval {limits[1]:.3g} to {limits[2]:.3g})"
     text = [
         f"Unobserved variables that move the treatment {answer.strengths[1.0]:.3g} times as much as {seen}"
         f"{interval} could bring the estimate from {moments.long:.3g} to {beta:.3g}, whatever they do to the "
@@ -237,8 +243,10 @@ def _about_delta(answer: Answer, beta: float) -> str:
         if np.isfinite(limited)
         else f"no bias of at most {answer.limit:.3g} reaches it"
     )
+    least, against = answer.other_sign.delta, " and against it" if answer.exactly < 0 else ""
+    other_end = f"{least:.3g} times, for or against it" if least > 0 else "next to none"
     return (
-        f"By Oster's delta, an effect of exactly {beta:.3g} takes selection on the unseen {answer.exactly:.3g} "
-        f"times that on {answer.seen.in_words}, {other} {answer.other_sign.delta:.3g} times, for or against it; "
+        f"By Oster's delta, an effect of exactly {beta:.3g} takes selection on the unseen "
+        f"{abs(answer.exactly):.3g} times that on {answer.seen.in_words}{against}, {other} {other_end}; "
         f"{end}."
     )

@@ -70,7 +70,7 @@ def evalue(estimate: Estimate, call: Call, *, scale: str = "auto", null: float |
     return Sensitivity(
         kind="evalue",
         subject=Subject.of(estimate),
-        sentence=sentence(scaled, found, compared, as_ratio=as_ratio),
+        sentence=sentence(scaled, found, compared, level=call.level, as_ratio=as_ratio),
         frame=_frame(scaled, found, compared),
         numbers={
             "estimate": float(estimate.values[0]),
@@ -230,11 +230,11 @@ def _away(ratio: float, null: float) -> float:
     return max(ratio / null, null / ratio) if ratio > 0 else np.inf
 
 
-def sentence(scaled: Scaled, found: EValue, compared: list[Left], *, as_ratio: bool) -> str:
+def sentence(scaled: Scaled, found: EValue, compared: list[Left], *, level: float, as_ratio: bool) -> str:
     """Say in words what was found."""
     ratio, null = scaled.ratio, scaled.null
     called = "a risk ratio" if as_ratio else "about a risk ratio"
-    limits = f"interval {ratio.low:.3g} to {ratio.high:.3g}"
+    limits = f"{100 * level:.3g}% interval {ratio.low:.3g} to {ratio.high:.3g}"
     text = [
         f"The effect is {called} of {ratio.value:.3g} ({limits}); for {null:.3g} in its place, an unobserved "
         f"confounder would have to go with both treatment and outcome by risk ratios of {found.point:.3g}, beyond "

@@ -36,6 +36,7 @@ POINTS = 801
 EMPTY = "no solution: the controls would do nothing for the outcome, so that any delta fits"
 USUAL = "what the usual rule takes"
 OTHER = "another solution"
+SIDE = "on the side to which the controls moved the estimate"
 ASSUMED = (
     "the unseen variables are uncorrelated with the controls (kind='breakdown' does without it), and outcome and "
     "treatment are linear in both",
@@ -111,7 +112,7 @@ def oster(
     return Sensitivity(
         kind="oster",
         subject=subject,
-        sentence=sentence(first, asked, subject),
+        sentence=sentence(first, asked, subject, call.level),
         frame=pd.concat([_rows(one, asked) for one in answers], ignore_index=True),
         numbers=_numbers(first, asked),
         curves={"branches": branches(first.seen.moments, first.r2_max, _reach(first, asked))},
@@ -295,18 +296,18 @@ def branches(moments: Moments, r2_max: float, reach: float) -> pd.DataFrame:
     })  # fmt: skip
 
 
-def sentence(answer: Answer, asked: Asked, subject: Subject) -> str:
+def sentence(answer: Answer, asked: Asked, subject: Subject, level: float) -> str:
     """Say in words what was found."""
-    text = [_about_delta(answer, asked), _about_effects(answer, asked)]
+    text = [_about_delta(answer, asked, level), _about_effects(answer, asked)]
     if subject.conf_low <= 0 <= subject.conf_high:
         text.append("The estimate itself cannot be told from zero.")
     return " ".join(text)
 
 
-def _about_delta(answer: Answer, asked: Asked) -> str:
+def _about_delta(answer: Answer, asked: Asked, level: float) -> str:
     seen, moments = answer.seen.in_words, answer.seen.moments
     limits = answer.intervals.get("delta")
-    sure = "" if limits is None else f" (interval {limits[1]:.3g} to {limits[2]:.3g})"
+    sure = "" if limits is None else f" ({100 * level:.3g}% interval {limits[1]:.3g} to {limits[2]:.3g})"
     goal = f"bring the estimate from {moments.long:.3g} to {asked.beta:.3g}"
     ceiling = f"if everything together explained {100 * answer.r2_max:.0f}% of the outcome"
     if not np.isfinite(answer.delta):
@@ -324,16 +325,21 @@ def _about_delta(answer: Answer, asked: Asked) -> str:
 
 
 def _about_effects(answer: Answer, asked: Asked) -> str:
-    found = [f"{one:.3g}" for one in answer.found]
+    found, moments = [f"{one:.3g}" for one in answer.found], answer.seen.moments
     strong = (
         "as strongly related as these" if asked.delta == 1 else f"{asked.delta:.3g} times as strongly related"
     )
     if not found:
         return f"No effect is consistent with unobserved variables {strong}."
+    moved = (moments.long - moments.short) * (1 if asked.delta >= 0 else -1)
+    away = (answer.usual - moments.long) * moved < 0
     if len(found) == 1:
-        return f"Were they {strong}, the effect would be {found[0]}."
+        told = (
+            ", on the other side of the estimate than the one to which the controls moved it" if away else ""
+        )
+        return f"Were they {strong}, the effect would be {found[0]}{told}."
     return (
         f"Were they {strong}, the effect would be {', '.join(found[:-1])} or {found[-1]}: the data do not tell "
-        f"which. The usual rule takes {answer.usual:.3g}, the nearest on the side to which the controls moved the "
-        "estimate, and can be wrong."
+        f"which. The usual rule takes {answer.usual:.3g}, the nearest {'of all' if away else SIDE}, and can be "
+        "wrong."
     )

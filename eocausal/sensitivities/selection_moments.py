@@ -83,11 +83,14 @@ def seen_controls(estimate: Estimate, call: Call, always: Any = None) -> tuple[S
         )
     found = [_seen(model, ~kept, ALL_CONTROLS, ALL_CONTROLS if always is None else "the other controls")]
     for benchmark in call.benchmarks:
-        members = _members(model, benchmark, design) & ~kept
+        named = _members(model, benchmark, design)
+        members = named & ~kept
         if members.any() and not (members == ~kept).all():
             found.append(_seen(model, members, benchmark.name, benchmark.in_words))
-        elif members.any() and len(call.benchmarks) == 1:
-            found[0] = replace(found[0], name=benchmark.name, in_words=benchmark.in_words)
+        elif members.any() and (named == members).all():
+            # it is all controls that are compared with, and better called by what they are
+            name = benchmark.name if call.named else ALL_CONTROLS
+            found[0] = replace(found[0], name=name, in_words=benchmark.in_words)
         elif call.named and not members.any():
             raise SensitivityError(
                 explain(

@@ -12,7 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from eocausal.sensitivities.proportional_selection import Moments, bias_unit, ratio, real_roots
+from eocausal.sensitivities.proportional_selection import (
+    Moments,
+    bias_unit,
+    is_empty_index,
+    ratio,
+    real_roots,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -41,13 +47,18 @@ def flip(moments: Moments, *, r2_max: float, null: float = 0.0, bias_max: float 
     Returns
     -------
     Flip
-        Infinite where no bias up to ``bias_max`` reaches ``null``.
+        Infinite where no bias up to ``bias_max`` reaches ``null``. Zero where an effect beyond ``null`` would leave
+        the controls with nothing to do with the outcome, which only happens with a single control or collinear ones:
+        next to nothing is enough when compared with nothing.
     """
     gap = moments.long - null
     side, unit = (1.0 if gap >= 0 else -1.0), bias_unit(moments)
     nearest, farthest = abs(gap) / unit, bias_max / unit
     if farthest <= nearest:
         return Flip(np.inf, np.nan)
+    idle = _idle_bias(moments)
+    if is_empty_index(moments, moments.long - idle) and nearest <= side * idle / unit <= farthest:
+        return Flip(0.0, moments.long - idle)
     # in units of the bias, counted towards the null
     scale = (side * unit) ** np.arange(4)
     above, below = (np.polynomial.Polynomial(one * scale) for one in ratio(moments, r2_max))
@@ -59,6 +70,12 @@ def flip(moments: Moments, *, r2_max: float, null: float = 0.0, bias_max: float 
     if not np.isfinite(farthest) and size[best] >= 1:
         return Flip(1.0, -side * np.inf)
     return Flip(float(size[best]), float(moments.long - side * unit * at[best]))
+
+
+def _idle_bias(moments: Moments) -> float:
+    """Return the bias at which the index of the controls varies least."""
+    explained = moments.treatment - moments.treatment_left
+    return (moments.long * moments.treatment - moments.cross) / explained
 
 
 def breakdown_strength(moments: Moments, *, null: float = 0.0, correlation: float = 1.0) -> float:

@@ -141,7 +141,19 @@ def test_an_estimate_that_is_not_told_from_zero_has_no_interval():
     assert not found.estimates
 
 
-def test_of_a_panel(result):
+def test_a_single_control_says_little_of_the_sign_by_delta():
+    rng = np.random.default_rng(3)
+    age = rng.normal(size=500)
+    grant = (age + rng.normal(size=500) > 0).astype(int)
+    table = pd.DataFrame({"age": age, "grant": grant, "wealth": grant - 1.2 * age + rng.normal(size=500)})
+    found = ec.sensitivity(ec.ate(designed(table, covariates=["age"]), method="ols"), kind="breakdown")
+    assert found.numbers["delta_sign"] == 0
+    assert "an effect of the other sign next to none" in found.sentence
+    assert any(text.startswith("delta says little of the sign") for text in found.warnings)
+    assert 0 < found.numbers["strength"] < 1
+
+
+def test_of_a_panel():
     named = {
         "outcome": "wealth",
         "treatment": "grant",

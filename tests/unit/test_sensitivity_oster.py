@@ -91,6 +91,11 @@ def test_ceiling_is_by_default_thirteen_tenths(result):
     found = ec.sensitivity(result, kind="oster")
     assert found.numbers["r2_max"] == pytest.approx(1.3 * result.diagnostics["r2"])
     assert "if everything together explained" in found.sentence
+    assert "(95% interval " in found.sentence
+    wide = ec.sensitivity(result, kind="oster", level=0.99)
+    assert "(99% interval " in wide.sentence
+    assert wide.numbers["delta_star_low"] < found.numbers["delta_star_low"]
+    assert wide.numbers["beta_star_high"] > found.numbers["beta_star_high"]
 
 
 def test_errors_are_those_of_a_bootstrap():

@@ -148,6 +148,31 @@ def test_the_sign_can_turn_before_the_effect_is_zero():
     assert flip(moments, r2_max=r2_max).delta < 1
 
 
+@pytest.mark.parametrize("controls", [1, 2, 4])
+@pytest.mark.parametrize("seed", range(6))
+def test_less_room_for_bias_takes_no_less(seed, controls):
+    moments, _ = random_moments(seed, controls)
+    r2_max = (1 + moments.r2_long) / 2
+    limits = [*(np.array([1.01, 1.5, 3.0, 10.0, 100.0]) * abs(moments.long)), np.inf]
+    deltas = [flip(moments, r2_max=r2_max, bias_max=one).delta for one in limits]
+    assert (np.diff(deltas) <= 1e-9).all()
+
+
+def test_of_one_control_next_to_nothing_turns_the_sign_where_its_coefficient_would_be_zero():
+    """Y = 0.4 X - 1.5 W + ..., X = W + ...: were the effect -1.1, W would do nothing."""
+    treatment, left, effect, of_control = 2.0, 1.0, 0.4, -1.5
+    cross, cross_left = effect * treatment + of_control, effect * left
+    outcome = effect**2 * treatment + 2 * effect * of_control + of_control**2 + 1
+    moments = Moments(outcome, outcome, cross, treatment, effect**2 * left + 1, cross_left, left)
+    assert moments.long == pytest.approx(effect)
+    r2_max = (1 + moments.r2_long) / 2
+    # the control has nothing to do where effect + (-1.5) = beta
+    assert flip(moments, r2_max=r2_max) == pytest.approx((0.0, effect + of_control))
+    near = abs(delta_of(moments, beta=effect + of_control + 1e-4, r2_max=r2_max))
+    assert near < 1e-3
+    assert flip(moments, r2_max=r2_max, bias_max=1.2).delta > 0
+
+
 def test_no_flip_within_too_small_a_bias():
     moments, r2_max = population(1.0, 1.0)
     assert flip(moments, r2_max=r2_max, bias_max=0.9 * moments.long).delta == np.inf
