@@ -33,7 +33,7 @@ SURE = 2.0
 POINTS = 241
 NOTHING = (
     "says little of the sign where the unseen is compared with {}: an effect of the other sign leaves it with "
-    "nothing to do with the outcome, as happens with a single control, and beside nothing the least selection is much"
+    "nothing to do with the outcome, as of a single control it happens, and beside nothing the least is much"
 )
 ASSUMED = (
     "outcome and treatment are linear in controls and unseen variables",

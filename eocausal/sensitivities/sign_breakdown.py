@@ -48,8 +48,8 @@ def flip(moments: Moments, *, r2_max: float, null: float = 0.0, bias_max: float 
     -------
     Flip
         Infinite where no bias up to ``bias_max`` reaches ``null``. Zero where an effect beyond ``null`` would leave
-        the controls with nothing to do with the outcome, which happens with a single control or collinear ones: next
-        to nothing is enough when compared with nothing.
+        the controls nothing to do with the outcome, as a single control or collinear ones are there:
+        next to nothing is enough when compared with nothing.
     """
     gap = moments.long - null
     side, unit = (1.0 if gap >= 0 else -1.0), bias_unit(moments)
