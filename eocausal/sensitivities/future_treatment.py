@@ -11,9 +11,7 @@ import pandas as pd
 from eocausal._checks import require_columns
 from eocausal._study_columns import read_numbers
 from eocausal.errors import SensitivityError, explain
-from eocausal.inference.contrast import combined
-from eocausal.inference.joint import compare
-from eocausal.sensitivities.placebo_designs import base_of, with_control, with_treatment
+from eocausal.sensitivities.placebo_designs import base_of, difference_of, with_control, with_treatment
 from eocausal.sensitivities.placebo_parts import (
     BIASED,
     LITTLE,
@@ -75,8 +73,9 @@ def future_treatment(estimate: Estimate, call: Call, *, future: str) -> Part:
         warnings = (*warnings, f"{future} is not taken as a control: {why_not}")
     else:
         controlled = made_again(estimate, with_control(design, later, future))
-        joint = compare(controlled=controlled, estimate=_alike(estimate, design))
-        gap = combined(joint, np.array([[1.0], [-1.0]]), (f"{future} as a control, less the estimate",))
+        both = {"controlled": controlled, "estimate": _alike(estimate, design)}
+        gap, told = difference_of(both, [1.0, -1.0], f"{future} as a control, less the estimate")
+        warnings = (*warnings, *told)
         made.append(row_of(TEST, gap.terms[0], gap, effect, level=call.level))
         numbers |= {
             "future_controlled": float(controlled.values[0]),
@@ -148,6 +147,10 @@ def _left_out(
     design: Design, future: str, untreated: npt.NDArray[np.bool_], known: npt.NDArray[np.bool_]
 ) -> tuple[str, ...]:
     told = [f"{future}: {int((~untreated).sum())} units that are treated now are not among the placebo's"]
+    if design.table.propensity is not None:
+        told.append(
+            f"{future}: the known propensity is that of treatment now, so that of the later one is learned"
+        )
     if not known.all():
         told.append(f"left out: {design.table.by_arm(~known)} with no {future!r}")
     return tuple(told)

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from eocausal.inference.contrast import combined
-from eocausal.inference.joint import compare
 from eocausal.sensitivities.placebo_designs import (
+    difference_of,
     estimate_or_none,
     require_most,
     with_pictures_dealt_anew,
@@ -61,8 +60,18 @@ def permuted_images(estimate: Estimate, call: Call, *, draws: int | None) -> Par
     errors = np.array([float(np.ravel(one.std_error)[0]) for one in found])
     plain = without_pictures(estimate)
     by_draws = float(values.std(ddof=1) / np.sqrt(values.size))
-    gap = _difference(found, plain, -1.0, "dealt anew - without images")
-    moved = _difference(found, estimate, 1.0, "estimate - dealt anew")
+    draws_made = {f"draw {place}": one for place, one in enumerate(found)}
+    share = 1 / len(found)
+    gap, told_of_gap = difference_of(
+        {**draws_made, "plain": plain},
+        [*[share] * len(found), -1.0],
+        "images dealt anew, less without images",
+    )
+    moved, told_of_moved = difference_of(
+        {**draws_made, "estimate": estimate},
+        [*[-share] * len(found), 1.0],
+        "estimate, less images dealt anew",
+    )
     row, gap_error = _row(estimate, gap, by_draws, abs(float(moved.values[0])), level=call.level)
     moved_error = float(np.hypot(np.ravel(moved.std_error)[0], by_draws))
     numbers = {
@@ -89,16 +98,9 @@ def permuted_images(estimate: Estimate, call: Call, *, draws: int | None) -> Par
             TEST: pd.DataFrame({"draw": np.arange(values.size), "estimate": values, "std_error": errors})
         },
         assumptions=(ASSUMES,),
-        warnings=warnings,
+        warnings=(*warnings, *told_of_gap, *told_of_moved),
         told={"draws": many},
     )
-
-
-def _difference(found: list[Estimate], other: Estimate, sign: float, name: str) -> Estimate:
-    """Return ``sign`` times (another estimate less the mean over draws), with the joint standard error."""
-    joint = compare(**{f"draw {place}": one for place, one in enumerate(found)}, other=other)
-    weights = np.array([[-sign / len(found)]] * len(found) + [[sign]])
-    return combined(joint, weights, (name,))
 
 
 def _row(

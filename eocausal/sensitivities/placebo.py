@@ -13,7 +13,7 @@ from eocausal.design import Design
 from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities import future_treatment, permuted_images, placebo_outcomes, shifted_treatment
 from eocausal.sensitivities.panel_leads import panel_leads, why_no_leads
-from eocausal.sensitivities.placebo_designs import why_no_pictures
+from eocausal.sensitivities.placebo_designs import given_beforehand, why_no_pictures
 from eocausal.sensitivities.placebo_parts import COLUMNS, Part
 from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.subject import Subject, origin_of
@@ -62,7 +62,7 @@ def placebo(
     asked = _read(outcomes, future, draws, shift_m)
     names = _chosen(estimate, tests, asked)
     _require_used(names, asked)
-    parts = {name: _TESTS[name].run(estimate, call, asked) for name in names}
+    parts, failed = _run(estimate, call, asked, names, by_name=tests is not None)
     return Sensitivity(
         kind="placebo",
         subject=Subject.of(estimate),
@@ -72,13 +72,31 @@ def placebo(
         curves={name: curve for part in parts.values() for name, curve in part.curves.items()},
         estimates={name: one for part in parts.values() for name, one in part.estimates.items()},
         assumptions=tuple(dict.fromkeys(text for part in parts.values() for text in part.assumptions)),
-        warnings=tuple(dict.fromkeys(text for part in parts.values() for text in part.warnings)),
-        diagnostics={"tests": list(names)},
+        warnings=tuple(
+            dict.fromkeys([*failed, *(text for part in parts.values() for text in part.warnings)])
+        ),
+        diagnostics={"tests": list(parts)},
         provenance={
             **estimate.provenance,
             "placebo": {"seed": call.seed, **{name: dict(part.told) for name, part in parts.items()}},
         },
     )
+
+
+def _run(
+    estimate: Estimate, call: Call, asked: _Asked, names: Sequence[str], *, by_name: bool
+) -> tuple[dict[str, Part], tuple[str, ...]]:
+    """Return what tests found, and which of those that nobody asked for by name or option could not be run."""
+    parts, failed = {}, []
+    for name in names:
+        unasked = not by_name and name in _OF_DRAWS and asked.shift_m is None and len(names) > 1
+        try:
+            parts[name] = _TESTS[name].run(estimate, call, asked)
+        except SensitivityError as cause:
+            if not unasked or (not parts and name == names[-1]):
+                raise
+            failed.append(f"{name} is left out: {str(cause).splitlines()[0]}")
+    return parts, tuple(failed)
 
 
 def _pictures(estimate: Estimate, asked: _Asked) -> str:
@@ -90,16 +108,24 @@ def _pictures(estimate: Estimate, asked: _Asked) -> str:
 def _places(estimate: Estimate, asked: _Asked) -> str:
     if not _cross_section(estimate):
         return "a panel's treatment is a path over time, which is not moved over the map"
-    return "" if origin_of(estimate).design.table.coordinates is not None else "the design has no coordinates"
+    if origin_of(estimate).design.table.coordinates is None:
+        return "the design has no coordinates"
+    return "predictions were made beforehand, for treatment as it is" if given_beforehand(estimate) else ""
 
 
 def _named_outcomes(estimate: Estimate, asked: _Asked) -> str:
-    return "" if asked.outcomes else 'no outcomes=["lagged outcome"] are named'
+    if not asked.outcomes:
+        return 'no outcomes=["lagged outcome"] are named'
+    return "the outcome was predicted beforehand" if "outcome" in given_beforehand(estimate) else ""
 
 
 def _later_treatment(estimate: Estimate, asked: _Asked) -> str:
     if _cross_section(estimate):
-        return "" if asked.future is not None else 'no future="column" of a later treatment is named'
+        if asked.future is None:
+            return 'no future="column" of a later treatment is named'
+        return (
+            "predictions were made beforehand, for treatment as it is" if given_beforehand(estimate) else ""
+        )
     if asked.future is not None:
         return "a panel holds the treatment of later periods itself: leave future= out"
     return why_no_leads(estimate)
@@ -111,24 +137,26 @@ def _of_later(estimate: Estimate, call: Call, asked: _Asked) -> Part:
     return future_treatment.future_treatment(estimate, call, future=str(asked.future))
 
 
-# A new test is one function and one row here.
+# A new test is one function and one row here; those that are quick to refuse what was asked stand first.
 _TESTS: dict[str, _Test] = {
-    permuted_images.TEST: _Test(
-        _pictures, lambda one, call, asked: permuted_images.permuted_images(one, call, draws=asked.draws)
+    placebo_outcomes.TEST: _Test(
+        _named_outcomes,
+        lambda one, call, asked: placebo_outcomes.placebo_outcomes(one, call, outcomes=asked.outcomes),
     ),
+    future_treatment.TEST: _Test(_later_treatment, _of_later),
     shifted_treatment.TEST: _Test(
         _places,
         lambda one, call, asked: shifted_treatment.shifted_treatment(
             one, call, draws=asked.draws, shift_m=asked.shift_m
         ),
     ),
-    placebo_outcomes.TEST: _Test(
-        _named_outcomes,
-        lambda one, call, asked: placebo_outcomes.placebo_outcomes(one, call, outcomes=asked.outcomes),
+    permuted_images.TEST: _Test(
+        _pictures, lambda one, call, asked: permuted_images.permuted_images(one, call, draws=asked.draws)
     ),
-    future_treatment.TEST: _Test(_later_treatment, _of_later),
 }
 TESTS = tuple(_TESTS)
+# Tests that are made of random draws.
+_OF_DRAWS = (permuted_images.TEST, shifted_treatment.TEST)
 
 
 def _cross_section(estimate: Estimate) -> bool:
@@ -195,11 +223,10 @@ def _chosen(estimate: Estimate, tests: str | Sequence[str] | None, asked: _Asked
 
 def _require_used(names: Sequence[str], asked: _Asked) -> None:
     """Raise where an option was given that none of the tests has."""
-    random = (permuted_images.TEST, shifted_treatment.TEST)
     given = {
         "outcomes": (bool(asked.outcomes), (placebo_outcomes.TEST,)),
         "future": (asked.future is not None, (future_treatment.TEST,)),
-        "draws": (asked.draws is not None, random),
+        "draws": (asked.draws is not None, _OF_DRAWS),
         "shift_m": (asked.shift_m is not None, (shifted_treatment.TEST,)),
     }
     for option, (is_given, users) in given.items():

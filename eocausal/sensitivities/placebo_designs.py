@@ -11,9 +11,13 @@ import numpy.typing as npt
 
 from eocausal.effects.restated import restated
 from eocausal.errors import DesignError, EstimationError, SensitivityError, explain
+from eocausal.inference.contrast import combined
+from eocausal.inference.joint import compare
 from eocausal.sensitivities.subject import made_again, origin_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from eocausal.design import Design
     from eocausal.inference.estimate import Estimate
 
@@ -96,7 +100,7 @@ def why_no_pictures(estimate: Estimate) -> str:
         return "learners look at covariates alone"
     if table.propensity is not None and method in ("ipw", "horvitz_thompson"):
         return "the propensity is known, so nothing is adjusted for"
-    if learners.given():
+    if given_beforehand(estimate):
         return "predictions were made beforehand, from the pictures as they are"
     if np.unique(table.image_keys).size < FEWEST_IMAGES:
         return f"there are fewer than {FEWEST_IMAGES} images to deal"
@@ -112,6 +116,31 @@ def estimate_or_none(estimate: Estimate, design: Any, **changes: Any) -> Estimat
         return made_again(estimate, design, **changes)
     except (EstimationError, DesignError):
         return None
+
+
+def difference_of(
+    estimates: Mapping[str, Estimate], weights: Sequence[float], name: str
+) -> tuple[Estimate, tuple[str, ...]]:
+    """Return a linear combination of estimates with its joint standard error, and what to tell of it.
+
+    Of estimates that are nearly the same, some kinds of standard error are not positive; then it is ``iid``.
+    """
+    column = np.array(weights)[:, None]
+    try:
+        return combined(compare(**estimates), column, (name,)), ()
+    except EstimationError:
+        plain = {key: one.with_vcov("iid") for key, one in estimates.items()}
+        how = next(iter(estimates.values())).vcov
+        told = (
+            f"{name}: its variance by {how} is not positive, so its standard error takes units as independent"
+        )
+        return combined(compare(**plain), column, (name,)), (told,)
+
+
+def given_beforehand(estimate: Estimate) -> tuple[str, ...]:
+    """Return which of outcome and propensity were predicted before the estimate was made."""
+    learners = origin_of(estimate).options.get("learners")
+    return () if learners is None else tuple(learners.given())
 
 
 def require_most(found: int, draws: int, *, what: str) -> tuple[str, ...]:

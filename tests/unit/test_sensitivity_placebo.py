@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -392,8 +393,6 @@ def test_corrected_results_are_tested_with_their_outcome_corrected():
 def test_what_is_said_of_one_outcome(verdict, share, reach, words):
     row = {"what": "rain", "estimate": 2.0, "conf_low": 1.0, "conf_high": 3.0, "p_value": 0.2}
     row |= {"verdict": verdict, "share_of_estimate": share}
-    import re
-
     assert re.search(words, placebo_outcomes.sentence([row], [reach], 0.2, level=0.95))
 
 
@@ -407,8 +406,6 @@ def test_what_is_said_of_one_outcome(verdict, share, reach, words):
     ],
 )
 def test_what_is_said_of_several_outcomes(verdicts, p_value, words):
-    import re
-
     rows = [{"what": name, "verdict": one} for name, one in zip("ab", verdicts)]
     assert re.search(words, placebo_outcomes.sentence(rows, [0.2, 0.4], p_value, level=0.95))
 
@@ -427,9 +424,9 @@ def test_what_is_said_where_columns_alone_move_an_estimate():
 
 
 def test_all_tests_that_can_be_run_are(everything):
-    assert everything.diagnostics["tests"] == ["permuted_images", "shifted_treatment", "outcomes", "future"]
+    assert everything.diagnostics["tests"] == ["outcomes", "future", "shifted_treatment", "permuted_images"]
     assert everything.frame["test"].tolist() == [
-        "permuted_images", "shifted_treatment", "outcomes", "outcomes", "future", "future",
+        "outcomes", "outcomes", "future", "future", "shifted_treatment", "permuted_images",
     ]  # fmt: skip
     assert everything.sentence.count("\n") == 0
 
@@ -502,6 +499,89 @@ def test_bad_options_are_refused(options, words):
     made = ec.ate(study(FRAME.assign(nobody=0)), method="ols")
     with pytest.raises(SensitivityError, match=words):
         placebo(made, **options)
+
+
+class Beforehand:
+    """Propensities that were predicted beforehand."""
+
+    target = "treatment"
+    fingerprint = "known"
+
+    def out_of_fold(self, design, folds):
+        return np.full((len(design), 1), 0.5)
+
+
+@pytest.mark.parametrize("test", ["permuted_images", "shifted_treatment", "future"])
+def test_predictions_made_beforehand_are_of_the_study_as_it_is(test):
+    made = ec.ate(study(), learners=ec.Learners(propensity=Beforehand()))
+    with pytest.raises(SensitivityError, match="predictions were made beforehand"):
+        placebo(made, tests=test, future="aid_later" if test == "future" else None)
+    assert placebo(made, tests="outcomes", outcomes="rain").frame["test"].tolist() == ["outcomes"]
+
+
+def test_where_no_error_of_a_difference_is_positive_it_is_that_of_independent_units(adjusted, monkeypatch):
+    from eocausal.errors import EstimationError
+    from eocausal.sensitivities import placebo_designs
+
+    plain = placebo(adjusted, tests="permuted_images", draws=5)
+    compare = placebo_designs.compare
+
+    def refusing(**estimates):
+        if next(iter(estimates.values())).vcov != "iid":
+            raise EstimationError("not positive")
+        return compare(**estimates)
+
+    monkeypatch.setattr(placebo_designs, "compare", refusing)
+    found = placebo(adjusted.with_vcov("hetero"), tests="permuted_images", draws=5)
+    assert any("takes units as independent" in text for text in found.warnings)
+    assert found.numbers["permuted_images_std_error"] == pytest.approx(
+        plain.numbers["permuted_images_std_error"]
+    )
+
+
+def test_a_test_of_draws_that_cannot_be_made_is_left_out_unless_it_was_asked_for(adjusted, monkeypatch):
+    monkeypatch.setattr(shifted_treatment, "estimate_or_none", lambda *given, **options: None)
+    found = placebo(adjusted, outcomes="rain", draws=5)
+    assert found.diagnostics["tests"] == ["outcomes", "permuted_images"]
+    assert any("shifted_treatment is left out: 5 of 5 draws" in text for text in found.warnings)
+    with pytest.raises(SensitivityError, match="5 of 5 draws"):
+        placebo(adjusted, tests="shifted_treatment", draws=5)
+
+
+def test_draws_without_an_estimate_are_counted(adjusted, monkeypatch):
+    made = shifted_treatment.estimate_or_none
+    turns = iter([True, False, False] * 10)
+    monkeypatch.setattr(
+        shifted_treatment, "estimate_or_none", lambda *given: None if next(turns) else made(*given)
+    )
+    found = placebo(adjusted, tests="shifted_treatment", draws=30)
+    assert found.numbers["shifted_draws"] == 20
+    assert found.curves["shifted_treatment"]["draw"].tolist() == [one for one in range(30) if one % 3]
+    assert any("10 of 30 draws gave no estimate" in text for text in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("p_value", "rejected", "words"),
+    [
+        (
+            0.2,
+            0.04,
+            "lies no farther from zero than what an unrelated treatment, as clumped, gives .p = 0.200, by",
+        ),
+        (0.02, 0.04, "lies farther from zero than"),
+        (
+            0.02,
+            0.3,
+            "Of these unrelated treatments 30% have an effect by their own 95% intervals, so standard errors",
+        ),
+    ],
+)
+def test_what_is_said_of_moved_treatments(p_value, rejected, words):
+    numbers = {
+        "shifted_p_value": p_value, "shifted_draws": 99.0, "shifted_low": -1.0, "shifted_high": 1.0,
+        "shifted_rejected": rejected, "shifted_independent_moves": 60.0,
+    }  # fmt: skip
+    assert re.search(words, shifted_treatment.sentence(-2.0, numbers, level=0.95))
 
 
 def test_without_places_images_and_names_there_is_no_test():
