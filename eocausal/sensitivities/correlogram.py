@@ -64,13 +64,16 @@ def correlogram(values: FloatArray, coordinates: FloatArray, edges_m: Sequence[f
 def reach_km(frame: pd.DataFrame) -> float:
     """Return the distance at which the correlation first falls to zero, between the middles of two classes.
 
-    0 where it is not positive in the nearest class, missing where it is in all of them.
+    0 where it is not positive in the nearest class, missing where it is in all of them. The class of pairs at one
+    place, often few, does not end it.
 
     Examples
     --------
     >>> reach_km(pd.DataFrame({"from_km": [0.0, 5.0], "to_km": [5.0, 10.0], "correlation": [0.3, -0.1]}))
     6.25
     """
+    here = (frame["to_km"] == 0) & (frame["correlation"] <= 0)
+    frame = frame[~here]
     middle = frame[["from_km", "to_km"]].mean(axis=1).to_numpy()
     height = frame["correlation"].to_numpy()
     below = np.flatnonzero(height <= 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 
 from eocausal.inference.spatial import EARTH_RADIUS_M
@@ -141,3 +142,7 @@ def test_classes_without_pairs_are_left_out_and_reach_is_read_off() -> None:
     assert reach_km(found) == pytest.approx(20.0)
     assert np.isnan(reach_km(found.iloc[:1]))
     assert reach_km(found.iloc[2:]) == 0.0
+    # a few unlike pairs of one place do not end what neighbours share, and alike ones begin it
+    at_one = pd.DataFrame({"from_km": [0.0], "to_km": [0.0], "correlation": [-0.5]})
+    assert reach_km(pd.concat([at_one, found])) == pytest.approx(20.0)
+    assert reach_km(pd.concat([at_one.assign(correlation=1.0), found.iloc[2:]])) == pytest.approx(15.0)

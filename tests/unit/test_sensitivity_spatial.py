@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import eocausal as ec
 from eocausal.errors import SensitivityError
 from eocausal.sensitivities.linear_model import linear_model
 from eocausal.sensitivities.moran import moran, residual_moments
-from eocausal.sensitivities.near_places import nearest_neighbours, places_of, ring_sums
+from eocausal.sensitivities.near_places import distances_to, nearest_neighbours, places_of, ring_sums
 from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.spatial_sentence import sentence_of
 from eocausal.sensitivities.subject import Subject
@@ -464,3 +465,28 @@ def test_intervals_have_the_level_that_was_asked_for() -> None:
         spans = [one.curves[name]["conf_high"] - one.curves[name]["conf_low"] for one in (wide, narrow)]
         assert (spans[1] < 0.5 * spans[0]).all()
     assert wide.numbers == pytest.approx(narrow.numbers, nan_ok=True)
+
+
+def test_aid_and_wealth_in_nigeria_share_more_than_independent_errors_allow(shared: Path) -> None:
+    villages = pd.read_parquet(shared / "data" / "africa_wealth" / "clusters.parquet")
+    villages = villages[(villages["country"] == "nigeria") & (villages["year"] == 2013)]
+    sites = pd.read_csv(shared / "data" / "africa_aid" / "projects.csv")
+    chosen = (
+        sites["start_date"].between("2005", "2011")
+        & (sites["country"] == "nigeria")
+        & (sites["funder"] == "WB")
+    )
+    sites = sites[chosen & sites["sector_group"].str.startswith("Social")]
+    places = villages[["lon", "lat"]].to_numpy(dtype=float)
+    near = distances_to(places, sites[["longitude", "latitude"]].to_numpy()) <= 25_000
+    frame = villages[["cluster_id", "lon", "lat", "wealth", "urban"]].assign(aid=near.astype(int))
+    units = ec.read_units(frame, id="cluster_id", lon="lon", lat="lat")
+    made = ec.ate(ec.Design(units, outcome="wealth", treatment="aid", covariates=["urban"]), method="ols")
+    result = ec.sensitivity(made, kind="spatial")
+    numbers = result.numbers
+    assert (made.n, numbers["moran_residuals"]) == (889, pytest.approx(0.298, abs=5e-4))
+    assert numbers["moran_influence_p"] < 1e-6
+    assert numbers["conley_ratio"] > 1.5
+    # who is treated around explains most of what looked like an effect of own treatment
+    assert numbers["rings_estimate"] < 0.5 * numbers["rings_without"]
+    assert result.sentence.startswith("What the estimate leaves unexplained is alike among neighbours")
