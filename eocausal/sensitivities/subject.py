@@ -158,4 +158,7 @@ def _believed(result: Corrected) -> Estimate:
             )
         )
     made = estimate_of_kind(*result.source, result.chosen)
-    return replace(result.best, origin=made.origin, method=f"{result.method}, {result.chosen}")
+    # of one term alone the corrected result says which kind it is, not what it is of
+    return replace(
+        result.best, terms=made.terms, origin=made.origin, method=f"{result.method}, {result.chosen}"
+    )

@@ -302,6 +302,7 @@ def test_of_a_corrected_result_it_is_the_estimate_that_is_believed() -> None:
     fix = ec.debias(places, prediction="map", truth="truth", method="lcc")
     result = ec.ate(design(study()), method="ols", correct=fix)
     one = one_estimate(result, None)
+    assert one.terms == ("grant",)
     assert one.values.tolist() == result.best.values.tolist()
     assert one.std_error == result.best.std_error
     plain = ec.ate(design(study()), method="ols")

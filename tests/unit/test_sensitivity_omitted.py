@@ -428,6 +428,25 @@ def test_corrected_estimates_are_those_of_the_corrected_outcome_with_errors_of_t
         assert found.numbers["robustness_value_alpha"] < plain.numbers["robustness_value_alpha"]
 
 
+@pytest.mark.parametrize("method", ["twfe", "event_study"])
+def test_corrected_panels_are_those_of_the_corrected_outcome(method: str) -> None:
+    asked = {"n_regions": 20, "units_per_region": 4, "imputed": (0.9, 0.5, 0.5)}
+    labelled = ec.simulate_panel(**asked, effect=0.0, seed=9).frame
+    fix = ec.debias(labelled, prediction="imputed", truth="outcome", unit="unit", period="period")
+    predicted = ec.simulate_panel(**asked, seed=1).frame
+    study_design = ec.PanelDesign(predicted, **{**PANEL, "outcome": "imputed"}, cluster="region")
+    corrected = ec.panel(study_design, method=method, correct=fix)
+    term = None if method == "twfe" else "event 0"
+    found = ec.sensitivity(corrected, term=term)
+    place = 0 if term is None else corrected.of.index(term)
+    assert found.numbers["estimate"] == pytest.approx(corrected.best.values[place], rel=1e-9)
+    assert found.subject.term == ("treated" if term is None else term)
+    plain = ec.sensitivity(ec.panel(study_design, method=method), term=term)
+    # a line changes no share, and the calibration adds to the errors
+    assert found.numbers["robustness_value"] == pytest.approx(plain.numbers["robustness_value"], rel=1e-6)
+    assert found.numbers["robustness_value_alpha"] <= plain.numbers["robustness_value_alpha"]
+
+
 @pytest.mark.parametrize("vcov", ["hetero", {"bootstrap": "wild", "draws": 199}, {"conley": "50km"}])
 def test_every_kind_of_own_error_is_taken(vcov: Any) -> None:
     estimate = ec.ate(_places(), method="ols")
