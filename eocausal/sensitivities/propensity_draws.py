@@ -131,9 +131,9 @@ def drawn(
             found.append(made)
         told()
     return Draws(
-        np.array(counts, dtype=np.uint16).reshape(-1, n_groups),
+        np.array(counts, dtype=np.uint16).reshape(len(found), n_groups),
         codes,
-        np.array(found).reshape(-1, start.size),
+        np.array(found).reshape(len(found), start.size),
         propensity,
         weights,
         draws - len(found),
