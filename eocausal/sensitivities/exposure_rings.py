@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from eocausal.effects.coefficients import model_columns
-from eocausal.errors import SensitivityError, explain
+from eocausal.errors import EstimationError, SensitivityError, explain
 from eocausal.inference.assemble import assemble
 from eocausal.inference.how import Vcov
 from eocausal.inference.least_squares import least_squares
@@ -78,7 +78,7 @@ def rings_part(estimate: Estimate, rings: Distances, neighbours: object, *, leve
     edges = edges if rings is None else read_distances(rings, argument="rings")
     found = panel_regression(estimate, edges) if panel else _regression(estimate, edges)
     how = _errors(estimate, places, edges[-1])
-    made, plain = (_with_errors(one, estimate, how) for one in (found.made, found.plain))
+    made, plain, noted = _both_with_errors(found, estimate, how)
     count = len(made.terms) - 1
     joint = equality_p(
         np.append(made.values[1:], 0.0), np.pad(made.variance.matrix[1:, 1:], (0, 1)), df=made.variance.df
@@ -111,7 +111,7 @@ def rings_part(estimate: Estimate, rings: Distances, neighbours: object, *, leve
     assumptions = () if panel else (ADDITIVE,)
     return Part(
         tuple(rows), numbers, {"rings": curve}, {"rings": made}, assumptions,
-        (*found.warnings, *(f"rings: {text}" for text in made.variance.notes)),
+        (*found.warnings, *noted, *(f"rings: {text}" for text in made.variance.notes)),
         {"rings_vcov": made.vcov, "rings_columns": found.columns},
     )  # fmt: skip
 
@@ -214,6 +214,20 @@ def _errors(estimate: Estimate, places: Places, edge_m: float) -> Vcov:
         return how
     cutoff = max(min(2 * edge_m, distance_of_share(places, 1 / FEW_CLUSTERS)), 1.0)
     return Vcov("conley", cutoff_m=cutoff, kernel="bartlett")
+
+
+def _both_with_errors(
+    found: RingsFit, estimate: Estimate, how: Vcov
+) -> tuple[Estimate, Estimate, tuple[str, ...]]:
+    """Return the regressions with and without rings with these errors, by Bartlett's kernel where uniform fails."""
+    try:
+        return _with_errors(found.made, estimate, how), _with_errors(found.plain, estimate, how), ()
+    except EstimationError:
+        if how.kernel != "uniform":
+            raise
+    smooth = replace(how, kernel="bartlett")
+    made, plain = (_with_errors(one, estimate, smooth) for one in (found.made, found.plain))
+    return made, plain, (f"rings: the variance by {how.label} is not positive; errors are {smooth.label}",)
 
 
 def _with_errors(made: Estimate, estimate: Estimate, how: Vcov) -> Estimate:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import eocausal as ec
-from eocausal.errors import SensitivityError
+from eocausal.errors import EstimationError, SensitivityError
 from eocausal.sensitivities.linear_model import linear_model
 from eocausal.sensitivities.moran import moran, residual_moments
 from eocausal.sensitivities.near_places import distances_to, nearest_neighbours, places_of, ring_sums
@@ -490,3 +490,20 @@ def test_aid_and_wealth_in_nigeria_share_more_than_independent_errors_allow(shar
     # who is treated around explains most of what looked like an effect of own treatment
     assert numbers["rings_estimate"] < 0.5 * numbers["rings_without"]
     assert result.sentence.startswith("What the estimate leaves unexplained is alike among neighbours")
+
+
+def test_a_uniform_kernel_that_fails_for_rings_gives_way_to_bartlett() -> None:
+    plain = ec.ate(on_the_map(table(scattered(150, seed=17), seed=17)), method="ols")
+    kernels = {}
+    for km in range(60, 200, 10):
+        try:
+            made = plain.with_vcov({"conley": f"{km}km"})
+        except EstimationError:
+            continue
+        result = ec.sensitivity(made, kind="spatial", tests="rings", rings=["10km", "20km"])
+        how = result.estimates["rings"].variance.how
+        kernels[how.kernel] = result
+        told = f"rings: the variance by conley({km} km, uniform) is not positive; errors are {how.label}"
+        assert (told in result.warnings) == (how.kernel == "bartlett")
+        assert (result.estimates["rings"].std_error > 0).all()
+    assert set(kernels) == {"uniform", "bartlett"}
