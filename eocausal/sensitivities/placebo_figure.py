@@ -52,7 +52,7 @@ def draw_placebos(ax: Axes, rows: pd.DataFrame, found: Sensitivity) -> None:
         colour = _ALARM if row["verdict"] == BIASED else _PLACEBO
         ax.hlines(height, row["conf_low"] / one, row["conf_high"] / one, color=colour, linewidth=1.6)
         ax.plot(row["estimate"] / one, height, "o", color=colour, markerfacecolor="white")
-    labels = ["the estimate", *(textwrap.fill(str(what), 34) for what in rows["what"])]
+    labels = ["the estimate", *(textwrap.fill(str(what), 28) for what in rows["what"])]
     ax.set_yticks(heights, labels=labels, fontsize=8)
     ax.set_ylim(-0.7, len(rows) + 0.7)
     ax.tick_params(axis="y", length=0)
