@@ -125,7 +125,6 @@ KINDS: dict[str, Kind] = {
         "robustness_figure:draw",
         size=(7.2, 5.6),
         measured=False,
-        measured=False,
     ),
 }
 # What is asked of a result where no kind is named.
