@@ -94,9 +94,19 @@ def random_moments(seed: int, controls: int = 3) -> tuple[Moments, np.ndarray]:
     ), joint
 
 
+def test_the_usual_rule_goes_to_the_side_to_which_controls_moved_the_estimate():
+    """Controls moved it up, from -5.3 to -4.4: up for a delta above 0, though the other root is nearer, else down."""
+    roots = selection.betas(MTCARS, r2_max=1.0)
+    assert selection.usual_root(MTCARS, roots) == pytest.approx(3.30542, abs=1e-4)
+    assert selection.usual_root(MTCARS, roots, -1.0) == pytest.approx(-6.42863, abs=1e-4)
+    assert selection.usual_root(MTCARS, np.array([-9.0, -7.0])) == -7.0
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_it_is_the_formula_of_the_paper(seed):
     moments, _ = random_moments(seed)
+    # controls that are always in leave less of the outcome than there was
+    moments = Moments(*(moments.values() * [1.7, 1, 1, 1, 1, 1, 1]))
     r2_max = (1 + moments.r2_long) / 2
     for beta in (-3.0, 0.0, 0.4, 5.0):
         expected = oster_formula(moments, beta, r2_max)
