@@ -14,7 +14,7 @@ from eocausal.sensitivities.spatial_entries import influence
 from eocausal.sensitivities.spatial_errors import errors_part
 from eocausal.sensitivities.spatial_moran import moran_part
 from eocausal.sensitivities.spatial_parts import Part, is_panel, neighbour_weights, table_of
-from eocausal.sensitivities.spatial_sentence import sentence_of
+from eocausal.sensitivities.spatial_sentence import SIGNIFICANT, sentence_of
 from eocausal.sensitivities.subject import Subject, origin_of
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def _result(estimate: Estimate, parts: dict[str, Part], left_out: Sequence[str])
             *left_out,
             *(text for part in parts.values() for text in part.warnings),
             *_unseen(estimate, parts),
+            *_too_sure(estimate, parts, numbers),
         ),
         diagnostics={"tests": list(parts), **_merged(part.diagnostics for part in parts.values())},
         provenance=estimate.provenance,
@@ -95,6 +96,19 @@ def _unseen(estimate: Estimate, parts: dict[str, Part]) -> list[str]:
     what = "rows of the panel" if is_panel(estimate) else "units"
     return [
         f"{out} {what} that the design left out count for nobody: neither buffers nor rings know of treated ones"
+    ]
+
+
+def _too_sure(estimate: Estimate, parts: dict[str, Part], numbers: dict[str, float]) -> list[str]:
+    """Return a warning where buffers were judged by errors that the first tests belie."""
+    independent = estimate.variance.how.kind in ("iid", "hetero")
+    alike = numbers.get("moran_influence_p", 1.0) < SIGNIFICANT and "conley_cutoff_km" in numbers
+    if not (independent and alike and "buffers" in parts):
+        return []
+    better = f"result.with_vcov({{'conley': '{numbers['conley_cutoff_km']:.4g}km'}})"
+    return [
+        "buffers are judged by standard errors that take units as independent, and neighbours are alike: their "
+        f"p-values are too small; ask again of {better}"
     ]
 
 

@@ -507,3 +507,15 @@ def test_a_uniform_kernel_that_fails_for_rings_gives_way_to_bartlett() -> None:
         assert (told in result.warnings) == (how.kernel == "bartlett")
         assert (result.estimates["rings"].std_error > 0).all()
     assert set(kernels) == {"uniform", "bartlett"}
+
+
+def test_errors_that_the_map_belies_are_told_of_where_buffers_rest_on_them() -> None:
+    design = on_the_map(table(scattered(250, seed=18), seed=18, reach_km=40))
+    made = ec.ate(design, method="ols")
+    result = ec.sensitivity(made, kind="spatial")
+    cutoff = f"{result.numbers['conley_cutoff_km']:.4g}km"
+    told = [text for text in result.warnings if text.startswith("buffers are judged by")]
+    assert len(told) == 1
+    assert f"result.with_vcov({{'conley': '{cutoff}'}})" in told[0]
+    again = ec.sensitivity(made.with_vcov({"conley": cutoff}), kind="spatial")
+    assert not any(text.startswith("buffers are judged by") for text in again.warnings)
