@@ -95,7 +95,7 @@ def random_moments(seed: int, controls: int = 3) -> tuple[Moments, np.ndarray]:
 
 
 def test_the_usual_rule_goes_to_the_side_to_which_controls_moved_the_estimate():
-    """Controls moved it up, from -5.3 to -4.4: up for a delta above 0, though the other root is nearer, else down."""
+    """Controls moved it up, from -5.3 to -4.4: up for a delta above 0, though the other is nearer, else down."""
     roots = selection.betas(MTCARS, r2_max=1.0)
     assert selection.usual_root(MTCARS, roots) == pytest.approx(3.30542, abs=1e-4)
     assert selection.usual_root(MTCARS, roots, -1.0) == pytest.approx(-6.42863, abs=1e-4)
