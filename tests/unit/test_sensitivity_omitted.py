@@ -544,3 +544,30 @@ def test_several_arms_are_refused() -> None:
     estimate = ec.ate(arms, method="difference")
     with pytest.raises(SensitivityError, match=r"arms"):
         ec.sensitivity(estimate, kind="omitted", term=estimate.terms[0])
+
+
+def test_a_regression_that_leaves_nothing_is_refused() -> None:
+    table = study()
+    table["income"] = 1 + 2 * table["grant"] + table["age"] - table["wealth"]
+    with pytest.raises(SensitivityError, match="leaves nothing of the outcome to explain"):
+        ec.sensitivity(ec.ate(design(table), method="ols"))
+
+
+def test_names_that_become_one_keep_their_numbers_apart() -> None:
+    estimate = ec.ate(design(study(200, selected=True)), method="ols")
+    found = ec.sensitivity(estimate, benchmark={"A b": "age", "a-b": "wealth", "Größe": "age"})
+    numbers, table = found.numbers, found.curves["yardsticks"]
+    assert numbers["times_a_b"] == table["times"][0]
+    assert numbers["times_a_b_no_2"] == table["times"][1]
+    assert numbers["times_interval_a_b_no_2"] == table["times_interval"][1]
+    assert numbers["times_größe"] == table["times"][2]
+
+
+def test_an_estimate_of_exactly_zero_needs_nothing() -> None:
+    table = pd.DataFrame({"grant": [0, 1] * 20, "income": np.repeat(np.tile([-1.0, 1.0], 10), 2)})
+    estimate = ec.ate(ec.Design(table, outcome="income", treatment="grant"), method="difference")
+    assert estimate.estimate == 0
+    found = ec.sensitivity(estimate, r2_treatment=0.1)
+    assert found.numbers["robustness_value"] == found.numbers["robustness_value_alpha"] == 0.0
+    assert found.sentence.startswith("The estimate is zero")
+    found.plot()
