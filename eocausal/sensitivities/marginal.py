@@ -101,7 +101,9 @@ def marginal(
     bounds : {"both", "zsb", "sharp"}, optional
     draws : int, optional
         Of the percentile bootstrap; default 200.
-    quantile : {"linear", "out_of_fold", "boosting"}, optional
+    quantile : {"out_of_fold", "linear", "boosting"}, optional
+        How quantiles of the outcome are learned: linear from the other folds (default), linear from all units of
+        the arm, or by boosted trees from the other folds.
     """
     require_bounded(estimate)
     factors, methods = read_lambdas(lambdas), read_methods(bounds, estimate)

@@ -124,7 +124,7 @@ def read_draws(draws: int | None, estimate: Estimate) -> int:
 
 
 def read_quantile(quantile: str | None) -> str | None:
-    """Return how quantiles are learned, None for what the number of columns asks for."""
+    """Return how quantiles are learned; None is out of fold."""
     if quantile is None:
         return None
     return one_of(quantile, QUANTILES, argument="quantile", error=SensitivityError)

@@ -86,12 +86,17 @@ class Weighted:
 
     def _limit(self, bound: float, method: str, side: int, found: FloatArray) -> float:
         tail = (1 - self.level) / 2
-        limit = float(np.quantile(found, tail if side == 0 else 1 - tail))
+        away = -1 if side == 0 else 1
+        limit, point = (
+            float(np.quantile(found, tail if side == 0 else 1 - tail)),
+            self.end(bound, method, side),
+        )
+        if method == SHARP and bound > 1:
+            # a least loss is too small in every sample, by as much again in draws from it
+            limit += 2 * away * max(-away * (float(found.mean()) - point), 0.0)
         if self.outside == 0:
             return limit
-        point = self.end(bound, method, side)
         other = stats.norm.ppf(1 - tail) * self.outside * abs(point)
-        away = -1 if side == 0 else 1
         return float(point + away * np.hypot(max(away * (limit - point), 0.0), other))
 
 
@@ -184,7 +189,7 @@ def _quantiles(
     most: float,
     asked: bool,
 ) -> tuple[Quantiles, list[str]]:
-    """Return how quantiles are made: of all units where columns are few for the tails, else out of fold."""
+    """Return how quantiles are made: out of fold, or of all units where that is asked for."""
     design, table = origin.entered, origin.entered.table
     if columns is None and has_columns(design, settings.learners.columns):
         of_leading = Settings(settings.folds, LEADING, settings.seed)
@@ -193,7 +198,7 @@ def _quantiles(
     smaller, width = int(min(table.treatment.sum(), (1 - table.treatment).sum())), values.shape[1]
     level = 1 / (most + 1)
     fits = width <= columns_that_fit(width, smaller, level, each=UNITS_A_COLUMN)
-    inside = kind == "linear" or (kind is None and fits)
+    inside = kind == "linear"
     kept, told = width, []
     if not inside and kind != "boosting":
         kept = columns_that_fit(width, smaller, level, each=LEAST_UNITS_A_COLUMN)

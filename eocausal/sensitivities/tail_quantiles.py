@@ -16,7 +16,7 @@ Predictor = Callable[[FloatArray], FloatArray]
 Rows = npt.NDArray[np.intp]
 
 # With fewer units in the tail for each column than this, quantiles of the sample itself fit its noise.
-UNITS_A_COLUMN = 25
+UNITS_A_COLUMN = 10
 # And with fewer than this, columns from the last on are left out.
 LEAST_UNITS_A_COLUMN = 5
 _TREES = {"max_leaf_nodes": 6, "min_samples_leaf": 20, "max_iter": 100, "early_stopping": False}

@@ -97,14 +97,14 @@ class WeightedBounds:
             still = bound == 1 or not moving.any()
             level = levels_of(float(bound))
             low, high = (
-                (fixed if still else self._quantile(code, level[side])) if side in sides else None
+                (fixed if still else self.quantile(code, level[side])) if side in sides else None
                 for side in (LOW, HIGH)
             )
             made.append(sharp_means(arm.outcome, fixed, moving, bound=float(bound), low=low, high=high))
         return np.array(made)
 
-    def _quantile(self, code: int, level: float) -> FloatArray:
-        """Return the quantile of the outcome of an arm's units given their columns."""
+    def quantile(self, code: int, level: float) -> FloatArray:
+        """Return the quantile (m,) of the outcome of an arm's units given their columns; kept once it is made."""
         if (code, level) not in self._kept:
             self._kept[code, level] = self.quantiles.of(self.arms[code].rows, level)
         return self._kept[code, level]

@@ -30,7 +30,9 @@ def fitted(columns, treatment, weights, model: str) -> Propensity:
 @pytest.mark.parametrize("model", ["logit", "probit", "balance ate", "balance att", "balance atc"])
 def test_a_draw_has_the_propensity_of_a_fit_from_nothing(model):
     columns, treatment, _, weights = a_study()
-    made = drawn(treatment, weights, fitted(columns, treatment, weights, model), np.arange(160), draws=8, seed=1)
+    made = drawn(
+        treatment, weights, fitted(columns, treatment, weights, model), np.arange(160), draws=8, seed=1
+    )
     assert made.failed == 0
     for counts, (of_draw, log_odds) in zip(made.counts, made.each()):
         used = counts > 0
