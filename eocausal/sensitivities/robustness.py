@@ -187,40 +187,48 @@ def _result(
     labels = pd.DataFrame(list(made.labels.values()), columns=[one.name for one in choices])
     frame = _table(labels, estimates)
     values, significant = frame["estimate"].to_numpy(), frame["significant"].to_numpy()
-    varied = labels[[one.name for one in choices if len(one.ways) > 1 and one.name != "vcov"]]
-    shares = spread_explained(values, varied)
-    numbers, failed = {**_spread_of(values, significant), **dict.fromkeys(UNTESTED, np.nan)}, []
-    curves = {"shares": shares}
-    frame["p_adjusted"] = np.nan
-    try:
-        joint = joint_of(estimates)
-    except EstimationError as cause:
-        failed = [f"the specifications could not be tested together: {str(cause).splitlines()[0]}"]
-    else:
-        null = null_of(joint, draws=draws, seed=seed)
-        numbers |= joint_tests(joint, null, significant)
-        numbers["p_equal"] = same_value_p(joint, _questions(labels))
-        frame["p_adjusted"] = adjusted_p(joint, null)
-        curves["under_null"] = null.curve()
+    varied = [one.name for one in choices if len(one.ways) > 1 and one.name != "vcov"]
+    shares = spread_explained(values, labels[varied])
+    tests, under_null, adjusted, failed = _together(estimates, labels, significant, draws=draws, seed=seed)
+    frame["p_adjusted"] = adjusted
+    numbers = {**_spread_of(values, significant), **tests}
     left = _left_out(made)
-    if len(left):
-        curves["left_out"] = left
+    curves = {"shares": shares, "under_null": under_null, "left_out": left}
     main = next(iter(estimates.values()))
+    words = {one.name: one.in_words for one in choices}
     return Sensitivity(
         kind="robustness",
         subject=replace(Subject.of(main), outcome=str(design.outcome)),
-        sentence=sentence(
-            numbers, shares, {one.name: one.in_words for one in choices}, least=1 / (1 + draws)
-        ),
+        sentence=sentence(numbers, shares, words, least=1 / (1 + draws)),
         frame=frame,
         numbers=numbers,
-        curves=curves,
+        curves={name: one for name, one in curves.items() if len(one)},
         estimates=estimates,
         assumptions=(AGREEMENT, *_of_tests(estimates)),
-        warnings=(*made.notes, *drawn, *_told(made, choices), *failed, *_gathered(estimates)),
-        diagnostics={"draws": draws, "left_out": len(left), "estimates_without_error": _without_error(frame)},
+        warnings=(*made.notes, *drawn, *_told(made), *failed, *_gathered(estimates)),
+        diagnostics={"draws": draws, "left_out": len(left)},
         provenance={**main.provenance, "specifications": len(estimates), "null_seed": seed},
     )
+
+
+def _together(
+    estimates: Mapping[str, Estimate],
+    labels: pd.DataFrame,
+    significant: npt.NDArray[np.bool_],
+    *,
+    draws: int,
+    seed: int,
+) -> tuple[dict[str, float], pd.DataFrame, FloatArray, list[str]]:
+    """Return joint p-values, the curve under the null, adjusted p-values (k,), and why there are none."""
+    try:
+        joint = joint_of(estimates)
+    except EstimationError as cause:
+        told = f"the specifications could not be tested together: {str(cause).splitlines()[0]}"
+        return dict.fromkeys(UNTESTED, np.nan), pd.DataFrame(), np.full(len(estimates), np.nan), [told]
+    null = null_of(joint, draws=draws, seed=seed)
+    tests = joint_tests(joint, null, significant)
+    tests["p_equal"] = same_value_p(joint, _questions(labels))
+    return tests, null.curve(), adjusted_p(joint, null), []
 
 
 def _table(labels: pd.DataFrame, estimates: Mapping[str, Estimate]) -> pd.DataFrame:
@@ -277,7 +285,7 @@ def _left_out(made: Specified) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["specification", "reason"])
 
 
-def _told(made: Specified, choices: Sequence[Choice]) -> list[str]:
+def _told(made: Specified) -> list[str]:
     """Return warnings of combinations without an estimate of their own."""
     told = []
     if made.undefined:
@@ -321,7 +329,3 @@ def _gathered(estimates: Mapping[str, Estimate]) -> list[str]:
         *shared,
         f"{len(own)} specifications have warnings of their own, such as .estimates[{own[0]!r}].warnings",
     ]
-
-
-def _without_error(frame: pd.DataFrame) -> int:
-    return int((frame["std_error"] == 0).sum())

@@ -55,7 +55,7 @@ def _shares(draws: int, *, n: int, clusters: int | None, seed: int) -> dict[str,
 def test_without_an_effect_five_percent_are_rejected(n: int, clusters: int | None) -> None:
     shares = _shares(600, n=n, clusters=clusters, seed=1)
     print(shares)
-    # 5% with an error of 0.9 points; with 40 clusters 8%, where single tests reject 7%
+    # 5% with an error of 0.9 points; with 40 clusters 7%, where single tests reject 8%
     for name, share in shares.items():
         assert 0.02 < share < 0.08, (name, share)
 

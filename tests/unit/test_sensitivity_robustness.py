@@ -282,6 +282,16 @@ def test_a_panel_goes_through_methods_and_comparisons() -> None:
         ec.robustness(asked, windows, method="event_study")
 
 
+def test_rows_and_units_that_are_taken_as_independent_are_not_tested_together() -> None:
+    found = ec.robustness(_panel_design(), {"method": ["twfe", "did"]}, vcov="iid")
+    assert found.warnings[0].startswith("the specifications could not be tested together: Rows of a panel")
+    assert np.isnan(found.numbers["p_median"])
+    assert found.frame["p_adjusted"].isna().all()
+    assert "were there no effect" not in found.sentence
+    assert Sensitivity.from_dict(json.loads(json.dumps(found.to_dict(scores=True), allow_nan=False))) == found
+    found.plot()
+
+
 def _panel_design() -> ec.PanelDesign:
     rng = np.random.default_rng(0)
     units, years = 40, 4
