@@ -154,7 +154,7 @@ def _seen(model: LinearModel, compared: Mask, name: str, in_words: str) -> Seen:
     # what a panel's effects leave has mean zero already
     roots = model.roots / np.sqrt(model.roots @ model.roots)
     centred = model.outcome - roots * (roots @ model.outcome)
-    before = pair if compared.all() else model.residuals(pair, ~compared)
+    before = model.residuals(pair, ~compared)
     after = model.residuals(pair)
     products = np.column_stack([centred**2, *_products(before), *_products(after)])
     means = products.mean(axis=0)
