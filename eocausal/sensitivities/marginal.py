@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 # Bounds are known to this share, limits of intervals, which vary with the draws, to that.
-_POINT, _LIMIT = 1e-5, 1e-3
+_POINT, _LIMIT = 1e-4, 1e-3
 IGNORABLE = "as good as random"
 OF_METHOD = {
     ZSB: "bounds by Zhao, Small and Bhattacharya (2019): odds may be off by the factor whatever the outcome",

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.debiasing.corrected_result import imbens_manski
 from eocausal.effects.coefficients import model_columns
 from eocausal.effects.methods import LEADING
 from eocausal.inference.repeats import Repeats
@@ -123,19 +122,9 @@ class Orthogonal:
         return float(np.median([one.effect(bound, upper=side == 1)[0] for one in self.repeats]))
 
     def interval(self, bounds: FloatArray, method: str) -> FloatArray:
-        """Return the intervals (k, 2) that hold the effect anywhere between the ends: Imbens and Manski (2004)."""
-        found = self.bounded(bounds)
-        return np.array(
-            [
-                imbens_manski(
-                    found.values[pair],
-                    found.variance.matrix[np.ix_(pair, pair)],
-                    df=found.variance.df,
-                    level=self.level,
-                )
-                for pair in np.arange(2 * len(bounds)).reshape(-1, 2)
-            ]
-        )
+        """Return the intervals (k, 2): from the limit below the lowest to that above the highest effect."""
+        limits = np.asarray(self.bounded(bounds).ci(self.level))
+        return np.column_stack([limits[0::2, 0], limits[1::2, 1]])
 
     def limit(self, bound: float, method: str, side: int) -> float:
         """Return one end of an interval."""

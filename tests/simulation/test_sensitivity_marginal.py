@@ -52,11 +52,13 @@ def design(table: pd.DataFrame, features: np.ndarray) -> ec.Design:
     return ec.Design(table, features=pictures, **asked)
 
 
-def coverage(studies: int, *, n: int, bound: float, pictures: int, method: str, **options) -> pd.DataFrame:
+def coverage(
+    studies: int, *, first: int = 0, n: int, bound: float, pictures: int, method: str, **options
+) -> pd.DataFrame:
     """Return for each kind of bounds shares of studies whose interval covers, and mean ends."""
     learners = ec.Learners(propensity="logit", pca=3) if method == "ipw" else ec.Learners(pca=10)
     factors, rows = np.array([1.0, bound]), []
-    for seed in range(studies):
+    for seed in range(first, first + studies):
         made = design(*confounded(np.random.default_rng(seed), n, bound=bound, pictures=pictures))
         estimate = ec.ate(made, method=method, learners=learners, seed=seed)
         asked = {"lambdas": np.array(LAMBDAS), "quantile": None, "level": 0.95, **options}

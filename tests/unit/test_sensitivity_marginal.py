@@ -241,6 +241,27 @@ def test_draws_that_fail_are_counted_and_too_many_refused():
         analysed(weighted(design(few, covariates=["age"])), benchmark=[], draws=40)
 
 
+@pytest.mark.parametrize("method", ["ipw", "aipw"])
+def test_a_corrected_effect_has_the_error_of_its_calibration(method):
+    rng = np.random.default_rng(3)
+    truth = rng.normal(size=150)
+    labels = pd.DataFrame({"map": 0.7 * truth + 0.4 * rng.normal(size=150), "measured": truth})
+    corrector = ec.debias(labels, prediction="map", truth="measured", method="lcc")
+    made = design()
+    options = {"learners": LOGIT} if method == "ipw" else {}
+    result = ec.ate(made, method=method, correct=corrector, **options)
+    plain = ec.ate(made, method=method, **options)
+    asked = {"lambdas": (1.0, 2.0), "benchmark": []} | ({"draws": 30} if method == "ipw" else {})
+    found, naive = (sensitivity(one, kind="marginal", **asked).frame for one in (result, plain))
+    np.testing.assert_allclose(found["low"].iloc[0], result.best.estimate, rtol=1e-8)
+    # all outcomes are divided by one slope, whose error is in the intervals and in no draw
+    times = result.best.estimate / plain.estimate
+    np.testing.assert_allclose(found["low"], times * naive["low"], rtol=1e-4)
+    assert (found["high"] - found["conf_high"] < times * (naive["high"] - naive["conf_high"])).all()
+    if method == "aipw":
+        np.testing.assert_allclose(found[["conf_low", "conf_high"]].iloc[0], result.best.ci(), rtol=1e-3)
+
+
 # ---- benchmarks
 
 
