@@ -109,6 +109,11 @@ def test_another_null_and_a_negative_estimate(result):
         assert one.numbers[name] == pytest.approx(other.numbers[name], nan_ok=True)
     plain = ec.sensitivity(result, kind="breakdown")
     assert one.numbers["strength"] < plain.numbers["strength"]
+    assert one.numbers["bias_max"] == pytest.approx(2 * (result.estimate - 0.4))
+    assert one.estimates["all controls"].values[0] == pytest.approx(one.numbers["strength"])
+    assert np.ravel(one.estimates["all controls"].std_error)[2] == pytest.approx(
+        np.ravel(other.estimates["all controls"].std_error)[2]
+    )
     assert "an effect on the other side of 0.4" in one.sentence
     assert "an effect of the other sign" in plain.sentence
 
@@ -151,6 +156,12 @@ def test_a_single_control_says_little_of_the_sign_by_delta():
     assert "an effect of the other sign next to none" in found.sentence
     assert any(text.startswith("delta says little of the sign") for text in found.warnings)
     assert 0 < found.numbers["strength"] < 1
+
+
+def test_a_strength_has_no_limit_below_zero(result):
+    beta = result.estimate - 2.5 * result.std_error
+    found = ec.sensitivity(result, kind="breakdown", beta=beta, level=0.9999)
+    assert found.numbers["strength_low"] == 0.0
 
 
 def test_of_a_panel():

@@ -90,6 +90,10 @@ def test_the_treated_have_the_mean_they_would_have_had():
     mean = mean_without_treatment(made)
     treated = table.loc[table.grant == 1, "job"].mean()
     assert mean.value + made.estimate == pytest.approx(treated)
+    # and so the influence values of both add up to those of the mean of the treated
+    share = table.grant / table.grant.mean()
+    both = mean.scores + made.score_values[:, 0]
+    assert both == pytest.approx((share * (table.job - treated)).to_numpy(), abs=1e-9)
     assert mean_without_treatment(ec.ate(designed(table), estimand="atc")).value == pytest.approx(
         table.loc[table.grant == 0, "job"].mean()
     )
@@ -137,6 +141,15 @@ def test_what_leaving_out_controls_does_stands_beside_it():
     assert row["factor"] == pytest.approx(factor)
     assert row["e_value"] == pytest.approx(evalue_of_ratio(factor))
     assert "Leaving out age moves the risk ratio" in found.sentence
+
+
+def test_factors_are_above_one_whichever_way_the_ratio_moves():
+    table = jobs()
+    table["job"] = 1 - table["job"]
+    found = ec.sensitivity(ec.ate(designed(table), method="regression"), kind="evalue", benchmark="age")
+    assert found.frame.loc[2, "risk_ratio"] < found.frame.loc[0, "risk_ratio"] < 1
+    assert (found.frame["factor"] > 1).all()
+    assert found.frame.loc[2, "e_value"] == pytest.approx(evalue_of_ratio(found.frame.loc[2, "factor"]))
 
 
 def test_an_interval_that_holds_the_null_needs_no_confounder():
