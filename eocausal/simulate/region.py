@@ -352,6 +352,8 @@ effects:
   rate: [AUTOC, QINI]
   folds: {{kind: cluster, k: 5}}
 
+sensitivity: {{kinds: spatial}}      # a trial: do neighbours share what is left, and does treatment reach them?
+
 truth:
   ate: {ate:.6f}
   effect_column: true_effect
