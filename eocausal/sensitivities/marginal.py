@@ -17,6 +17,7 @@ from eocausal.sensitivities.crossing import first_crossing
 from eocausal.sensitivities.marginal_checks import (
     AUGMENTED,
     DVDS,
+    LAMBDAS,
     MOST,
     read_draws,
     read_lambdas,
@@ -84,7 +85,7 @@ def marginal(
     estimate: Estimate,
     call: Call,
     *,
-    lambdas: Sequence[float] = (1.0, 1.25, 1.5, 2.0, 3.0, 5.0),
+    lambdas: Sequence[float] = LAMBDAS,
     bounds: str | None = None,
     draws: int | None = None,
     quantile: str | None = None,
