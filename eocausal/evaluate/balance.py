@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from eocausal._checks import whole_number
 from eocausal.embeddings import Embeddings
@@ -20,6 +19,7 @@ from eocausal.inference import scores
 from eocausal.inference.assemble import assemble
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.propensity import few_effective
+from eocausal.inference.simultaneous import jointly_zero
 from eocausal.inference.smd import standardised_differences, variance_ratios, weighted_ks
 from eocausal.nuisance.cross_fit import LEADING_COMPONENTS, ColumnReducer, Learners
 from eocausal.nuisance.folds import Folds
@@ -32,8 +32,6 @@ __all__ = ["BOUNDS", "Balance", "balance"]
 
 FloatArray = npt.NDArray[np.float64]
 
-# Smaller, relative to the largest, is rounding: the columns are collinear in that direction.
-SMALLEST_EIGENVALUE = 1e-10
 # A classifier that still tells the arms apart with less than this chance of error is spoken of.
 TELLS_APART = 0.05
 
@@ -133,7 +131,7 @@ def balance(
     frame["p_value"] = np.atleast_1d(differences.p_value())
     order = [name for name in frame if not str(name).endswith("_weighted")]
     frame = frame[[*order, *[name for name in frame if name not in order]]]
-    joint = _wald_p(differences.values, differences.variance.matrix, differences.variance.df)
+    joint = jointly_zero(differences.values, differences.variance.matrix, df=differences.variance.df).p_value
     return Balance(differences, frame, joint, tested)
 
 
@@ -298,24 +296,3 @@ def _indices(design: Design, indices: pd.DataFrame | Embeddings) -> pd.DataFrame
             )
         )
     return found
-
-
-def _wald_p(values: FloatArray, matrix: FloatArray, df: float) -> float:
-    """Return the p-value of no difference in any column: Hotelling's F with the variance's degrees of freedom.
-
-    Works on correlations, so that the units a column is measured in do not matter.
-    """
-    scale = np.sqrt(np.diag(matrix))
-    varies = scale > 0
-    if (values[~varies] != 0).any():
-        # a column that is the same within each arm and not between them cannot be chance
-        return 0.0
-    size, direction = np.linalg.eigh(matrix[np.ix_(varies, varies)] / np.outer(scale[varies], scale[varies]))
-    kept = size > SMALLEST_EIGENVALUE * size.max(initial=0.0)
-    rank = int(kept.sum())
-    wald = float(
-        (((values / np.where(varies, scale, 1.0))[varies] @ direction)[kept] ** 2 / size[kept]).sum()
-    )
-    if rank == 0 or df <= rank:
-        return float("nan")
-    return float(stats.f.sf(wald * (df - rank + 1) / (df * rank), rank, df - rank + 1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
@@ -103,12 +105,47 @@ def equality_p(values: FloatArray, matrix: FloatArray, *, df: float) -> float:
 def zero_p(gaps: FloatArray, matrix: FloatArray, *, df: float, least: float) -> float:
     """Return the p-value that all gaps (k,) are zero, by Hotelling's F; NaN where nothing is left to be tested.
 
-    Directions with a variance of no more than ``least`` are left out.
+    Directions with a variance of no more than ``least`` are left out. All gaps are in the same unit of measure.
     """
+    return _hotelling(gaps, matrix, df=df, least=least).p_value
+
+
+class Joint(NamedTuple):
+    """Hotelling's F, its first degrees of freedom, and the p-value."""
+
+    statistic: float
+    rank: int
+    p_value: float
+
+
+def jointly_zero(values: FloatArray, matrix: FloatArray, *, df: float) -> Joint:
+    """Test that all values (k,) are zero, each in a unit of measure of its own; NaN where ``df`` is too small.
+
+    Values that follow from others do not count. One without variance that is not zero cannot be chance: p is 0.
+
+    Examples
+    --------
+    One value is its t test:
+
+    >>> found = jointly_zero(np.array([2.0]), np.array([[1.0]]), df=10.0)
+    >>> found.statistic, found.rank, bool(np.isclose(found.p_value, 2 * stats.t.sf(2.0, 10)))
+    (4.0, 1, True)
+    """
+    scale = np.sqrt(np.diag(matrix))
+    varies = scale > 0
+    if (values[~varies] != 0).any():
+        return Joint(float("inf"), int(varies.sum()), 0.0)
+    scale, values = scale[varies], values[varies]
+    within = matrix[np.ix_(varies, varies)] / np.outer(scale, scale)
+    return _hotelling(values / scale, within, df=df, least=0.0)
+
+
+def _hotelling(values: FloatArray, matrix: FloatArray, *, df: float, least: float) -> Joint:
     size, direction = np.linalg.eigh(matrix)
     kept = size > max(_SMALLEST_EIGENVALUE * size.max(initial=0.0), least)
     rank = int(kept.sum())
-    if rank == 0 or df <= rank:
-        return float("nan")
-    wald = float(((gaps @ direction)[kept] ** 2 / size[kept]).sum())
-    return float(stats.f.sf(wald * (df - rank + 1) / (df * rank), rank, df - rank + 1))
+    if rank == 0 or df < rank:
+        return Joint(float("nan"), rank, float("nan"))
+    wald = float(((values @ direction)[kept] ** 2 / size[kept]).sum())
+    statistic = wald * (df - rank + 1) / (df * rank)
+    return Joint(statistic, rank, float(stats.f.sf(statistic, rank, df - rank + 1)))

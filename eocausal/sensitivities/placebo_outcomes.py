@@ -11,13 +11,13 @@ import pandas as pd
 from eocausal._checks import require_columns
 from eocausal.errors import SensitivityError, explain
 from eocausal.inference.joint import compare
+from eocausal.inference.simultaneous import jointly_zero
 from eocausal.sensitivities.placebo_parts import (
     BIASED,
     LITTLE,
     Part,
     digits,
     interval_text,
-    jointly_zero,
     p_text,
     row_of,
     size_text,
@@ -67,7 +67,7 @@ def placebo_outcomes(estimate: Estimate, call: Call, *, outcomes: Sequence[str])
         )
     table = pd.DataFrame(reaches)
     joint = compare(**made)
-    statistic, rank, p_value = jointly_zero(joint.values, joint.variance.matrix, joint.variance.df)
+    statistic, rank, p_value = jointly_zero(joint.values, joint.variance.matrix, df=joint.variance.df)
     numbers = {
         "outcomes_f": statistic,
         "outcomes_df": float(rank),

@@ -7,16 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from eocausal.errors import SensitivityError, explain
-
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate
-
-FloatArray = npt.NDArray[np.float64]
 
 CLEAN = "no sign of bias"
 BIASED = "sign of bias"
@@ -25,8 +20,6 @@ LITTLE = "says little: interval as wide as the effect"
 COLUMNS = (
     "test", "what", "estimate", "std_error", "conf_low", "conf_high", "p_value", "verdict", "share_of_estimate",
 )  # fmt: skip
-# Directions of a joint covariance below this share of the largest carry no information.
-_SMALLEST_EIGENVALUE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,32 +114,6 @@ def bounds_of(value: float, error: float, df: float, *, level: float) -> tuple[t
         return (-half, half), 1.0
     statistic = abs(value) / error if error > 0 else np.inf
     return (value - half, value + half), float(2 * stats.t.sf(statistic, df))
-
-
-def jointly_zero(values: FloatArray, matrix: FloatArray, df: float) -> tuple[float, int, float]:
-    """Return F, its first degrees of freedom and the p-value of the hypothesis that all values are zero.
-
-    Hotelling's: with few clusters the plain F would reject too often. Values that depend on others do not count.
-
-    Examples
-    --------
-    One value is its t test:
-
-    >>> f, k, p = jointly_zero(np.array([2.0]), np.array([[1.0]]), 10.0)
-    >>> f, k, bool(np.isclose(p, 2 * stats.t.sf(2.0, 10)))
-    (4.0, 1, True)
-    """
-    scale = np.sqrt(np.diag(matrix))
-    if not (scale > 0).all():
-        raise SensitivityError(explain("A placebo has no standard error, so they cannot be tested jointly."))
-    size, direction = np.linalg.eigh(matrix / np.outer(scale, scale))
-    kept = size > _SMALLEST_EIGENVALUE * size.max()
-    rank = int(kept.sum())
-    if df < rank:
-        return np.nan, rank, np.nan
-    wald = float((((values / scale) @ direction)[kept] ** 2 / size[kept]).sum())
-    statistic = wald * (df - rank + 1) / (df * rank)
-    return statistic, rank, float(stats.f.sf(statistic, rank, df - rank + 1))
 
 
 def digits(value: float) -> str:

@@ -11,7 +11,7 @@ from scipy import stats
 
 import eocausal as ec
 from eocausal.errors import EvaluationError
-from eocausal.evaluate.balance import Balance, _wald_p
+from eocausal.evaluate.balance import Balance
 from eocausal.inference.smd import standardised_differences, weighted_variance
 from tests.studies import by_village, design, images, study
 
@@ -179,11 +179,6 @@ def test_a_result_goes_through_json() -> None:
     assert back == found
     pd.testing.assert_frame_equal(back.to_frame(), found.to_frame())
     assert found != ec.balance(design(by_village()))
-
-
-def test_no_joint_test_without_degrees_of_freedom() -> None:
-    assert np.isnan(_wald_p(np.array([1.0, 2.0]), np.eye(2), 2.0))
-    assert np.isnan(_wald_p(np.zeros(1), np.zeros((1, 1)), 5.0))
 
 
 def test_the_worst_come_first_and_texts_are_short() -> None:

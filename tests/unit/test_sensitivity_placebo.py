@@ -14,7 +14,7 @@ import eocausal as ec
 from eocausal.errors import SensitivityError
 from eocausal.sensitivities import permuted_images, placebo_outcomes, shifted_treatment
 from eocausal.sensitivities.placebo_designs import with_pictures_dealt_anew
-from eocausal.sensitivities.placebo_parts import BIASED, CLEAN, LITTLE, jointly_zero
+from eocausal.sensitivities.placebo_parts import BIASED, CLEAN, LITTLE
 from eocausal.sensitivities.result import Sensitivity
 
 N = 400
@@ -97,14 +97,6 @@ def test_all_outcomes_are_tested_together(adjusted):
     assert found.numbers["outcomes_p_value"] == pytest.approx(by_hand, rel=1e-9)
     alone = placebo(adjusted, tests="outcomes", outcomes="rain")
     assert alone.numbers["outcomes_p_value"] == pytest.approx(alone.frame["p_value"][0], rel=1e-9)
-
-
-def test_a_value_that_others_give_counts_once():
-    matrix = np.array([[1.0, 0, 1.0], [0, 2.0, 2.0], [1.0, 2.0, 3.0]])
-    values = np.array([1.0, 2.0, 3.0])
-    twice, once = jointly_zero(values, matrix, 40.0), jointly_zero(values[:2], matrix[:2, :2], 40.0)
-    assert twice[1] == once[1] == 2
-    assert twice[2] == pytest.approx(once[2], rel=1e-6)
 
 
 def test_what_is_not_ruled_out_is_told_in_sds_and_in_effects(adjusted):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eocausal.inference.simultaneous import band_factor, equality_p, step_down_p, t_draws
+from eocausal.inference.simultaneous import band_factor, equality_p, jointly_zero, step_down_p, t_draws
 
 
 def test_the_band_of_independent_estimates_is_that_of_sidak() -> None:
@@ -60,8 +60,47 @@ def test_equality_of_two_means_is_the_t_test_of_their_difference() -> None:
     assert equality_p(np.array([1.0, 3.0]), matrix, df=25) == pytest.approx(2 * stats.t.sf(statistic, 25))
 
 
-def test_equality_needs_more_degrees_of_freedom_than_contrasts() -> None:
-    assert np.isnan(equality_p(np.arange(5.0), np.eye(5), df=4))
+def test_a_joint_test_needs_as_many_degrees_of_freedom_as_directions() -> None:
+    assert np.isnan(equality_p(np.arange(5.0), np.eye(5), df=3))
+    assert 0 < equality_p(np.arange(5.0), np.eye(5), df=4) < 1
+    assert np.isnan(jointly_zero(np.arange(2.0), np.eye(2), df=1).p_value)
+
+
+def test_all_zero_is_hotellings_test_of_draws() -> None:
+    rng = np.random.default_rng(5)
+    rejected = 0
+    for _ in range(600):
+        drawn = rng.normal(size=(12, 4)) * [1.0, 1e3, 1e-6, 5.0]
+        found = jointly_zero(drawn.mean(axis=0), np.cov(drawn.T) / 12, df=11)
+        rejected += found.p_value < 0.05
+    # the plain F would reject in more than a tenth; 99.9% binomial band of 0.05 with 600 draws
+    assert 0.02 <= rejected / 600 <= 0.085
+
+
+def test_units_of_measure_do_not_matter_to_the_joint_test() -> None:
+    matrix = np.array([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 4.0]])
+    values, units = np.array([1.0, -2.0, 0.5]), np.array([1e-9, 1.0, 1e9])
+    by_hand = values @ np.linalg.inv(matrix) @ values * (30 - 3 + 1) / (30 * 3)
+    for scale in (np.ones(3), units):
+        found = jointly_zero(values * scale, matrix * np.outer(scale, scale), df=30)
+        assert found.statistic == pytest.approx(by_hand)
+        assert found.p_value == pytest.approx(stats.f.sf(by_hand, 3, 28))
+
+
+def test_a_value_that_others_give_counts_once() -> None:
+    matrix = np.array([[1.0, 0, 1.0], [0, 2.0, 2.0], [1.0, 2.0, 3.0]])
+    values = np.array([1.0, 2.0, 3.0])
+    twice, once = jointly_zero(values, matrix, df=40), jointly_zero(values[:2], matrix[:2, :2], df=40)
+    assert twice.rank == once.rank == 2
+    assert twice.p_value == pytest.approx(once.p_value, rel=1e-6)
+
+
+def test_a_value_without_variance_is_zero_or_no_chance() -> None:
+    matrix = np.diag([1.0, 0.0])
+    alone = jointly_zero(np.array([1.5]), np.eye(1), df=9)
+    assert jointly_zero(np.array([1.5, 0.0]), matrix, df=9) == alone
+    assert jointly_zero(np.array([1.5, 0.1]), matrix, df=9).p_value == 0.0
+    assert np.isnan(jointly_zero(np.zeros(1), np.zeros((1, 1)), df=9).p_value)
 
 
 def test_estimates_that_differ_by_rounding_alone_have_no_test_of_equality() -> None:
