@@ -1,8 +1,8 @@
-"""What covariates and features predict of the outcome whatever the treatment, with the learners of a result."""
+"""What covariates and features predict of outcome and treatment over both arms, with the learners of a result."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from eocausal.nuisance.columns import has_columns
 from eocausal.nuisance.learners import OutOfFold
-from eocausal.nuisance.pooled import outcome_over_arms
+from eocausal.nuisance.pooled import expected_out_of_fold, with_columns
 from eocausal.nuisance.settings import dealt
 from eocausal.sensitivities.result_propensity import settings_of
 from eocausal.sensitivities.subject import origin_of
@@ -23,11 +23,33 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 
 
-def expected_outcome(estimate: Estimate) -> FloatArray | None:
-    """Return the outcome (n,) that is predicted out of fold of units that entered; None where nothing predicts.
+# An expected treatment is a chance; a line may leave what chances can be.
+SMALLEST_CHANCE = 0.01
 
-    The treatment has no part in it, so that under no effect the residual is as fixed as the outcome (Rosenbaum
-    2002, Statistical Science 17, 286-327).
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What is predicted out of fold of units that entered.
+
+    Attributes
+    ----------
+    outcome, treatment : arrays of shape (n,)
+    by : str
+        What they are predicted by, in words.
+    """
+
+    outcome: FloatArray
+    treatment: FloatArray
+    by: str
+
+
+def expected_of(estimate: Estimate) -> Expected | None:
+    """Return outcome and treatment as covariates and features predict them; None where nothing predicts.
+
+    Who was treated has no part in what is predicted of the outcome, not even in how folds are dealt, so that under
+    no effect the residual is as fixed as the outcome (Rosenbaum 2002, Statistical Science 17, 286-327). An effect
+    that is the same for all puts its multiple of the expected treatment into the expected outcome, and is taken off
+    as the multiple of what is left of the treatment.
     """
     design = origin_of(estimate).entered
     settings = settings_of(estimate, design)
@@ -35,9 +57,16 @@ def expected_outcome(estimate: Estimate) -> FloatArray | None:
         return None
     if isinstance(settings.learners.outcome, OutOfFold):
         settings = replace(settings, learners=replace(settings.learners, outcome="ridge"))
-    # the propensity would mix predictions by arm, and there are none
-    values, _ = outcome_over_arms(design, **dealt(design, settings), propensity=design.table.treatment)
-    return values
+    blind = with_columns(design, assigned=np.zeros(len(design)))
+    how = dealt(blind, settings)
+    outcome, treatment = (
+        expected_out_of_fold(blind, target, **how)
+        for target in (design.table.outcome, design.table.treatment.astype(float))
+    )
+    table, columns = design.table, settings.learners.columns
+    used = ["covariates"] if table.covariate_names and columns != "features" else []
+    used += ["image features"] if table.features.shape[1] and columns != "covariates" else []
+    return Expected(outcome, treatment.clip(SMALLEST_CHANCE, 1 - SMALLEST_CHANCE), " and ".join(used))
 
 
 def uneven_by(expected: FloatArray, subjects: Compared, strata: Strata) -> float:

@@ -19,7 +19,7 @@ from eocausal.sensitivities.bias_inversion import (
 from eocausal.sensitivities.hidden_bias_benchmarks import odds_within
 from eocausal.sensitivities.matched_sets import Compared, Sets, compared, given_strata, matched_pairs
 from eocausal.sensitivities.result import Sensitivity
-from eocausal.sensitivities.result_outcome import expected_outcome, uneven_by
+from eocausal.sensitivities.result_outcome import expected_of, uneven_by
 from eocausal.sensitivities.result_propensity import logit_of
 from eocausal.sensitivities.rosenbaum_sentence import Said, sentence
 from eocausal.sensitivities.strata_bounds import Strata
@@ -52,7 +52,10 @@ TIMES = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 @dataclass(frozen=True, eq=False)
 class _Study:
-    """Who is compared with whom by which test, the outcome turned so that the estimate is positive."""
+    """Who is compared with whom by which test, the outcome turned so that the estimate is positive.
+
+    ``adjusted`` says by what the outcome is predicted whose residuals are tested; empty where they are not.
+    """
 
     estimate: Estimate
     subjects: Compared
@@ -62,7 +65,7 @@ class _Study:
     n_informative: int
     sign: float
     comparison: Comparison
-    adjusted: bool
+    adjusted: str
     uneven: float
 
     @property
@@ -134,7 +137,7 @@ def rosenbaum(
             "sets": study.kind,
             "compared": sets.how,
             "n_compared": int(sets.strata.members.size),
-            "adjusted": study.adjusted,
+            "adjusted": bool(study.adjusted),
             "expected_gap": study.uneven,
             **sets.diagnostics,
         },
@@ -155,13 +158,17 @@ def _study(
     sets = _sets(estimate, subjects, strata, caliper)
     n_informative = informative_strata(subjects.outcome, sets.strata)
     _require_enough(n_informative)
-    predicted = expected_outcome(estimate)
-    expected = np.zeros(subjects.outcome.size) if predicted is None else subjects.mean_of(predicted)
+    expected = expected_of(estimate)
+    of_outcome = np.zeros(subjects.outcome.size) if expected is None else subjects.mean_of(expected.outcome)
     if adjust is None:
         binary = statistic in STATISTICS and STATISTICS[statistic].binary
         adjust = strata is None and not binary and not is_binary(subjects.outcome)
-    adjusted = bool(adjust) and predicted is not None
-    outcome = subjects.outcome - expected if adjusted else subjects.outcome
+    outcome, treatment = subjects.outcome, subjects.treated.astype(float)
+    adjusted = ""
+    if adjust and expected is not None:
+        adjusted = expected.by
+        outcome = outcome - of_outcome
+        treatment = treatment - subjects.mean_of(expected.treatment)
     name = chosen_statistic(statistic, outcome, sets.strata)
     sign = -1.0 if estimate.values[0] < 0 else 1.0
     # an outcome of 0 and 1 is turned into its opposite, so that it stays one
@@ -174,9 +181,9 @@ def _study(
         name,
         n_informative,
         sign,
-        comparison_of(name, turned, subjects.treated, sets.strata),
+        comparison_of(name, turned, treatment, sets.strata),
         adjusted,
-        0.0 if adjusted else uneven_by(expected, subjects, sets.strata),
+        0.0 if adjusted else uneven_by(of_outcome, subjects, sets.strata),
     )
 
 
@@ -312,7 +319,7 @@ def _said(study: _Study, numbers: dict[str, float], level: float) -> Said:
         sets=study.kind,
         outcome=Subject.of(study.estimate).outcome,
         up=study.sign > 0,
-        test=f"{test} of residuals" if study.adjusted else test,
+        test=f"{test} of residuals from predictions by {study.adjusted}" if study.adjusted else test,
         p_value=numbers["p_value"],
         alpha=1 - level,
         gamma=numbers["gamma"],
@@ -341,8 +348,18 @@ def _assumptions(study: _Study, level: float) -> tuple[str, ...]:
         f"within {kind} the odds of treatment differ by at most gamma, and {kind} are independent",
         f"they speak of {whose} ({sets.how}); the estimate is of the {study.estimate.estimand}",
         "p-values are of no effect on anyone, estimates and limits of an effect that is the same for all",
+        *(_of_residuals(study) if study.adjusted else ()),
         f"the direction tested is that of the estimate; who would have looked in both compares p with "
         f"{(1 - level) / 2:.3g}, as gamma_two_sided does",
+    )
+
+
+def _of_residuals(study: _Study) -> tuple[str, ...]:
+    outcome = Subject.of(study.estimate).outcome
+    return (
+        f"residuals are {outcome} less what {study.adjusted} predict of it out of fold: with no effect on anyone "
+        "they are the same whoever is treated, and p-values need no right prediction; estimates and limits take an "
+        "effect off as a multiple of what the same leave of the treatment",
     )
 
 

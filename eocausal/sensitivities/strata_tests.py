@@ -17,6 +17,8 @@ from eocausal.sensitivities.strata_bounds import Strata, sum_extremes
 FloatArray = npt.NDArray[np.float64]
 
 AUTO = "auto"
+# Rounding of outcomes, and of differences, to these shares does not part what is tied.
+_OF_OUTCOMES, _OF_DIFFERENCES = 64 * np.finfo(float).eps, 1e-12
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,15 @@ def aligned_ranks(outcome: FloatArray, strata: Strata) -> FloatArray:
 
     members = strata.members
     ranks = np.zeros(outcome.size)
-    # rounding must not part what is tied
-    left = strata.within(outcome)[members]
-    ranks[members] = rankdata(np.round(left / max(float(np.abs(left).max(initial=0.0)), 1e-300), 12))
+    ranks[members] = rankdata(_without_rounding(strata.within(outcome)[members], outcome))
     return ranks
+
+
+def _without_rounding(differences: FloatArray, outcome: FloatArray) -> FloatArray:
+    """Return differences of outcomes, those that are tied but for rounding made equal."""
+    own, whole = (float(np.abs(one).max(initial=0.0)) for one in (differences, outcome))
+    step = max(_OF_DIFFERENCES * own, _OF_OUTCOMES * whole)
+    return np.round(differences / step) * step if step > 0 else differences
 
 
 def _as_it_is(outcome: FloatArray, strata: Strata) -> FloatArray:
@@ -121,11 +128,14 @@ class Comparison:
 
 
 def comparison_of(
-    name: str, outcome: FloatArray, treated: npt.NDArray[np.bool_], strata: Strata
+    name: str, outcome: FloatArray, treatment: npt.NDArray[np.bool_] | FloatArray, strata: Strata
 ) -> Comparison:
-    """Return the test of a statistic, of a positive effect, on outcomes (n,)."""
-    row = STATISTICS[name]
-    span = _span(outcome, strata)
+    """Return the test of a statistic, of a positive effect, on outcomes (n,).
+
+    ``treatment`` (n,) is what an effect is taken off by: who was treated, or what is left of that.
+    """
+    row, exposed = STATISTICS[name], treatment.astype(float)
+    span = _span(outcome, exposed, strata)
     if name == "mcnemar":
         differences = pair_differences(outcome, strata)
         counts = int((differences > 0).sum()), int((differences != 0).sum())
@@ -136,7 +146,7 @@ def comparison_of(
             None,
             span,
         )
-    compare = _compare(name, outcome, treated, strata)
+    compare = _compare(name, outcome, exposed, strata)
 
     def smallest(gamma: float) -> float:
         from scipy.stats import norm
@@ -151,7 +161,7 @@ def comparison_of(
 def pair_differences(outcome: FloatArray, strata: Strata) -> FloatArray:
     """Return the outcome of the treated less that of the control (pairs,)."""
     rows = strata.blocks[0].rows
-    return outcome[rows[:, 0]] - outcome[rows[:, 1]]
+    return _without_rounding(outcome[rows[:, 0]] - outcome[rows[:, 1]], outcome[rows])
 
 
 def informative_strata(outcome: FloatArray, strata: Strata) -> int:
@@ -160,16 +170,17 @@ def informative_strata(outcome: FloatArray, strata: Strata) -> int:
 
 
 def _compare(
-    name: str, outcome: FloatArray, treated: npt.NDArray[np.bool_], strata: Strata
+    name: str, outcome: FloatArray, exposed: FloatArray, strata: Strata
 ) -> Callable[[float, float], Extremes]:
     if name == "signed_rank":
-        differences = pair_differences(outcome, strata)
-        return lambda effect, gamma: signed_rank_extremes(differences - effect, gamma)
+        differences, more = pair_differences(outcome, strata), pair_differences(exposed, strata)
+        return lambda effect, gamma: signed_rank_extremes(differences - effect * more, gamma)
     scores = STATISTICS[name].scores or _as_it_is
-    return lambda effect, gamma: sum_extremes(scores(outcome - effect * treated, strata), strata, gamma)
+    return lambda effect, gamma: sum_extremes(scores(outcome - effect * exposed, strata), strata, gamma)
 
 
-def _span(outcome: FloatArray, strata: Strata) -> tuple[float, float]:
-    low, high = strata.gaps(outcome)
+def _span(outcome: FloatArray, exposed: FloatArray, strata: Strata) -> tuple[float, float]:
+    ends = np.divide.outer(strata.gaps(outcome), strata.gaps(exposed))
+    low, high = float(ends.min()), float(ends.max())
     room = max(high - low, abs(high), np.finfo(float).tiny)
     return low - room, high + room

@@ -14,6 +14,7 @@ from scipy.stats import norm
 import eocausal as ec
 from eocausal.errors import SensitivityError
 from eocausal.sensitivities.result import Sensitivity
+from eocausal.sensitivities.result_outcome import expected_of
 from eocausal.sensitivities.rosenbaum_sentence import Said, sentence
 from eocausal.sensitivities.signed_rank_bounds import mcnemar_p, signed_rank_extremes
 from tests.unit.test_signed_rank_bounds import CONTROLS, EXPOSED
@@ -189,13 +190,61 @@ def test_residuals_take_off_what_pairs_leave_unlike() -> None:
         ec.sensitivity(result, kind="rosenbaum", gammas=[1], adjust=adjust) for adjust in (False, True, None)
     )
     assert abs(adjusted.numbers["estimate"]) < 0.1 < abs(plain.numbers["estimate"])
-    assert "of residuals" in adjusted.sentence + usual.sentence
+    for one in (adjusted, usual):
+        assert "test of residuals from predictions by covariates)" in one.sentence
     assert usual.frame.equals(adjusted.frame)
     assert adjusted.diagnostics["expected_gap"] == 0
     # strata that are given are compared as they are
     table["place"] = np.arange(500) // 10
     given = ec.sensitivity(result_of(table), kind="rosenbaum", gammas=[1], strata="place")
     assert not given.diagnostics["adjusted"]
+
+
+def test_residuals_do_not_know_who_was_treated() -> None:
+    """As fixed as the outcome under no effect: neither models nor folds look at the treatment."""
+    table = study(120)
+    other = table.assign(treated=np.random.default_rng(3).permutation(table["treated"]))
+    first, second = (expected_of(result_of(one)) for one in (table, other))
+    assert first is not None
+    assert second is not None
+    assert np.array_equal(first.outcome, second.outcome)
+    assert not np.array_equal(first.treatment, second.treatment)
+
+
+def test_residuals_of_unlike_pairs_have_the_effect_still() -> None:
+    """Pairs at random: the expected treatment differs within them, and takes its share of the effect."""
+    rng = np.random.default_rng(4)
+    x = np.sort(rng.normal(size=600))
+    table = pd.DataFrame({"x": x, "treated": (rng.random(600) < 1 / (1 + np.exp(-1.5 * x))).astype(int)})
+    table["y"] = 3 * table["treated"] + x + 0.5 * rng.normal(size=600)
+    whole = ec.sensitivity(result_of(table), kind="rosenbaum", gammas=[1], caliper=None)
+    low, high = whole.frame[["conf_low", "conf_high"]].iloc[0]
+    assert low < 3 < high
+    assert high - low < 0.5
+    assert any("residuals are y less what covariates predict" in one for one in whole.assumptions)
+    part = table.groupby("treated").cumcount()
+    pair = part.where(part < table["treated"].value_counts().min())
+    given = ec.sensitivity(result_of(table), kind="rosenbaum", gammas=[1], strata=pair, adjust=True)
+    assert given.numbers["estimate"] == pytest.approx(3, abs=0.15)
+    # in strata of several the same
+    ten = pd.Series(rng.permutation(600) // 10, index=table.index)
+    several = ec.sensitivity(result_of(table), kind="rosenbaum", gammas=[1], strata=ten, adjust=True)
+    assert several.numbers["estimate"] == pytest.approx(3, abs=0.15)
+
+
+@pytest.mark.parametrize("statistic", ["signed_rank", "aligned_rank"])
+def test_units_of_measure_do_not_part_what_is_tied(statistic: str) -> None:
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"pair": np.repeat(np.arange(40), 2), "treated": np.tile([1, 0], 40)})
+    whole = rng.integers(0, 6, 80) + table["treated"]
+    p_values = [
+        ec.sensitivity(
+            result_of(table.assign(y=whole * unit + shift), method="difference", covariates=[]),
+            kind="rosenbaum", strata="pair", statistic=statistic, gammas=[1],
+        ).numbers["p_value"]
+        for unit, shift in ((1, 0), (0.1, 0), (0.001, 0), (1e9, 0), (0.1, 1234.5))
+    ]  # fmt: skip
+    assert p_values == pytest.approx([p_values[0]] * 5, rel=1e-12)
 
 
 def test_corrected_outcomes_are_compared_as_corrected() -> None:
