@@ -20,7 +20,7 @@ from eocausal.sensitivities.marginal_orthogonal import orthogonal
 from eocausal.sensitivities.marginal_weighted import weighted
 
 TRUTH = 1.0
-STUDIES = 200
+STUDIES = 150
 
 
 def confounded(
@@ -79,9 +79,9 @@ def coverage(
 @pytest.mark.parametrize("pictures", [0, 24])
 @pytest.mark.parametrize("method", ["ipw", "aipw"])
 def test_intervals_cover_where_the_confounder_is_as_strong_as_assumed(method, pictures):
-    found = coverage(STUDIES, n=1000, bound=2.0, pictures=pictures, method=method)
+    found = coverage(STUDIES, n=2000, bound=2.0, pictures=pictures, method=method)
     print(f"\n{method}, {pictures} features:\n{found.round(3)}")
-    # at 95% fewer than 90% of 200 studies is out of chance's reach
+    # at 95% fewer than 90% of 150 studies is out of chance's reach
     assert (found["covers"] >= 0.90).all()
     assert (found["covers_at_1"] < 0.2).all()
     sharp = found.loc["sharp" if method == "ipw" else "dvds"]
