@@ -77,4 +77,6 @@ def test_the_share_of_outcomes_below_is_the_level():
 def test_outcomes_on_a_plane_are_met():
     columns, _, weights = a_sample(50, 2)
     expected = np.array([1.0, -2.0, 0.5])
-    np.testing.assert_allclose(quantile_coefficients(columns, columns @ expected, weights, 0.4), expected, atol=1e-6)
+    np.testing.assert_allclose(
+        quantile_coefficients(columns, columns @ expected, weights, 0.4), expected, atol=1e-6
+    )

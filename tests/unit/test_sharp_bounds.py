@@ -61,7 +61,9 @@ def test_normal_outcomes_have_their_closed_form(bound, expected):
     outcome = norm.ppf((np.arange(m) + 0.5) / m)
     ones, none = np.ones(m), np.zeros(m)
     assert sharp_means(outcome, none, ones, bound=bound, high=none)[1] == pytest.approx(expected, abs=1e-5)
-    assert sharp_means(outcome, ones, ones, bound=bound, high=none)[1] == pytest.approx(expected / 2, abs=1e-5)
+    assert sharp_means(outcome, ones, ones, bound=bound, high=none)[1] == pytest.approx(
+        expected / 2, abs=1e-5
+    )
 
 
 @given(st.integers(0, 10_000), st.floats(1.0, 20.0))

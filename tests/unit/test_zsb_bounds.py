@@ -20,7 +20,9 @@ def an_arm(seed: int, m: int = 25) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return outcome, rng.uniform(0.5, 2, m), rng.uniform(0.1, 3, m)
 
 
-def by_programme(outcome: np.ndarray, fixed: np.ndarray, moving: np.ndarray, bound: float, sign: int) -> float:
+def by_programme(
+    outcome: np.ndarray, fixed: np.ndarray, moving: np.ndarray, bound: float, sign: int
+) -> float:
     """The extreme of a ratio of linear functions, as a linear programme (Charnes and Cooper)."""
     m = outcome.size
     cost = -sign * np.append(moving * outcome, fixed @ outcome)
