@@ -61,6 +61,19 @@ def one_of(value: str, allowed: Sequence[str], *, argument: str, error: type[Eoc
     return value
 
 
+def some_of(
+    given: object, allowed: Sequence[str], *, argument: str, error: type[EocausalError]
+) -> tuple[str, ...]:
+    """Return names, one or several and each once, when all are allowed; else raise ``error``."""
+    listed = (given,) if isinstance(given, str) else given
+    if not isinstance(listed, Iterable):
+        raise error(explain(f"{argument}={given!r}.", rule=f"some of: {', '.join(allowed)}"))
+    names = tuple(dict.fromkeys(listed))
+    if not names:
+        raise error(explain(f"{argument} is empty.", rule=f"some of: {', '.join(allowed)}"))
+    return tuple(one_of(name, allowed, argument=argument, error=error) for name in names)
+
+
 def require_units(units: object, *, error: type[EocausalError]) -> None:
     """Raise ``error`` unless units are read and checked; tables and paths are not."""
     if not hasattr(units, "image_keys"):

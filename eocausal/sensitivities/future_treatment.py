@@ -18,7 +18,6 @@ from eocausal.sensitivities.placebo_parts import (
     Part,
     digits,
     interval_text,
-    p_text,
     row_of,
     size_text,
 )
@@ -174,14 +173,15 @@ def _largest(row: dict[str, Any], effect: float) -> float:
 
 def sentence(row: dict[str, Any], numbers: dict[str, float], *, level: float) -> str:
     """Say whether treatment seems to work before it begins."""
-    found = f"{digits(row['estimate'])} ({interval_text(row, level)}, {p_text(row['p_value'])})"
-    about = f"Among the {numbers['future_n']:,.0f} units untreated now, treatment that came later has"
+    found = f"{digits(row['estimate'])}, {interval_text(row, level)}"
+    about = f"Among the {numbers['future_n']:,.0f} units untreated now, treatment to come shows"
     share, reach = row["share_of_estimate"], numbers["future_largest_in_estimates"]
     if row["verdict"] == BIASED:
-        size = "" if np.isnan(share) else f", {size_text(share)}"
-        return f"{about} an effect of {found} on outcomes measured before{size}: a sign of bias."
-    told = f"{about} no effect on outcomes measured before it that can be told from zero: {found}"
+        size = "" if np.isnan(share) else f"; {size_text(share)}"
+        return f"{about} an effect ({found}{size}): a sign of bias."
+    told = f"{about} no effect ({found})"
+    if np.isnan(reach):
+        return f"{told}."
     if row["verdict"] == LITTLE:
-        room = "" if np.isnan(reach) else f", as the interval reaches as far as {size_text(reach)}"
-        return f"{told}; but this says little{room}."
-    return f"{told}; the interval rules out more than {size_text(reach)}."
+        return f"{told}, but this says little: it could be {size_text(reach)}."
+    return f"{told}: at most {size_text(reach)}."

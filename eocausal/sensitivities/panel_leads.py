@@ -136,13 +136,13 @@ def largest(row: dict[str, Any], effect: float) -> float:
 
 def sentence(row: dict[str, Any], reach: float, *, level: float) -> str:
     """Say whether outcomes answer to treatment one period before it begins."""
-    found = f"{digits(row['estimate'])} ({interval_text(row, level)}, {p_text(row['p_value'])})"
+    found = f"{digits(row['estimate'])}, {interval_text(row, level)}"
     if row["verdict"] == BIASED:
-        return f"{_ABOUT} move apart from those of others by {found}: a sign of bias."
-    told = f"{_ABOUT} do not move apart from those of others so that it can be told from zero: {found}"
+        return f"{_ABOUT} move apart from those of others ({found}): a sign of bias."
+    told = f"{_ABOUT} do not move apart from those of others by more than chance ({found})"
     if row["verdict"] == LITTLE:
-        return f"{told}; but this says little, as the interval reaches as far as {size_text(reach)}."
-    return f"{told}; the interval rules out more than {size_text(reach)}."
+        return f"{told}, but this says little: {_could_be(reach)}."
+    return f"{told}: at most {size_text(reach)}."
 
 
 def joint_sentence(many: int, p_value: float, reach: float, *, level: float) -> str:
@@ -150,7 +150,11 @@ def joint_sentence(many: int, p_value: float, reach: float, *, level: float) -> 
     about = f"In {many} period{'s' * (many > 1)} before treatment, outcomes of those to be treated"
     if p_value < 1 - level:
         return f"{about} move apart from those of others (jointly {p_text(p_value)}): a sign of bias."
-    told = f"{about} do not move apart from those of others (jointly {p_text(p_value)})"
-    if reach >= 1:
-        return f"{told}; but this says little, as intervals reach as far as {size_text(reach)}."
-    return f"{told}; intervals rule out more than {size_text(reach)}."
+    told = f"{about} do not move apart from those of others by more than chance (jointly {p_text(p_value)})"
+    if not reach < 1:
+        return f"{told}, but this says little: {_could_be(reach)}."
+    return f"{told}: at most {size_text(reach)}."
+
+
+def _could_be(reach: float) -> str:
+    return "biases of any size could be" if np.isnan(reach) else f"it could be {size_text(reach)}"

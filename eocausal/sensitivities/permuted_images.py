@@ -18,6 +18,7 @@ from eocausal.sensitivities.placebo_designs import (
 from eocausal.sensitivities.placebo_parts import (
     BIASED,
     CLEAN,
+    LITTLE,
     Part,
     bounds_of,
     digits,
@@ -89,9 +90,7 @@ def permuted_images(estimate: Estimate, call: Call, *, draws: int | None) -> Par
     }
     return Part(
         rows=(row,),
-        sentence=sentence(
-            float(estimate.values[0]), numbers, clean=row["verdict"] != BIASED, level=call.level
-        ),
+        sentence=sentence(float(estimate.values[0]), numbers, verdict=row["verdict"], level=call.level),
         numbers=numbers,
         estimates={"without_images": plain, "permuted_images_difference": gap},
         curves={
@@ -123,23 +122,20 @@ def _row(
     return row, error
 
 
-def sentence(estimate: float, numbers: dict[str, float], *, clean: bool, level: float) -> str:
+def sentence(estimate: float, numbers: dict[str, float], *, verdict: str, level: float) -> str:
     """Say how much of an adjustment is what images show."""
     told = (
-        f"With images dealt anew among units ({numbers['permuted_images_draws']:.0f} times) the estimate is "
-        f"{digits(numbers['permuted_images_mean'])} on average, against {digits(numbers['without_images'])} "
-        f"without images and {digits(estimate)} with them"
+        f"With images dealt anew the estimate is {digits(numbers['permuted_images_mean'])} on average, without "
+        f"images {digits(numbers['without_images'])}"
     )
     moved, p_value = numbers["moved_by_images"], numbers["moved_by_images_p_value"]
-    shown = (
-        f"{digits(moved)} (standard error {digits(numbers['moved_by_images_std_error'])}, {p_text(p_value)})"
-    )
+    shown = f"{digits(moved)} ({p_text(p_value)})"
     gap = numbers["permuted_images_difference"]
-    if clean:
-        if p_value >= 1 - level:
-            return f"{told}: what images show does not move the estimate by more than chance can, {shown}."
-        return f"{told}: what images show, and not how many columns they are, moves the estimate by {shown}."
-    share = f" ({size_text(gap / estimate)})" if estimate else ""
-    return (
-        f"{told}: columns that show nothing move it by {digits(gap)}{share}, and what images show by {shown}."
-    )
+    if verdict == BIASED:
+        share = f" ({size_text(gap / estimate)})" if estimate else ""
+        return (
+            f"{told}: columns that show nothing move it by {digits(gap)}{share}, what images show by {shown}."
+        )
+    more = "no more than chance, by " if p_value >= 1 - level else "by "
+    told = f"{told}: what images show moves it {more}{shown}"
+    return f"{told}, and columns that show nothing may too." if verdict == LITTLE else f"{told}."

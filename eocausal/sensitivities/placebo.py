@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from eocausal._checks import one_of, whole_number
+from eocausal._checks import some_of, whole_number
 from eocausal.design import Design
 from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities import future_treatment, permuted_images, placebo_outcomes, shifted_treatment
@@ -205,11 +205,8 @@ def _chosen(estimate: Estimate, tests: str | Sequence[str] | None, asked: _Asked
                 )
             )
         return able
-    names = (tests,) if isinstance(tests, str) else tuple(dict.fromkeys(tests))
-    if not names:
-        raise SensitivityError(explain("tests= is empty.", rule=f"some of: {', '.join(TESTS)}"))
+    names = some_of(tests, TESTS, argument="tests", error=SensitivityError)
     for name in names:
-        one_of(name, TESTS, argument="tests", error=SensitivityError)
         if reasons[name]:
             able = tuple(other for other, reason in reasons.items() if not reason)
             raise SensitivityError(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from eocausal._checks import require_columns
-from eocausal.errors import SensitivityError, explain
+from eocausal.errors import DesignError, EstimationError, SensitivityError, explain
 from eocausal.inference.joint import compare
 from eocausal.inference.simultaneous import jointly_zero
 from eocausal.sensitivities.placebo_parts import (
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 TEST = "outcomes"
 
+# So many outcomes are named in the sentence.
+_LISTED = 3
+
 ASSUMES = (
     "placebo outcomes: treatment cannot have changed them, and what biases the estimate would bias theirs too (the "
     "same unobserved causes); one that answers to other causes tells nothing of this bias"
@@ -44,7 +47,7 @@ def placebo_outcomes(estimate: Estimate, call: Call, *, outcomes: Sequence[str])
     design = origin_of(estimate).design
     frame = design.data if isinstance(design.data, pd.DataFrame) else design.data.frame
     _require_placebos(design, frame, outcomes)
-    made = {name: made_again(estimate, _with_outcome(design, frame, name)) for name in outcomes}
+    made = {name: _made(estimate, frame, name) for name in outcomes}
     effect, own_sd = float(estimate.values[0]), _sd(estimate)
     rows, reaches = [], []
     for name, found in made.items():
@@ -115,6 +118,14 @@ def _require_placebos(design: Any, frame: pd.DataFrame, outcomes: Sequence[str])
         )
 
 
+def _made(estimate: Estimate, frame: pd.DataFrame, name: str) -> Estimate:
+    try:
+        return made_again(estimate, _with_outcome(origin_of(estimate).design, frame, name))
+    except (DesignError, EstimationError) as cause:
+        text = f"The placebo outcome {name!r} cannot be estimated as the outcome is."
+        raise SensitivityError(explain(text, where=[str(cause)], fix="leave it out of outcomes=")) from cause
+
+
 def _with_outcome(design: Any, frame: pd.DataFrame, name: str) -> Any:
     """Return the design for another outcome; units that miss it are left out, and counted by arm."""
     rows = design.table.rows
@@ -159,35 +170,42 @@ def sentence(rows: list[dict[str, Any]], shares: list[float], p_value: float, *,
     if len(rows) == 1:
         return _of_one(rows[0], shares[0], level)
     named = [row["what"] for row in rows if row["verdict"] == BIASED]
-    told = (
-        f"Of {len(rows)} outcomes that treatment cannot have changed, the same estimator finds an effect on "
-    )
-    told += f"{len(named)} ({', '.join(named)})" if named else "none"
-    told += "" if np.isnan(p_value) else f"; jointly {p_text(p_value)}"
-    if named or p_value < 1 - level:
-        return f"{told}: a sign of bias."
+    jointly = "" if np.isnan(p_value) else f"jointly {p_text(p_value)}"
+    of = f"Of {len(rows)} outcomes that treatment cannot have changed"
+    if named:
+        told = f"{of}, {len(named)} show{'s' * (len(named) == 1)} an effect ({_listed(named)})"
+        if p_value >= 1 - level:
+            return f"{told}, but not all together ({jointly}): at most a weak sign of bias."
+        return f"{told}{jointly and f', {jointly}'}: a sign of bias."
+    if p_value < 1 - level:
+        return f"{of}, none shows an effect by itself, but all together do ({jointly}): a sign of bias."
+    told = f"None of {len(rows)} outcomes that treatment cannot have changed shows an effect"
+    told += jointly and f" ({jointly})"
     worst = max(shares)
     if np.isnan(worst):
         return f"{told}."
-    room = f"leave room for effects up to {size_text(worst)}, in standard deviations"
-    if any(row["verdict"] == LITTLE for row in rows):
-        return f"{told}; but this says little, as {100 * level:.10g}% intervals {room}."
-    return f"{told}. Their {100 * level:.10g}% intervals {room}."
+    size = f"{size_text(worst)} in standard deviations"
+    little = any(row["verdict"] == LITTLE for row in rows)
+    return f"{told}, but this says little: it could be {size}." if little else f"{told}: at most {size}."
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
 
 
 def _of_one(row: dict[str, Any], reach: float, level: float) -> str:
-    found = f"{digits(row['estimate'])} ({interval_text(row, level)}, {p_text(row['p_value'])})"
+    found = f"{digits(row['estimate'])}, {interval_text(row, level)}"
+    about = f"on {row['what']}, which treatment cannot have changed"
     if row["verdict"] == BIASED:
         share = row["share_of_estimate"]
-        size = "" if np.isnan(share) else f", in standard deviations {size_text(share)}"
-        return (
-            f"On {row['what']}, which treatment cannot have changed, the same estimator finds an effect of {found}"
-            f"{size}: a sign of bias."
-        )
-    told = (
-        f"On {row['what']}, which treatment cannot have changed, the same estimator finds no effect that can be "
-        f"told from zero: {found}"
-    )
+        size = "" if np.isnan(share) else f"; {size_text(share)} in standard deviations"
+        return f"An effect is found {about} ({found}{size}): a sign of bias."
+    if np.isnan(reach):
+        return f"No effect can be told from zero {about} ({found})."
     if row["verdict"] == LITTLE:
-        return f"{told}; but this says little, as its interval reaches as far as {size_text(reach)}."
-    return f"{told}; the interval rules out effects beyond {size_text(reach)}, in standard deviations."
+        return (
+            f"No effect can be told from zero {about} ({found}), but this says little: it could be "
+            f"{size_text(reach)} in standard deviations."
+        )
+    return f"No effect can be told from zero {about} ({found}): at most {size_text(reach)} in standard deviations."

@@ -101,7 +101,7 @@ def shifted_treatment(estimate: Estimate, call: Call, *, draws: int | None, shif
     numbers |= {"shift_m": least, "shifted_gap_m": float(np.median(moves.gaps_m))}
     return Part(
         rows=(_row(drawn, numbers, float(estimate.values[0]), level=call.level),),
-        sentence=sentence(float(estimate.values[0]), numbers, level=call.level),
+        sentence=sentence(numbers, level=call.level),
         numbers=numbers,
         curves={TEST: drawn},
         assumptions=(ASSUMES,),
@@ -211,26 +211,23 @@ def too_often(numbers: dict[str, float], *, level: float) -> bool:
     return bool(numbers["shifted_rejected"] > alpha + 2 * np.sqrt(alpha * level / max(draws, 1.0)))
 
 
-def sentence(estimate: float, numbers: dict[str, float], *, level: float) -> str:
+def sentence(numbers: dict[str, float], *, level: float) -> str:
     """Say how the estimate lies among those of moved treatments, and whether its standard errors hold."""
-    p_value = numbers["shifted_p_value"]
-    # the estimate may lie beyond all of few draws
-    least = p_value == _least_p(numbers)
-    place = "lies farther" if least or p_value <= 1 - level else "lies no farther"
-    by = f"the least that {numbers['shifted_draws']:.0f} draws can give, by |t|" if least else "by |t|"
+    p_value, verdict = numbers["shifted_p_value"], _verdict(numbers, level=level)
+    rough = ", roughly" * (numbers["shifted_independent_moves"] < FEWEST_MOVES)
     told = (
-        f"Moved elsewhere on the map ({numbers['shifted_draws']:.0f} times), the same treatment gives estimates "
-        f"from {digits(numbers['shifted_low'])} to {digits(numbers['shifted_high'])} in {100 * level:.10g}% of "
-        f"draws: the estimate of {digits(estimate)} {place} from zero than what an unrelated treatment, as "
-        f"clumped, gives ({p_text(p_value)}, {by})"
+        f"Moved over the map {numbers['shifted_draws']:.0f} times, treatment gives "
+        f"{digits(numbers['shifted_low'])} to {digits(numbers['shifted_high'])} in {100 * level:.10g}% of draws"
     )
+    place = {
+        STANDS: f"the estimate lies farther from zero ({p_text(p_value)} by |t|{rough})",
+        ALIKE: f"the estimate lies no farther from zero ({p_text(p_value)} by |t|{rough})",
+        FEW: "so few draws say little of the estimate",
+    }
     if not too_often(numbers, level=level):
-        return f"{told}."
+        return f"{told}; {place[verdict]}."
     share = f"{100 * numbers['shifted_rejected']:.0f}%"
-    return (
-        f"{told}. Of these unrelated treatments {share} have an effect by their own {100 * level:.10g}% intervals, "
-        "so standard errors are too small for what neighbours have in common."
-    )
+    return f"{told}; {place[verdict]}. {share} of these moves seem to have effects: standard errors are too small."
 
 
 def _warnings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from eocausal._checks import one_of
+from eocausal._checks import some_of
 from eocausal.errors import EocausalError, SensitivityError, explain
 from eocausal.sensitivities.buffers import buffers_part
 from eocausal.sensitivities.exposure_rings import rings_part
@@ -118,11 +118,7 @@ def _merged(several: Any) -> dict[str, Any]:
 
 def _read_tests(tests: str | Sequence[str] | None, options: dict[str, object]) -> tuple[str, ...]:
     """Return the tests asked for, in their order; raise for an option of a test that was not."""
-    listed = TESTS if tests is None else (tests,) if isinstance(tests, str) else tuple(tests)
-    if not listed:
-        raise SensitivityError(explain("tests is empty.", rule=f"some of: {', '.join(TESTS)}"))
-    for name in listed:
-        one_of(name, TESTS, argument="tests", error=SensitivityError)
+    listed = TESTS if tests is None else some_of(tests, TESTS, argument="tests", error=SensitivityError)
     idle = [name for name, given in options.items() if given is not None and name not in listed]
     if idle:
         option = {"conley": "cutoffs"}.get(idle[0], idle[0])

@@ -76,7 +76,8 @@ def counts_of(estimate: Estimate) -> dict[str, int]:
 
 def read_distances(asked: Distances, *, argument: str) -> list[float]:
     """Return distances in metres, rising, from text such as ``"5km"`` or numbers of metres."""
-    listed = [asked] if isinstance(asked, str | int | float) else list(asked or ())
+    # what is no list is refused as the one distance that it would have to be
+    listed = list(asked) if isinstance(asked, Iterable) and not isinstance(asked, str) else [asked]
     if not listed:
         raise SensitivityError(explain(f"{argument} is empty.", fix=f'{argument}=["5km", "10km"]'))
     try:

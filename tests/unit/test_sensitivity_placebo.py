@@ -12,7 +12,7 @@ from scipy import stats
 
 import eocausal as ec
 from eocausal.errors import SensitivityError
-from eocausal.sensitivities import permuted_images, placebo_outcomes, shifted_treatment
+from eocausal.sensitivities import future_treatment, permuted_images, placebo_outcomes, shifted_treatment
 from eocausal.sensitivities.placebo_designs import with_pictures_dealt_anew
 from eocausal.sensitivities.placebo_parts import BIASED, CLEAN, LITTLE
 from eocausal.sensitivities.result import Sensitivity
@@ -141,7 +141,8 @@ def test_without_images_the_confounding_comes_back(adjusted):
     assert abs(numbers["permuted_images_difference"]) < 0.05
     assert numbers["moved_by_images_p_value"] < 0.001
     assert found.frame["verdict"][0] == CLEAN
-    assert "and not how many columns they are" in found.sentence
+    moved = f"what images show moves it by {numbers['moved_by_images']:.3g} (p < 0.001)."
+    assert found.sentence.endswith(moved)
 
 
 def test_errors_of_the_difference_are_joint_and_of_the_draws(adjusted):
@@ -250,7 +251,8 @@ def test_few_draws_say_little(adjusted):
     found = placebo(adjusted, tests="shifted_treatment", draws=9)
     assert found.frame["verdict"][0] == "says little: too few draws"
     assert any("give no p-value below 0.1" in text for text in found.warnings)
-    assert "the least that 9 draws can give" in found.sentence
+    assert "so few draws say little of the estimate" in found.sentence
+    assert "farther from zero" not in found.sentence
 
 
 # treatment that came later
@@ -372,44 +374,86 @@ def test_corrected_results_are_tested_with_their_outcome_corrected():
 @pytest.mark.parametrize(
     ("verdict", "share", "reach", "words"),
     [
-        (BIASED, 0.6, 0.8, "finds an effect of 2 .* 60% of the estimate: a sign of bias"),
-        (
-            CLEAN,
-            0.1,
-            0.3,
-            "finds no effect that can be told from zero: 2 .* rules out effects beyond 30% of the estimate",
-        ),
-        (LITTLE, 0.1, 2.5, "says little, as its interval reaches as far as 2.5 times the estimate"),
+        (BIASED, 0.6, 0.8, "An effect is found on rain, .* 60% of the estimate in .*: a sign of bias"),
+        (CLEAN, 0.1, 0.3, "No effect can be told from zero on rain, .*: at most 30% of the estimate"),
+        (LITTLE, 0.1, 2.5, "says little: it could be 2.5 times the estimate"),
+        (CLEAN, np.nan, np.nan, r"No effect can be told from zero .*3\)\.$"),
     ],
 )
 def test_what_is_said_of_one_outcome(verdict, share, reach, words):
     row = {"what": "rain", "estimate": 2.0, "conf_low": 1.0, "conf_high": 3.0, "p_value": 0.2}
     row |= {"verdict": verdict, "share_of_estimate": share}
-    assert re.search(words, placebo_outcomes.sentence([row], [reach], 0.2, level=0.95))
+    said = placebo_outcomes.sentence([row], [reach], 0.2, level=0.95)
+    assert re.search(words, said)
+    assert "(2, 95% interval 1 to 3" in said
 
 
 @pytest.mark.parametrize(
     ("verdicts", "p_value", "words"),
     [
-        ((CLEAN, CLEAN), 0.4, "on none; jointly p = 0.400. Their 95% intervals leave room"),
-        ((CLEAN, CLEAN), 0.01, "on none; jointly p = 0.010: a sign of bias"),
-        ((CLEAN, BIASED), 0.2, r"on 1 \(b\); jointly p = 0.200: a sign of bias"),
-        ((CLEAN, LITTLE), 0.4, "but this says little"),
+        (
+            (CLEAN, CLEAN),
+            0.4,
+            "outcomes that treatment cannot have changed shows an effect (jointly p = 0.400): at most 40%",
+        ),
+        ((CLEAN, CLEAN), 0.01, "but all together do (jointly p = 0.010): a sign of bias."),
+        ((CLEAN, BIASED), 0.01, "1 shows an effect (b), jointly p = 0.010: a sign of bias."),
+        # one of many may reject by chance
+        (
+            (CLEAN, BIASED),
+            0.2,
+            "1 shows an effect (b), but not all together (jointly p = 0.200): at most a weak",
+        ),
+        ((BIASED,) * 5, np.nan, "5 show an effect (a, b, c and 2 more): a sign of bias."),
+        ((CLEAN, LITTLE), 0.4, "but this says little: it could be 40%"),
     ],
 )
 def test_what_is_said_of_several_outcomes(verdicts, p_value, words):
-    rows = [{"what": name, "verdict": one} for name, one in zip("ab", verdicts)]
-    assert re.search(words, placebo_outcomes.sentence(rows, [0.2, 0.4], p_value, level=0.95))
+    rows = [{"what": name, "verdict": one} for name, one in zip("abcde", verdicts)]
+    assert words in placebo_outcomes.sentence(rows, [0.2, 0.4], p_value, level=0.95)
 
 
-def test_what_is_said_where_columns_alone_move_an_estimate():
+@pytest.mark.parametrize(
+    ("verdict", "p_value", "words"),
+    [
+        (
+            BIASED,
+            0.0001,
+            "columns that show nothing move it by -0.5 (50% of the estimate), what images show by",
+        ),
+        (CLEAN, 0.0001, "without images 2: what images show moves it by -0.7 (p < 0.001)."),
+        (CLEAN, 0.3, "what images show moves it no more than chance, by -0.7 (p = 0.300)."),
+        (LITTLE, 0.0001, "moves it by -0.7 (p < 0.001), and columns that show nothing may too."),
+    ],
+)
+def test_what_is_said_of_images_dealt_anew(verdict, p_value, words):
     numbers = {
-        "permuted_images_draws": 20.0, "permuted_images_mean": 1.5, "without_images": 2.0, "moved_by_images": -0.5,
-        "moved_by_images_std_error": 0.1, "moved_by_images_p_value": 0.0001, "permuted_images_difference": -0.5,
+        "permuted_images_mean": 1.5, "without_images": 2.0, "moved_by_images": -0.7,
+        "moved_by_images_p_value": p_value, "permuted_images_difference": -0.5,
     }  # fmt: skip
-    assert "columns that show nothing move it by -0.5 (50% of the estimate)" in permuted_images.sentence(
-        1.0, numbers, clean=False, level=0.95
-    )
+    assert words in permuted_images.sentence(1.0, numbers, verdict=verdict, level=0.95)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        (
+            BIASED,
+            "treatment to come shows an effect (2, 95% interval 1 to 3; 40% of the estimate): a sign",
+        ),
+        (
+            CLEAN,
+            "shows no effect (2, 95% interval 1 to 3): at most 60% of the estimate.",
+        ),
+        (LITTLE, "but this says little: it could be 60% of the estimate."),
+    ],
+)
+def test_what_is_said_of_treatment_to_come(verdict, words):
+    row = {"estimate": 2.0, "conf_low": 1.0, "conf_high": 3.0, "verdict": verdict, "share_of_estimate": 0.4}
+    numbers = {"future_n": 1200.0, "future_largest_in_estimates": 0.6}
+    said = future_treatment.sentence(row, numbers, level=0.95)
+    assert said.startswith("Among the 1,200 units untreated now, ")
+    assert words in said
 
 
 # the result as a whole
@@ -477,6 +521,7 @@ def test_the_same_seed_gives_the_same_draws_and_another_one_others(adjusted):
         ({"future": "nobody"}, "at least 10 of each"),
         ({"tests": "images"}, "is not known"),
         ({"tests": []}, "is empty"),
+        ({"tests": 3}, r"tests=3[\s\S]*some of: outcomes"),
         ({"tests": "outcomes"}, "no outcomes="),
         ({"tests": "future"}, "no future="),
         ({"tests": "future", "future": "aid_later", "draws": 20}, "none of the tests uses it"),
@@ -553,27 +598,43 @@ def test_draws_without_an_estimate_are_counted(adjusted, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("p_value", "rejected", "words"),
+    ("changes", "words"),
     [
+        ({"shifted_p_value": 0.2}, "the estimate lies no farther from zero (p = 0.200 by |t|)."),
+        ({"shifted_p_value": 0.02}, "the estimate lies farther from zero (p = 0.020 by |t|)."),
+        ({"shifted_independent_moves": 8.0}, "(p = 0.020 by |t|, roughly)."),
         (
-            0.2,
-            0.04,
-            "lies no farther from zero than what an unrelated treatment, as clumped, gives .p = 0.200, by",
+            {"shifted_draws": 9.0, "shifted_p_value": 0.1},
+            "of draws; so few draws say little of the estimate.",
         ),
-        (0.02, 0.04, "lies farther from zero than"),
         (
-            0.02,
-            0.3,
-            "Of these unrelated treatments 30% have an effect by their own 95% intervals, so standard errors",
+            {"shifted_rejected": 0.3},
+            "30% of these moves seem to have effects: standard errors are too small.",
         ),
     ],
 )
-def test_what_is_said_of_moved_treatments(p_value, rejected, words):
+def test_what_is_said_of_moved_treatments(changes, words):
     numbers = {
-        "shifted_p_value": p_value, "shifted_draws": 99.0, "shifted_low": -1.0, "shifted_high": 1.0,
-        "shifted_rejected": rejected, "shifted_independent_moves": 60.0,
+        "shifted_p_value": 0.02, "shifted_draws": 99.0, "shifted_low": -1.0, "shifted_high": 1.0,
+        "shifted_rejected": 0.04, "shifted_independent_moves": 60.0,
     }  # fmt: skip
-    assert re.search(words, shifted_treatment.sentence(-2.0, numbers, level=0.95))
+    assert words in shifted_treatment.sentence({**numbers, **changes}, level=0.95)
+
+
+def test_all_that_is_said_can_be_printed(everything):
+    assert len(everything.sentence.split()) <= 100
+    assert everything.sentence.count(". ") <= 4
+
+
+def test_the_outcome_that_cannot_be_estimated_is_named():
+    frame = FRAME.assign(rain=FRAME["rain"].where(FRAME["aid"] == 1))
+    made = ec.ate(study(frame), method="ols")
+    with pytest.raises(
+        SensitivityError, match=r"placebo outcome 'rain'[\s\S]*211 treated and 0 control units"
+    ):
+        placebo(made, outcomes=["income_before", "rain"])
+    with pytest.raises(SensitivityError, match=r"placebo outcome 'words'[\s\S]*to_numeric"):
+        placebo(ec.ate(study(FRAME.assign(words="dry")), method="ols"), outcomes="words")
 
 
 def test_without_places_images_and_names_there_is_no_test():

@@ -403,6 +403,8 @@ def test_sentences_leave_out_what_was_not_run() -> None:
         ({"neighbours": "1 m"}, "No unit has another one within 1 m"),
         ({"tests": ["morans"]}, "Did you mean 'moran'"),
         ({"tests": []}, "tests is empty"),
+        ({"tests": 3}, r"tests=3[\s\S]*some of: moran"),
+        ({"buffers": object()}, "is not a distance"),
         ({"cutoffs": ["5 miles"]}, "'5 miles' is not a distance"),
         ({"buffers": []}, "buffers is empty"),
         ({"buffers": ["900km"]}, r"No buffer leaves an estimate[\s\S]*leaves 0 controls"),
