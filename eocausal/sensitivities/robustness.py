@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from eocausal.sensitivities.specification_store import SpecificationStore
 from eocausal.sensitivities.specification_tests import (
     SIGNIFICANT,
     adjusted_p,
+    critical_of,
     in_direction,
     joint_of,
     joint_tests,
@@ -189,46 +190,57 @@ def _result(
     values, significant = frame["estimate"].to_numpy(), frame["significant"].to_numpy()
     varied = [one.name for one in choices if len(one.ways) > 1 and one.name != "vcov"]
     shares = spread_explained(values, labels[varied])
-    tests, under_null, adjusted, failed = _together(estimates, labels, significant, draws=draws, seed=seed)
-    frame["p_adjusted"] = adjusted
-    numbers = {**_spread_of(values, significant), **tests}
+    own = frame["p_value"].to_numpy()
+    tested = _together(estimates, labels, own, draws=draws, seed=seed)
+    frame["p_adjusted"] = tested.adjusted
+    numbers = {**_spread_of(values, significant), **tested.numbers}
     left = _left_out(made)
-    curves = {"shares": shares, "under_null": under_null, "left_out": left}
+    curves = {"shares": shares, "under_null": tested.under_null, "left_out": left}
     main = next(iter(estimates.values()))
     words = {one.name: one.in_words for one in choices}
     return Sensitivity(
         kind="robustness",
         subject=replace(Subject.of(main), outcome=str(design.outcome)),
-        sentence=sentence(numbers, shares, words, least=1 / (1 + draws)),
+        sentence=sentence(numbers, shares, words, least=tested.least),
         frame=frame,
         numbers=numbers,
         curves={name: one for name, one in curves.items() if len(one)},
         estimates=estimates,
         assumptions=(AGREEMENT, *_of_tests(estimates)),
-        warnings=(*made.notes, *drawn, *_told(made), *failed, *_gathered(estimates)),
+        warnings=(*made.notes, *drawn, *_told(made), *tested.told, *_gathered(estimates)),
         diagnostics={"draws": draws, "left_out": len(left)},
         provenance={**main.provenance, "specifications": len(estimates), "null_seed": seed},
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Together:
+    """Joint p-values, adjusted ones (k,), the curve under the null, and what there is to say of them."""
+
+    numbers: Mapping[str, float]
+    adjusted: FloatArray
+    under_null: pd.DataFrame
+    told: Sequence[str]
+    least: float = np.nan
+
+
 def _together(
-    estimates: Mapping[str, Estimate],
-    labels: pd.DataFrame,
-    significant: npt.NDArray[np.bool_],
-    *,
-    draws: int,
-    seed: int,
-) -> tuple[dict[str, float], pd.DataFrame, FloatArray, list[str]]:
-    """Return joint p-values, the curve under the null, adjusted p-values (k,), and why there are none."""
+    estimates: Mapping[str, Estimate], labels: pd.DataFrame, own: FloatArray, *, draws: int, seed: int
+) -> _Together:
+    """Return what the specifications, with p-values ``own`` (k,), show together; NaN where it cannot be tested."""
     try:
         joint = joint_of(estimates)
     except EstimationError as cause:
         told = f"the specifications could not be tested together: {str(cause).splitlines()[0]}"
-        return dict.fromkeys(UNTESTED, np.nan), pd.DataFrame(), np.full(len(estimates), np.nan), [told]
+        nothing = np.full(len(estimates), np.nan)
+        return _Together(dict.fromkeys(UNTESTED, np.nan), nothing, pd.DataFrame(), [told])
     null = null_of(joint, draws=draws, seed=seed)
-    tests = joint_tests(joint, null, significant)
+    critical = critical_of(list(estimates.values()), joint, null)
+    tests = joint_tests(joint, null, own < SIGNIFICANT, critical)
     tests["p_equal"] = same_value_p(joint, _questions(labels))
-    return tests, null.curve(), adjusted_p(joint, null), []
+    known = {text for one in estimates.values() for text in one.warnings}
+    more = [f"of all specifications together: {text}" for text in joint.warnings if text not in known]
+    return _Together(tests, adjusted_p(joint, null, own), null.curve(), more, null.least)
 
 
 def _table(labels: pd.DataFrame, estimates: Mapping[str, Estimate]) -> pd.DataFrame:
@@ -295,8 +307,8 @@ def _told(made: Specified) -> list[str]:
         told.append(f"{_combinations(made.undefined, 'has', 'have')} no estimate: {said}{more}")
     if made.repeated:
         told.append(
-            f"{_combinations(made.repeated, 'gives', 'give')} to the last digit the estimate of another, because "
-            "the method does not look at what differs, and counts once (see .curves['left_out'])"
+            f"{_combinations(made.repeated, 'gives', 'give')} to the last digit the estimate of another, mostly "
+            "because the method does not look at what differs, and counts once (see .curves['left_out'])"
         )
     return told
 
@@ -327,5 +339,6 @@ def _gathered(estimates: Mapping[str, Estimate]) -> list[str]:
         return shared
     return [
         *shared,
-        f"{len(own)} specifications have warnings of their own, such as .estimates[{own[0]!r}].warnings",
+        f"{len(own)} specification{'s have' if len(own) > 1 else ' has'} warnings of "
+        f"{'their' if len(own) > 1 else 'its'} own, such as .estimates[{own[0]!r}].warnings",
     ]

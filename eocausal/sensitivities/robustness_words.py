@@ -47,11 +47,11 @@ def _signs(numbers: Mapping[str, float], count: int, least: float) -> str:
     differ = "differ" if found > 1 else "differs"
     if not found:
         told = f"{signs} and none of these differs from zero at 5%"
-        chance = _chance(numbers["p_median"], least, "a median as far from zero")
+        chance = _chance(numbers["p_median"], least, "a median at least as far from zero")
     else:
         many = "all" if found == count else f"{found} of {count if of_side == count else 'these'}"
         told = f"{signs} and {many} {differ} from zero at 5%"
-        chance = _chance(numbers["p_significant"], least, "that many")
+        chance = _chance(numbers["p_significant"], least, "as many or more of one sign")
     if against:
         other = "negative" if upward else "positive"
         told += f", while {against} {other} {'ones do' if against > 1 else 'one does'}"

@@ -113,10 +113,11 @@ def specifications(choices: Sequence[Choice], *, most: int, seed: int) -> tuple[
     """
     sizes = tuple(len(one.ways) for one in choices)
     total = prod(sizes)
-    chosen = np.arange(total)
     if total > most:
         drawn = np.random.default_rng(seed).choice(total - 1, size=most - 1, replace=False)
         chosen = np.concatenate([[0], 1 + np.sort(drawn)])
+    else:
+        chosen = np.arange(total)
     labels = [list(one.ways) for one in choices]
     places = np.array(np.unravel_index(chosen, sizes)).T
     return [tuple(own[place] for own, place in zip(labels, row)) for row in places], total

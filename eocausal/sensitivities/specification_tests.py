@@ -42,14 +42,16 @@ class Null:
     estimates : array of shape (draws, k)
     exact : bool
         Whether the draws are all there are.
-    critical : array of shape (k,)
-        What |t| has to reach to differ from zero at 5%.
     """
 
     statistics: FloatArray
     estimates: FloatArray
     exact: bool
-    critical: FloatArray
+
+    @property
+    def least(self) -> float:
+        """The smallest p-value that the draws can give."""
+        return 1 / len(self.statistics) if self.exact else 1 / (1 + len(self.statistics))
 
     def share(self, found: float, drawn: FloatArray) -> float:
         """Return the share of draws (draws,) that reach what was found; it counts as one draw more."""
@@ -88,13 +90,38 @@ def null_of(joint: Estimate, *, draws: int, seed: int) -> Null:
     reference = variance.reference
     if reference is None:
         statistics = t_draws(variance.matrix, df=variance.df, seed=seed, draws=draws)
-        critical = np.full(errors.size, stats.t.ppf(1 - SIGNIFICANT / 2, variance.df))
-        return Null(statistics, statistics * errors, False, critical)
+        return Null(statistics, statistics * errors, False)
     gaps = joint.values
     statistics = np.column_stack([reference.statistics(term, float(gap)) for term, gap in enumerate(gaps)])
     drawn = reference.rise[:, :, 0] + reference.rise[:, :, 1] * gaps
-    critical = np.quantile(np.abs(statistics), 1 - SIGNIFICANT, axis=0)
-    return Null(statistics, drawn, reference.exact, critical)
+    return Null(statistics, drawn, reference.exact)
+
+
+def critical_of(estimates: Sequence[Estimate], joint: Estimate, null: Null) -> FloatArray:
+    """Return what |t| by the joint errors has to reach, (k,), for each estimate to differ from zero by its own.
+
+    Where specifications differ in their standard errors, an effect that is there by one may not be by another, and
+    in a draw each is judged as it was.
+    """
+    variance = joint.variance
+    found = []
+    for place, (one, error) in enumerate(zip(estimates, np.sqrt(np.diag(variance.matrix)))):
+        if variance.reference is not None and one.variance.how == variance.how:
+            found.append(_usual_bound(null.statistics[:, place]))
+            continue
+        own = one.variance.reference
+        bound = (
+            float(stats.t.ppf(1 - SIGNIFICANT / 2, one.variance.df))
+            if own is None
+            else _usual_bound(own.statistics(0, float(one.values[0])))
+        )
+        found.append(bound * float(np.ravel(one.std_error)[0]) / error if error > 0 else bound)
+    return np.array(found)
+
+
+def _usual_bound(statistics: FloatArray) -> float:
+    """Return what |t| of draws reaches in 5% of them; infinite ones are among them."""
+    return float(np.quantile(np.abs(statistics), 1 - SIGNIFICANT, method="higher"))
 
 
 def in_direction(estimates: FloatArray, significant: npt.NDArray[np.bool_]) -> FloatArray:
@@ -110,14 +137,16 @@ def in_direction(estimates: FloatArray, significant: npt.NDArray[np.bool_]) -> F
     return np.asarray((significant & (np.sign(estimates) == side)).sum(axis=1), dtype=float)
 
 
-def joint_tests(joint: Estimate, null: Null, significant: npt.NDArray[np.bool_]) -> dict[str, float]:
+def joint_tests(
+    joint: Estimate, null: Null, significant: npt.NDArray[np.bool_], critical: FloatArray
+) -> dict[str, float]:
     """Return p-values of what all specifications show together, two-sided, were no effect different from zero.
 
     Of the median estimate, of how many are significant in its direction, of the average t statistic, and of the
-    largest.
+    largest. ``significant`` (k,) is what was found, and in draws |t| of at least ``critical`` (k,).
     """
     values, statistics = joint.values, _statistics(joint)
-    drawn_significant = np.abs(null.statistics) >= null.critical
+    drawn_significant = np.abs(null.statistics) >= critical
     count = float(in_direction(values[None, :], significant[None, :])[0])
     found = {
         "p_median": (abs(float(np.median(values))), np.abs(np.median(null.estimates, axis=1))),
@@ -128,9 +157,12 @@ def joint_tests(joint: Estimate, null: Null, significant: npt.NDArray[np.bool_])
     return {name: null.share(one, drawn) for name, (one, drawn) in found.items()}
 
 
-def adjusted_p(joint: Estimate, null: Null) -> FloatArray:
-    """Return for each specification the p-value that counts in that all of them were looked at."""
-    own = np.atleast_1d(np.asarray(joint.p_value(), dtype=float))
+def adjusted_p(joint: Estimate, null: Null, own: FloatArray) -> FloatArray:
+    """Return for each specification the p-value that counts in that all of them were looked at.
+
+    Never below its ``own`` (k,), nor below that by the joint errors.
+    """
+    own = np.maximum(own, np.atleast_1d(np.asarray(joint.p_value(), dtype=float)))
     return step_down(np.abs(_statistics(joint)), own, np.abs(null.statistics))
 
 
@@ -139,7 +171,8 @@ def same_value_p(joint: Estimate, groups: Sequence[object]) -> float:
 
     Specifications that differ in folds, seeds or learners alone estimate one thing with nearly one influence
     function, so that influence values say nothing of how far they may lie apart: they are averaged first. For the
-    same reason differences are not judged whose variance is less than a tenth of that of an estimate.
+    same reason differences are not judged whose variance is less than a tenth of that of an estimate. NaN where
+    none is left, or where averages differ by rounding alone.
     """
     codes = pd.factorize(pd.Series(list(groups)))[0]
     weights = (codes[:, None] == np.arange(codes.max() + 1)).astype(float)
@@ -147,7 +180,10 @@ def same_value_p(joint: Estimate, groups: Sequence[object]) -> float:
     centred = np.eye(weights.shape[1]) - 1 / weights.shape[1]
     matrix = weights.T @ joint.variance.matrix @ weights
     least = _LEAST_DIFFERENCE * float(np.diag(matrix).mean())
-    gaps = centred @ (joint.values @ weights)
+    averages = joint.values @ weights
+    if np.ptp(averages) <= _TIE * np.abs(averages).max():
+        return float("nan")
+    gaps = centred @ averages
     return zero_p(gaps, centred @ matrix @ centred, df=joint.variance.df, least=least)
 
 

@@ -25,8 +25,8 @@ def _said(shares: pd.DataFrame = SHARES, **changes: float) -> str:
 def test_the_usual_case_reads_as_it_would_be_printed() -> None:
     assert _said() == (
         "Over 48 specifications the estimate is 0.31 to 0.62 (median 0.50); all are positive and 44 of 48 differ "
-        "from zero at 5%; were there no effect, that many would be seen in 0.1% of cases. Most of the spread comes "
-        "from the set of features (62%)."
+        "from zero at 5%; were there no effect, as many or more of one sign would be seen in 0.1% of cases. Most "
+        "of the spread comes from the set of features (62%)."
     )
 
 
@@ -37,8 +37,8 @@ def test_the_usual_case_reads_as_it_would_be_printed() -> None:
         ({"share_significant": 1 / 48}, "all are positive and 1 of 48 differs from zero at 5%"),
         (
             {"share_significant": 0.0, "p_median": 0.34},
-            "all are positive and none of these differs from zero at 5%; were there no effect, a median as far "
-            "from zero would be seen in 34% of cases",
+            "all are positive and none of these differs from zero at 5%; were there no effect, a median at "
+            "least as far from zero would be seen in 34% of cases",
         ),
         (
             {"lowest": -0.62, "highest": -0.31, "median": -0.5, "share_positive": 0.0},
@@ -53,7 +53,7 @@ def test_the_usual_case_reads_as_it_would_be_printed() -> None:
              "share_significant_opposite": 2 / 48},
             "24 of these differ from zero at 5%, while 2 negative ones do;",
         ),
-        ({"p_significant": 1e-4}, "that many would be seen in fewer than 0.01% of cases"),
+        ({"p_significant": 1e-4}, "as many or more of one sign would be seen in fewer than 0.01% of cases"),
         ({"p_significant": 0.0234}, "in 2.3% of cases"),
         ({"p_significant": np.nan}, "44 of 48 differ from zero at 5%. Most of the spread"),
         ({"lowest": 0.5, "highest": 0.5, "median": 0.5}, "the estimate is 0.50 in all; all are positive"),

@@ -20,6 +20,7 @@ from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.specification_grid import Choice, specifications
 from eocausal.sensitivities.specification_tests import (
     adjusted_p,
+    critical_of,
     joint_of,
     joint_tests,
     null_of,
@@ -171,23 +172,25 @@ def test_identical_specifications_are_tested_as_one() -> None:
     shift = one.estimate - 2.2 * one.std_error
     moved = replace(joint, values=joint.values - shift)
     p_value = 2 * stats.t.sf(2.2, one.variance.df)
-    found = joint_tests(moved, null, np.full(3, True))
+    found = joint_tests(moved, null, np.full(3, True), critical_of([one] * 3, moved, null))
     for name in ("p_median", "p_average", "p_largest"):
         assert found[name] == pytest.approx(p_value, abs=0.003)
     # all three or none: as often as one alone is significant
     assert found["p_significant"] == pytest.approx(0.05, abs=0.004)
-    np.testing.assert_allclose(adjusted_p(moved, null), p_value, atol=0.003)
-    assert (adjusted_p(moved, null) >= p_value * (1 - 1e-12)).all()
+    np.testing.assert_allclose(adjusted_p(moved, null, np.zeros(3)), p_value, atol=0.003)
+    assert (adjusted_p(moved, null, np.zeros(3)) >= p_value * (1 - 1e-12)).all()
 
 
 def test_independent_specifications_have_the_closed_form_of_the_largest() -> None:
     table = study(400, seed=2)
     halves = [design(table.iloc[:200]), design(table.iloc[200:])]
-    joint = joint_of({name: ec.ate(one, method="regression") for name, one in zip("ab", halves)})
+    singles = {name: ec.ate(one, method="regression") for name, one in zip("ab", halves)}
+    joint = joint_of(singles)
     null = null_of(joint, draws=40_000, seed=1)
     errors = np.sqrt(np.diag(joint.variance.matrix))
     moved = replace(joint, values=errors * [2.0, 1.0])
-    found = joint_tests(moved, null, np.array([True, False]))
+    critical = critical_of(list(singles.values()), moved, null)
+    found = joint_tests(moved, null, np.array([True, False]), critical)
     # nearly normal: neither of two independent ones above 2
     assert found["p_largest"] == pytest.approx(
         1 - (1 - 2 * stats.t.sf(2.0, joint.variance.df)) ** 2, abs=0.006
@@ -211,6 +214,56 @@ def test_the_null_of_a_wild_bootstrap_is_that_of_the_single_tests() -> None:
     )
     assert alone == pytest.approx(single.p_value(), abs=1e-12)
     assert found.numbers["p_largest"] >= found.frame["p_value"].min() - 1e-12
+
+
+def test_specifications_are_as_significant_under_the_null_as_their_own_errors_make_them() -> None:
+    """Errors that know of villages, and errors that do not and are too small: chance gives many of these."""
+    rng = np.random.default_rng(0)
+    village = np.arange(300) // 5
+    table = pd.DataFrame({"village": village, "grant": (rng.permutation(60) % 2)[village]})
+    table["age"], table["wealth"] = rng.normal(size=(2, 300))
+    table["income"] = rng.normal(size=60)[village] + rng.normal(size=300)
+    before = ec.ate(design(table, cluster="village"), method="ols")
+    table["income"] += (1.7 * before.std_error - before.estimate) * table["grant"]
+    asked = design(table, cluster="village")
+    found = ec.robustness(asked, {"vcov": ["cluster", "iid"]}, method="ols", draws=20_000)
+    own, naive = found.frame["std_error"]
+    assert found.frame["significant"].tolist() == [False, True]
+    joint = joint_of(found.estimates)
+    bound = stats.t.ppf(0.975, found.estimates["vcov iid"].variance.df) * naive / own
+    expected = 2 * stats.t.sf(bound, joint.variance.df)
+    assert expected > 0.15
+    assert found.numbers["p_significant"] == pytest.approx(expected, abs=0.01)
+    turned = ec.robustness(asked, {"vcov": ["iid", "cluster"]}, method="ols", draws=999)
+    assert (turned.frame["p_adjusted"] >= turned.frame["p_value"] * (1 - 1e-12)).all()
+
+
+def test_what_is_wrong_with_the_joint_errors_is_told() -> None:
+    rng = np.random.default_rng(0)
+    table = study()
+    table["x"], table["lon"], table["lat"] = (
+        rng.normal(size=120),
+        30 + 3 * rng.random(120),
+        3 * rng.random(120),
+    )
+    table["income"] = 0.35 * table["grant"] + table["x"] + rng.normal(size=120)
+    units = ec.read_units(table.reset_index(), id=table.index.name or "index", lon="lon", lat="lat")
+    asked = design(units, covariates=["x", "wealth"])
+    grid = {"method": ["ols", "regression"], "covariates": [["x", "wealth"], ["x"], []]}
+    found = ec.robustness(asked, grid, vcov={"conley": "150km"}, draws=99)
+    told = "of all specifications together: the covariance matrix by conley(150 km, uniform) had"
+    assert any(text.startswith(told) for text in found.warnings)
+    repeats = {"folds": [ec.Folds(k=2, repeats=2), ec.Folds(k=2, repeats=3)]}
+    several = ec.robustness(design(study()), repeats, learners=FAST, draws=99)
+    assert any("medians of 2 and 3 repeats" in text for text in several.warnings)
+
+
+def test_an_outcome_without_any_error_tells_of_no_difference() -> None:
+    table = study()
+    asked = design(table.assign(income=2.0 * table["grant"]))
+    found = ec.robustness(asked, {"method": ["ols", "regression", "difference"]}, draws=99)
+    assert np.isnan(found.numbers["p_equal"])
+    assert "the estimate is 2.0" in found.sentence
 
 
 def test_invariant_to_the_order_of_rows_and_to_the_scale_of_the_outcome() -> None:
@@ -252,6 +305,10 @@ def test_more_combinations_than_asked_for_are_drawn_and_the_first_is_among_them(
     assert len(set(drawn)) == 20
     assert drawn[0] == (0, 0)
     assert specifications(choices, most=20, seed=3)[0] == drawn
+    # far more than fit into memory
+    many = tuple(Choice(name, {k: k for k in range(10_000)}) for name in ("seed", "method", "folds"))
+    drawn, total = specifications(many, most=20, seed=3)
+    assert (len(set(drawn)), total) == (20, 10**12)
     found = ec.robustness(
         design(study()), {"method": ["aipw"], "seed": range(40)}, most=4, folds=THREE, learners=FAST, draws=99
     )
