@@ -38,6 +38,8 @@ class Benchmark:
         Blocks of features that are among them.
     coordinates : bool
         Whether it is where units lie, which no estimate adjusts for: a smooth surface over longitude and latitude.
+    all_covariates : bool
+        Whether it is all covariates and nothing else.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Benchmark:
     features: bool = False
     blocks: tuple[str, ...] = ()
     coordinates: bool = False
+    all_covariates: bool = False
 
     @property
     def in_words(self) -> str:
@@ -55,11 +58,16 @@ class Benchmark:
         >>> Benchmark("features", features=True).in_words, Benchmark("female", ("female",)).in_words
         ('all image features', 'female')
         """
-        if self.features and not self.covariates and self.name == FEATURES:
+        if self.features and not (self.covariates or self.blocks) and self.name == FEATURES:
             return "all image features"
         if self.coordinates:
             return "where units lie"
-        return "all covariates" if self.name == COVARIATES else self.name
+        return "all covariates" if self.all_covariates and self.name == COVARIATES else self.name
+
+    @property
+    def plural(self) -> bool:
+        """Whether a sentence speaks of it as of many."""
+        return self.in_words in ("all image features", "all covariates")
 
     def without(self, design: Design) -> Design:
         """Return the same units without these columns."""
@@ -102,12 +110,13 @@ def _one(name: str, members: str | Sequence[str], design: Any) -> Benchmark:
     wanted = [members] if isinstance(members, str) else list(members)
     covariates: list[str] = []
     blocks: list[str] = []
-    features = coordinates = False
+    features = coordinates = every = False
     for one in wanted:
         if one in design.covariates:
             covariates.append(one)
         elif one == COVARIATES and design.covariates:
             covariates += design.covariates
+            every = len(wanted) == 1
         elif one == FEATURES and _blocks(design):
             features = True
         elif one == COORDINATES and design.table.coordinates is not None:
@@ -124,7 +133,7 @@ def _one(name: str, members: str | Sequence[str], design: Any) -> Benchmark:
         )
     if not wanted:
         raise SensitivityError(explain(f"The benchmark {name!r} is empty."))
-    return Benchmark(name, tuple(dict.fromkeys(covariates)), features, tuple(blocks), coordinates)
+    return Benchmark(name, tuple(dict.fromkeys(covariates)), features, tuple(blocks), coordinates, every)
 
 
 def _blocks(design: Any) -> tuple[str, ...]:

@@ -10,16 +10,18 @@ import numpy as np
 from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities.bounded import Bounded, bounded
 from eocausal.sensitivities.dml_gains import Measured, measured, pieces_of
-from eocausal.sensitivities.dml_scenarios import (
-    Scenario,
-    Shares,
-    given_scenarios,
-    multiple,
-    positive,
-    several,
-)
+from eocausal.sensitivities.dml_scenarios import Scenario, scenarios_of
 from eocausal.sensitivities.dml_table import limits_of, points_of, table_of
-from eocausal.sensitivities.dml_words import OF_TREATMENT, OF_WEIGHTS, Finding, told
+from eocausal.sensitivities.dml_words import OF_TREATMENT, OF_WEIGHTS, Finding, Needed, told
+from eocausal.sensitivities.given_strengths import (
+    Numbers,
+    null_of,
+    read_q,
+    read_rho,
+    read_strengths,
+    read_times,
+    times_numbers,
+)
 from eocausal.sensitivities.long_short import LongShort, strength, times_needed
 from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.strengths import robustness_value
@@ -28,9 +30,6 @@ from eocausal.sensitivities.subject import Subject, origin_of
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate
     from eocausal.sensitivities.kinds import Call
-
-# Strengths in both ways that are shown where none are given and there is nothing to compare with.
-USUAL = (0.01, 0.05, 0.1)
 
 ASSUMES = (
     "unobserved confounders are no stronger than each row says; none of the rows says that they are so strong",
@@ -47,10 +46,10 @@ def dml(
     estimate: Estimate,
     call: Call,
     *,
-    r2_treatment: Shares = None,
-    r2_outcome: Shares = None,
+    r2_treatment: Numbers = None,
+    r2_outcome: Numbers = None,
     rho: float = 1.0,
-    times: float | Sequence[float] = (1, 2, 3),
+    times: Numbers = (1, 2, 3),
     q: float = 1.0,
 ) -> Sensitivity:
     """Bound an estimate by ``aipw`` or ``partially_linear`` under confounders of given strength."""
@@ -58,32 +57,39 @@ def dml(
         raise SensitivityError(
             explain(f"level={call.level} leaves no one-sided bound.", rule="above 0.5", fix="level=0.95")
         )
-    asked = {"rho": positive(rho, "rho", most=1.0), "q": positive(q, "q"), "level": call.level}
-    many = [positive(one, "times") for one in several(times)]
-    given = given_scenarios(r2_treatment, r2_outcome)
+    asked = {"rho": read_rho(rho), "q": read_q(q), "level": call.level}
+    given, many = read_strengths(r2_treatment, r2_outcome), read_times(times)
     pieces = pieces_of(estimate)
     line = bounded(estimate, pieces)
     benchmarks = _measure(estimate, call, pieces)
-    scenarios = [*given, *(multiple(one, k) for one in benchmarks for k in many)]
-    scenarios = scenarios or [Scenario("as usual", one, one) for one in USUAL]
-    numbers, times_to = _numbers(line, pieces, benchmarks, asked)
+    scenarios = scenarios_of(given, benchmarks, many)
+    numbers, needed = _numbers(line, pieces, benchmarks, asked)
     bounds = [
-        line.at(strength(one.r2_outcome, one.r2_treatment, rho)) if one.bounding else None
+        line.at(strength(one.r2_outcome, one.r2_treatment, asked["rho"])) if one.bounding else None
         for one in scenarios
     ]
     points = points_of(scenarios)
     return Sensitivity(
         kind="dml",
         subject=Subject.of(estimate),
-        sentence=_sentence(estimate, numbers, times_to),
+        sentence=_sentence(estimate, numbers, needed),
         frame=table_of(scenarios, bounds, rho=asked["rho"], level=call.level),
         numbers=numbers,
         curves={"points": points, **limits_of(line, numbers, points)},
         estimates={one.label: made for one, made in zip(scenarios, bounds) if made is not None},
         assumptions=(*ASSUMES, *([LINEAR] if _is_linear(estimate) else []), *estimate.assumptions),
-        warnings=tuple(_warnings(estimate, pieces, benchmarks, scenarios, times_to)),
+        warnings=tuple(_warnings(estimate, pieces, benchmarks, scenarios, needed)),
         diagnostics=_diagnostics(estimate, benchmarks),
-        provenance={**estimate.provenance, "sensitivity": "dml"},
+        provenance={
+            **estimate.provenance,
+            "sensitivity": {
+                "kind": "dml",
+                **asked,
+                "times": many,
+                "r2_treatment": [one for one, _ in given],
+                "r2_outcome": [one for _, one in given],
+            },
+        },
     )
 
 
@@ -96,30 +102,38 @@ def _measure(estimate: Estimate, call: Call, pieces: Sequence[LongShort]) -> lis
 
 def _numbers(
     line: Bounded, pieces: Sequence[LongShort], benchmarks: Sequence[Measured], asked: Mapping[str, float]
-) -> tuple[dict[str, float], dict[Measured, float]]:
+) -> tuple[dict[str, float], list[Needed]]:
     """Return the numbers of the result, and how many times as strong as each benchmark confounders must be."""
     rho, level, (estimate, scale) = asked["rho"], asked["level"], line.both.values
-    null = (1 - asked["q"]) * float(estimate)
-    needed = line.strength_to(null)
-    times = {one: times_needed(needed, one.gain.r2_outcome, one.gain.r2_treatment, rho) for one in benchmarks}
+    null = null_of(float(estimate), asked["q"])
     # one side of a two-sided interval that leaves out twice as much
-    ends = {"one_sided": 2 * level - 1, "two_sided": level}
-    shares = {
-        f"robustness_value_{name}": robustness_value(line.strength_to(null, level=one) / rho)
-        for name, one in ends.items()
-    }
+    ends = {"": None, "_one_sided": 2 * level - 1, "_two_sided": level}
+    reached = {name: line.strength_to(null, level=one) for name, one in ends.items()}
+    needed = [_needed(one, reached[""], reached["_two_sided"], rho) for one in benchmarks]
     numbers = {
         "estimate": float(estimate),
         "scale": float(scale),
         "sigma2": float(np.median([one.sigma2 for one in pieces])),
         "nu2": float(np.median([one.nu2 for one in pieces])),
-        "robustness_value": robustness_value(needed / rho),
-        **shares,
+        **{f"robustness_value{name}": robustness_value(one / rho) for name, one in reached.items()},
         **asked,
         "null": null,
-        **{f"times_{one.benchmark.name}": value for one, value in times.items() if np.isfinite(value)},
+        **times_numbers(
+            [one.benchmark.name for one in needed],
+            [one.times for one in needed],
+            [one.times_two_sided for one in needed],
+        ),
     }
-    return numbers, times
+    return numbers, needed
+
+
+def _needed(one: Measured, reached: float, two_sided: float, rho: float) -> Needed:
+    """Return how many times as strong as a benchmark confounders must be to reach two strengths."""
+    times, further = (
+        times_needed(needed, one.gain.r2_outcome, one.gain.r2_treatment, rho)
+        for needed in (reached, two_sided)
+    )
+    return Needed(one.benchmark, times, further, one.gain.r2_outcome)
 
 
 def _is_linear(estimate: Estimate) -> bool:
@@ -127,19 +141,17 @@ def _is_linear(estimate: Estimate) -> bool:
     return bool(options["method"] == "partially_linear" or options["estimand"] == "ato")
 
 
-def _sentence(estimate: Estimate, numbers: Mapping[str, float], times: Mapping[Measured, float]) -> str:
-    low, high = np.ravel(estimate.ci(numbers["level"]))
+def _sentence(estimate: Estimate, numbers: Mapping[str, float], needed: Sequence[Needed]) -> str:
     return told(
         Finding(
             estimate=numbers["estimate"],
-            conf_low=float(low),
-            conf_high=float(high),
             level=numbers["level"],
+            errors=estimate.vcov,
             q=numbers["q"],
             robustness_value=numbers["robustness_value"],
-            one_sided=numbers["robustness_value_one_sided"],
+            two_sided=numbers["robustness_value_two_sided"],
             of_treatment=OF_TREATMENT if _is_linear(estimate) else OF_WEIGHTS,
-            times={one.benchmark.in_words: value for one, value in times.items()},
+            needed=tuple(needed),
             rho=numbers["rho"],
         )
     )
@@ -150,7 +162,7 @@ def _warnings(
     pieces: Sequence[LongShort],
     benchmarks: Sequence[Measured],
     scenarios: Sequence[Scenario],
-    times: Mapping[Measured, float],
+    needed: Sequence[Needed],
 ) -> list[str]:
     plain = sum(one.plain for one in pieces)
     told = [*estimate.warnings, *(text for one in benchmarks for text in one.warnings)]
@@ -159,20 +171,15 @@ def _warnings(
             f"in {plain} of {len(pieces)} repeats of the folds the debiased mean square of the weights was not "
             "positive, and the plain one was taken: propensities are too extreme to say how precise they are"
         )
-    capped = [
-        one.label for one in scenarios if one.r2_outcome == 1 and one.found is not None and one.times != 1
-    ]
-    capped += [
-        f"{value:.3g} times {one.benchmark.in_words}"
-        for one, value in times.items()
-        if np.isfinite(value) and value * one.gain.r2_outcome > 1
-    ]
+    capped = [one.in_words for one in scenarios if one.capped and one.bounding and one.times != 1]
     if capped:
-        told.append(f"confounders explain all of the outcome at most: {', '.join(capped)}")
-    endless = [one.label for one in scenarios if not one.bounding]
+        told.append(
+            f"confounders explain all of the outcome at most, and these would do more: {', '.join(capped)}"
+        )
+    endless = [one.in_words for one in scenarios if not one.bounding]
     if endless:
         told.append(f"confounders this strong leave no bound: {', '.join(endless)}")
-    weak = [one.benchmark.in_words for one, value in times.items() if not np.isfinite(value)]
+    weak = [one.benchmark.in_words for one in needed if not np.isfinite(one.times)]
     if weak:
         told.append(
             f"no multiple of {', '.join(weak)} moves the estimate: without strength it is no yardstick"

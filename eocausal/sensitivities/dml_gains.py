@@ -13,7 +13,7 @@ import pandas as pd
 from eocausal.effects.restated import restated
 from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities.benchmarks import Benchmark, coordinate_columns
-from eocausal.sensitivities.long_short import Gain, LongShort, gain, of_arms, of_residuals
+from eocausal.sensitivities.long_short import Gain, LongShort, gain, of_arms, of_residuals, strength
 from eocausal.sensitivities.subject import origin_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Rows = npt.NDArray[np.intp]
 
 METHODS = ("aipw", "partially_linear")
+# Less than this share of its standard error is no change of an estimate to speak of.
+NOISE = 0.25
 
 
 def pieces_of(estimate: Estimate) -> tuple[LongShort, ...]:
@@ -70,7 +72,16 @@ def measured(estimate: Estimate, benchmark: Benchmark, pieces: Sequence[LongShor
     other = _pieces_on(estimate, _with_places(estimate) if benchmark.coordinates else benchmark.without)
     raw = gain(other, pieces, inside=False) if benchmark.coordinates else gain(pieces, other)
     used = replace(raw, r2_outcome=max(raw.r2_outcome, 0.0), r2_treatment=max(raw.r2_treatment, 0.0))
-    return Measured(benchmark, used, raw, tuple(_told(benchmark, raw, known=_known(estimate))))
+    told = _told(benchmark, raw, known=_known(estimate))
+    error = float(np.ravel(estimate.std_error)[0])
+    most = float(np.median([one.scale for one in pieces])) * strength(used.r2_outcome, used.r2_treatment)
+    if abs(raw.change) > most + NOISE * error:
+        way = "adding" if benchmark.coordinates else "leaving out"
+        told.append(
+            f"{way} {benchmark.in_words} moves the estimate by {abs(raw.change):.3g}, more than the {most:.3g} "
+            "that its measured strengths allow: learners measure them too low, and multiples of it promise too much"
+        )
+    return Measured(benchmark, used, raw, tuple(told))
 
 
 def _pieces_on(estimate: Estimate, change: Any) -> tuple[LongShort, ...]:
@@ -134,7 +145,7 @@ def _known(estimate: Estimate) -> bool:
 
 def _told(benchmark: Benchmark, raw: Gain, *, known: bool) -> list[str]:
     """Return what a reader must know of the strengths of a benchmark."""
-    what = benchmark.in_words
+    what, ending = benchmark.in_words, "" if benchmark.plural else "s"
     if raw.r2_outcome == 0 and raw.r2_treatment == 0 and raw.change == 0:
         return [f"leaving out {what} changes no prediction: the learners did not see it"]
     told = []
@@ -144,7 +155,9 @@ def _told(benchmark: Benchmark, raw: Gain, *, known: bool) -> list[str]:
             "with the outcome is set to 0"
         )
     if known:
-        told.append(f"the propensity is known, so that {what} adds nothing to it: no strength with treatment")
+        told.append(
+            f"the propensity is known, so that {what} add{ending} nothing to it: no strength with treatment"
+        )
     elif raw.r2_treatment < 0:
         told.append(
             f"with {what} treatment is predicted worse than without (gain {raw.r2_treatment:.3g}): its strength "
@@ -152,11 +165,12 @@ def _told(benchmark: Benchmark, raw: Gain, *, known: bool) -> list[str]:
         )
     if raw.r2_outcome > 1:
         told.append(
-            f"{what} explains {raw.r2_outcome:.3g} times what is left of the outcome: its strength is set to 1"
+            f"{what} explain{ending} {raw.r2_outcome:.3g} times what is left of the outcome: its strength is set "
+            "to 1"
         )
     if raw.r2_treatment >= 1:
         told.append(
-            f"{what} raises the precision of the treatment's weights by {100 * raw.r2_treatment:.0f}%: a "
+            f"{what} raise{ending} the precision of the treatment's weights by {100 * raw.r2_treatment:.0f}%: a "
             "confounder as strong would leave no bound"
         )
     return told

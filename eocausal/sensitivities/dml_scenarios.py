@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from eocausal._checks import finite_number
-from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities.dml_gains import Measured
+from eocausal.sensitivities.given_strengths import CAPPED, GIVEN, IMPOSSIBLE, USUAL, USUAL_STRENGTHS
 from eocausal.sensitivities.long_short import strength
-
-Shares = float | Sequence[float] | None
-
-GIVEN = "as given"
 
 
 @dataclass(frozen=True)
@@ -36,55 +30,42 @@ class Scenario:
         return self.name if self.times == 1 else f"{self.times:g} times {self.name}"
 
     @property
+    def in_words(self) -> str:
+        """How it is called in a text; in a figure strengths are seen."""
+        if self.found is None:
+            return self.name
+        return f"{self.times:g} x {self.found.benchmark.in_words}"
+
+    @property
     def bounding(self) -> bool:
         """Whether its bounds are finite."""
         return bool(np.isfinite(strength(self.r2_outcome, self.r2_treatment)))
 
+    @property
+    def capped(self) -> bool:
+        """Whether so many times as strong with the outcome is more than all of it."""
+        return self.found is not None and self.times * self.found.gain.r2_outcome > 1
 
-def given_scenarios(r2_treatment: Shares, r2_outcome: Shares) -> list[Scenario]:
-    """Return the scenarios whose strengths were given; that with the outcome is by default that with treatment."""
-    if r2_treatment is None and r2_outcome is None:
-        return []
-    if r2_treatment is None:
-        fix = "r2_treatment=0.1 beside r2_outcome="
-        raise SensitivityError(explain("r2_outcome is given without r2_treatment.", fix=fix))
-    first = [_share(one, "r2_treatment") for one in several(r2_treatment)]
-    other = [_share(one, "r2_outcome") for one in several(r2_treatment if r2_outcome is None else r2_outcome)]
-    if len(other) == 1:
-        other = other * len(first)
-    if len(first) != len(other):
-        raise SensitivityError(
-            explain(
-                f"r2_treatment has {len(first)} strengths and r2_outcome {len(other)}.",
-                rule="as many of each, first with first, or one of r2_outcome",
-            )
-        )
-    return [Scenario(GIVEN, outcome, treatment) for treatment, outcome in zip(first, other)]
+    @property
+    def note(self) -> str:
+        """What a reader of its row must know."""
+        if not self.bounding:
+            return IMPOSSIBLE
+        return CAPPED if self.capped else ""
 
 
-def several(values: Any) -> list[Any]:
-    """Return one value, or each of several, as a list."""
-    return [values] if isinstance(values, str) or np.ndim(values) == 0 else list(values)
+def scenarios_of(
+    given: Sequence[tuple[float, float]], benchmarks: Sequence[Measured], times: Sequence[float]
+) -> list[Scenario]:
+    """Return those that were given and the multiples of benchmarks; the usual ones where there are neither."""
+    found = [Scenario(GIVEN, outcome, treatment) for treatment, outcome in given]
+    found += [_multiple(one, many) for one in benchmarks for many in times]
+    if not given and not benchmarks:
+        found = [Scenario(USUAL, outcome, treatment) for treatment, outcome in USUAL_STRENGTHS]
+    return found
 
 
-def _share(value: Any, argument: str) -> float:
-    number = finite_number(value, argument=argument, error=SensitivityError)
-    if not 0 <= number <= 1 or (number == 1 and argument == "r2_treatment"):
-        rule = "a share from 0 to 1" if argument == "r2_outcome" else "a share from 0 to below 1"
-        raise SensitivityError(explain(f"{argument}={value!r}.", rule=rule))
-    return number
-
-
-def positive(value: Any, argument: str, *, most: float = np.inf) -> float:
-    """Return a number above 0, or raise."""
-    number = finite_number(value, argument=argument, error=SensitivityError)
-    if not 0 < number <= most:
-        rule = "a number above 0" + (f", at most {most:g}" if np.isfinite(most) else "")
-        raise SensitivityError(explain(f"{argument}={value!r}.", rule=rule))
-    return number
-
-
-def multiple(one: Measured, times: float) -> Scenario:
+def _multiple(one: Measured, times: float) -> Scenario:
     """Return confounders so many times as strong as a benchmark; they explain all of something at most."""
     most = min(times * one.gain.r2_outcome, 1.0), min(times * one.gain.r2_treatment, 1.0)
-    return Scenario(one.benchmark.in_words, *most, times, one)
+    return Scenario(one.benchmark.name, *most, times, one)

@@ -22,6 +22,9 @@ ENDS = (
     "lower", "upper", "std_error_lower", "std_error_upper", "conf_low", "conf_high", "conf_low_two_sided",
     "conf_high_two_sided",
 )  # fmt: skip
+COLUMNS = (
+    "benchmark", "times", "r2_treatment", "r2_outcome", "rho", *ENDS, "change", "rho_found", "note",
+)  # fmt: skip
 
 
 def table_of(
@@ -33,7 +36,7 @@ def table_of(
         gain = None if one.found is None else one.found.raw
         rows.append(
             {
-                "scenario": one.name,
+                "benchmark": one.name,
                 "times": one.times,
                 "r2_treatment": one.r2_treatment,
                 "r2_outcome": one.r2_outcome,
@@ -41,9 +44,10 @@ def table_of(
                 **_ends(ends, level),
                 "change": np.nan if gain is None else gain.change,
                 "rho_found": np.nan if gain is None else gain.rho,
+                "note": one.note,
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _ends(bounds: Estimate | None, level: float) -> dict[str, float]:
@@ -66,7 +70,7 @@ def points_of(scenarios: Sequence[Scenario]) -> pd.DataFrame:
     shown = [one for one in scenarios if one.bounding]
     return pd.DataFrame(
         {
-            "name": [one.name if one.found is None else one.label for one in shown],
+            "name": [one.in_words for one in shown],
             "r2_treatment": np.array([one.r2_treatment for one in shown], dtype=float),
             "r2_outcome": np.array([one.r2_outcome for one in shown], dtype=float),
         }

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from eocausal.sensitivities.given_strengths import null_of
+from eocausal.sensitivities.omitted_words import share, times
+
+if TYPE_CHECKING:
+    from eocausal.sensitivities.benchmarks import Benchmark
 
 # What is explained of treatment where the model is partially linear, and where the arms are weighed.
 OF_TREATMENT = "what is left of treatment"
 OF_WEIGHTS = "the variation of the weights that would make the arms comparable"
+# So many benchmarks are named in the sentence.
+_NAMED = 2
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A benchmark, and how many times as strong confounders must be for the bound and for its interval.
+
+    Infinite where the benchmark has no strength. ``r2_outcome`` is its strength with the outcome.
+    """
+
+    benchmark: Benchmark
+    times: float
+    times_two_sided: float
+    r2_outcome: float
+
+    @property
+    def in_words(self) -> str:
+        """Return what is needed for the bound; no confounder explains more than all of the outcome."""
+        name = self.benchmark.in_words
+        if self.times * self.r2_outcome > 1:
+            return f"that explain all of the outcome and are {times(self.times)} as strong with treatment as {name}"
+        return f"{times(self.times)} as strong as {name}"
 
 
 @dataclass(frozen=True)
@@ -18,28 +47,27 @@ class Finding:
 
     Attributes
     ----------
-    estimate, conf_low, conf_high, level : float
-        The interval is two-sided, without confounders.
+    estimate, level : float
+    errors : str
+        How standard errors were made.
     q : float
         Share of the estimate that is to be explained away.
-    robustness_value, one_sided : float
-        For the bound itself, and for its one-sided confidence bound.
+    robustness_value, two_sided : float
+        For the bound itself, and for its two-sided interval.
     of_treatment : str
         What strengths with treatment are shares of.
-    times : mapping of str to float
-        How many times as strong as each benchmark, by its words.
+    needed : tuple of Needed
     rho : float
     """
 
     estimate: float
-    conf_low: float
-    conf_high: float
     level: float
+    errors: str
     q: float
     robustness_value: float
-    one_sided: float
+    two_sided: float
     of_treatment: str
-    times: Mapping[str, float]
+    needed: tuple[Needed, ...]
     rho: float
 
 
@@ -48,32 +76,24 @@ def told(found: Finding) -> str:
 
     Examples
     --------
-    >>> print(told(Finding(0.0973, 0.05, 0.14, 0.95, 1.0, 0.1388, 0.0877, OF_TREATMENT,
-    ...                    {"all image features": 2.31}, 1.0)))
+    >>> from eocausal.sensitivities.benchmarks import Benchmark
+    >>> images = Needed(Benchmark("features", features=True), 2.31, 1.2, 0.1)
+    >>> print(told(Finding(0.0973, 0.95, "iid", 1.0, 0.1388, 0.0741, OF_TREATMENT, (images,), 1.0)))
     To bring the estimate of 0.0973 to zero, ... 13.9% both of what is left of the outcome and of what is left of
-    treatment; confounders 2.3 times as strong as all image features could do it too. With 8.8% of both, ...
+    treatment; confounders 2.3 times as strong as all image features could do it too. From 7.4% of both on, ...
     """
     if found.estimate == 0:
         return "The estimate is zero as it is, so no unobserved confounder is needed to bring it there."
-    share = percent(found.robustness_value)
     main = (
-        f"To {_aim(found)}, unobserved confounders would have to explain {share} both of what is left of the "
-        f"outcome and of {found.of_treatment}{_correlated(found)}{_compared(found.times)}."
+        f"To {_aim(found)}, unobserved confounders would have to explain {share(found.robustness_value)} both of "
+        f"what is left of the outcome and of {found.of_treatment}{_correlated(found)}{_compared(found)}."
     )
-    return f"{main} {_with_error(found)}"
-
-
-def percent(share: float) -> str:
-    """Return a share as a percentage with one decimal.
-
-    Examples
-    --------
-    >>> percent(0.13877), percent(0.0002), percent(0.99999)
-    ('13.9%', 'less than 0.1%', 'more than 99.9%')
-    """
-    if 0 < share < 0.0005:
-        return "less than 0.1%"
-    return "more than 99.9%" if share >= 0.9995 else f"{100 * share:.1f}%"
+    null = null_of(found.estimate, found.q)
+    target = f"{null:.3g}" if null else "zero"
+    interval = f"{100 * found.level:.4g}% interval ({found.errors})"
+    if found.two_sided <= 0:
+        return f"The {interval} already holds {target}, before any confounder is thought of. {main}"
+    return f"{main} From {share(found.two_sided)} of both on, its {interval} would hold {target}."
 
 
 def _aim(found: Finding) -> str:
@@ -81,40 +101,15 @@ def _aim(found: Finding) -> str:
     if found.q == 1:
         return f"bring the estimate of {shown} to zero"
     if found.q < 1:
-        return f"take away {100 * found.q:.0f}% of the estimate of {shown}"
-    return f"turn the estimate of {shown} into {(1 - found.q) * found.estimate:.3g}"
+        return f"take away {100 * found.q:.3g}% of the estimate of {shown}"
+    return f"turn the estimate of {shown} into {null_of(found.estimate, found.q):.3g}"
 
 
 def _correlated(found: Finding) -> str:
     return "" if found.rho == 1 else f", with a correlation of {found.rho:g} of what they change in the two"
 
 
-def _compared(times: Mapping[str, float]) -> str:
+def _compared(found: Finding) -> str:
     """Return the comparison with benchmarks that have a strength, the first two of them."""
-    known = [(name, value) for name, value in times.items() if np.isfinite(value)]
-    if not known:
-        return ""
-    shown = " or ".join(f"{_multiple(value)} as strong as {name}" for name, value in known[:2])
-    return f"; confounders {shown} could do it too"
-
-
-def _multiple(value: float) -> str:
-    if value >= 100:
-        return "more than 100 times"
-    return f"{value:.1f} times" if value >= 0.1 else f"{value:.2g} times"
-
-
-def _with_error(found: Finding) -> str:
-    level = f"{100 * found.level:.4g}%"
-    null = "zero" if found.q == 1 else f"{(1 - found.q) * found.estimate:.3g}"
-    if found.conf_low <= 0 <= found.conf_high and found.q == 1:
-        interval = f"{found.conf_low:.3g} to {found.conf_high:.3g}"
-        start = f"It is not told apart from zero even without confounders ({level} interval {interval})"
-        if found.one_sided > 0:
-            return f"{start}."
-        return f"{start}, so none are needed to leave it in doubt."
-    if found.one_sided == 0:
-        return f"Its one-sided {level} confidence bound is beyond {null} even without confounders."
-    return (
-        f"With {percent(found.one_sided)} of both, its one-sided {level} confidence bound would reach {null}."
-    )
+    known = [one.in_words for one in found.needed if np.isfinite(one.times)][:_NAMED]
+    return f"; confounders {' or '.join(known)} could do it too" if known else ""

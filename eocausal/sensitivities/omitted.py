@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,19 @@ from scipy import stats
 
 from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities import strengths
+from eocausal.sensitivities.given_strengths import (
+    CAPPED,
+    GIVEN,
+    IMPOSSIBLE,
+    USUAL,
+    USUAL_STRENGTHS,
+    Numbers,
+    null_of,
+    read_q,
+    read_strengths,
+    read_times,
+    times_numbers,
+)
 from eocausal.sensitivities.linear_model import LinearModel, linear_model
 from eocausal.sensitivities.omitted_words import Told, Yard, sentence
 from eocausal.sensitivities.result import Sensitivity
@@ -23,10 +35,6 @@ if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate
     from eocausal.sensitivities.kinds import Call
 
-Numbers = float | Sequence[float] | None
-
-GIVEN = "given"
-_CAPPED, _IMPOSSIBLE = "explains all of the outcome", "impossible"
 # Relative to its standard error, an estimate is no nearer to the coefficient than rounding allows.
 _SAME = 1e-6
 _STRAIGHT = (
@@ -57,21 +65,24 @@ def omitted(
     fit = Fit.of(estimate, linear_model(estimate), level=call.level, q=read_q(q))
     yardsticks, told = measured(estimate, fit.model, call)
     rows = [_row(fit, GIVEN, np.nan, strength) for strength in given]
+    if not given and not yardsticks:
+        rows = [_row(fit, USUAL, np.nan, strength) for strength in USUAL_STRENGTHS]
     rows += [
         _row(
             fit,
             one.benchmark.name,
             multiple,
             one.yardstick.strength(multiple),
-            _CAPPED if one.yardstick.takes_all(multiple) else "",
+            CAPPED if one.yardstick.takes_all(multiple) else "",
         )
         for one in yardsticks
         for multiple in multiples
     ]
     frame = _typed(pd.DataFrame(rows, columns=list(_COLUMNS)))
     table = _yardstick_table(fit, yardsticks)
-    numbers = {**_numbers(fit), **_multiples(table)}
-    told += [text for one in yardsticks if (text := one.warning)] + _beyond(frame)
+    needed = times_numbers(*(list(table[name]) for name in ("benchmark", "times", "times_two_sided")))
+    numbers = {**_numbers(fit), **needed}
+    told += [text for one in yardsticks if (text := one.warning)] + _beyond(frame, yardsticks)
     return Sensitivity(
         kind="omitted",
         subject=Subject.of(estimate),
@@ -146,7 +157,7 @@ class Fit:
     @property
     def null(self) -> float:
         """The value that the estimate is brought to."""
-        return (1 - self.q) * self.value
+        return null_of(self.value, self.q)
 
     @property
     def f(self) -> float:
@@ -185,7 +196,7 @@ def _row(fit: Fit, name: str, times: float, strength: tuple[float, float], note:
     """Return a row of the table; where nothing can be so strong the note says so."""
     treatment, outcome = strength
     if treatment >= 1:
-        return (name, times, *[np.nan] * 10, _IMPOSSIBLE)
+        return (name, times, *[np.nan] * 10, IMPOSSIBLE)
     moved = fit.value - fit.bias(strength)
     widened = fit.std_error / float(np.sqrt(1 - treatment))
     own, usual = fit.own_interval(moved, treatment), fit.classical_interval(moved, strength)
@@ -193,15 +204,16 @@ def _row(fit: Fit, name: str, times: float, strength: tuple[float, float], note:
     return (name, times, treatment, outcome, moved, widened, *own, *usual, away, note)
 
 
-def _beyond(frame: pd.DataFrame) -> list[str]:
+def _beyond(frame: pd.DataFrame, yardsticks: Sequence[Measured]) -> list[str]:
     """Return warnings of multiples that are more than can be."""
+    words = {one.benchmark.name: one.benchmark.in_words for one in yardsticks}
     told = []
     for (note, name), rows in frame[frame["note"] != ""].groupby(["note", "benchmark"], sort=False):
         multiples = " or ".join(f"{one:g}" for one in rows["times"])
-        what = f"no omitted variable can be {multiples} times as strong as {name!r}"
+        what = f"no omitted variable can be {multiples} times as strong as {words[str(name)]}"
         told.append(
             f"{what} with the outcome: these rows have it explain all that is left"
-            if note == _CAPPED
+            if note == CAPPED
             else f"{what} with the treatment: it would explain more than all that is left, and rows are empty"
         )
     return told
@@ -211,8 +223,8 @@ def _numbers(fit: Fit) -> dict[str, float]:
     model = fit.model
     return {
         "robustness_value": strengths.robustness_value(fit.f),
-        "robustness_value_alpha": strengths.robustness_value_interval(fit.f, fit.reach),
-        "robustness_value_alpha_classical": strengths.robustness_value_classical(
+        "robustness_value_two_sided": strengths.robustness_value_interval(fit.f, fit.reach),
+        "robustness_value_two_sided_classical": strengths.robustness_value_classical(
             fit.f, df=model.df, level=fit.level
         ),
         "extreme_robustness_value": strengths.extreme_robustness_value(fit.f),
@@ -244,7 +256,7 @@ def _yardstick_table(fit: Fit, yardsticks: Sequence[Measured]) -> pd.DataFrame:
         for one in yardsticks
     ]
     named = ["benchmark", "columns", "r2_treatment", "r2_outcome", "p_treatment", "p_outcome", "times"]
-    return _typed(pd.DataFrame(rows, columns=[*named, "times_interval"]))
+    return _typed(pd.DataFrame(rows, columns=[*named, "times_two_sided"]))
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -254,23 +266,12 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(kinds)
 
 
-def _multiples(table: pd.DataFrame) -> dict[str, float]:
-    """Return the multiples that are needed as numbers, where one is enough."""
-    found: dict[str, float] = {}
-    for name, times, interval in zip(table["benchmark"], table["times"], table["times_interval"]):
-        plain = re.sub(r"\W+", "_", str(name).lower()).strip("_") or "benchmark"
-        same = sum(one == f"times_{plain}" or one.startswith(f"times_{plain}_no_") for one in found)
-        plain = f"{plain}_no_{same + 1}" if same else plain
-        found |= {f"times_{plain}": times, f"times_interval_{plain}": interval}
-    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
-
-
 def _points(frame: pd.DataFrame, yardsticks: Sequence[Measured]) -> pd.DataFrame:
     """Return the points of the figure with what is written beside them."""
-    possible = frame[frame["note"] != _IMPOSSIBLE]
+    possible = frame[frame["note"] != IMPOSSIBLE]
     words = {one.benchmark.name: one.benchmark.in_words for one in yardsticks}
     names = [
-        GIVEN if np.isnan(times) else f"{times:g} x {words[name]}"
+        name if np.isnan(times) else f"{times:g} x {words[name]}"
         for name, times in zip(possible["benchmark"], possible["times"])
     ]
     points = possible[["r2_treatment", "r2_outcome"]].reset_index(drop=True)
@@ -290,7 +291,7 @@ def _told(
         level=fit.level,
         errors=estimate.vcov,
         needed=numbers["robustness_value"],
-        needed_interval=numbers["robustness_value_alpha"],
+        needed_interval=numbers["robustness_value_two_sided"],
         yards=tuple(
             Yard(
                 one.benchmark,
@@ -300,7 +301,7 @@ def _told(
                 all_of_outcome_interval=one.yardstick.takes_all(interval),
                 by_chance=bool(one.by_chance),
             )
-            for one, times, interval in zip(yardsticks, table["times"], table["times_interval"])
+            for one, times, interval in zip(yardsticks, table["times"], table["times_two_sided"])
         ),
         scenario=tuple(given[columns].iloc[0]) if len(given) else None,
     )
@@ -315,60 +316,3 @@ def _asked(given: Sequence[tuple[float, float]], multiples: Sequence[float], fit
         "r2_treatment": [one for one, _ in given],
         "r2_outcome": [one for _, one in given],
     }
-
-
-def read_strengths(r2_treatment: Numbers, r2_outcome: Numbers) -> list[tuple[float, float]]:
-    """Return pairs of shares of treatment and outcome; the same of both where one alone is given.
-
-    Raises
-    ------
-    SensitivityError
-        An outcome's share alone, lists of different lengths, or shares outside their bounds.
-    """
-    if r2_treatment is None and r2_outcome is None:
-        return []
-    if r2_treatment is None:
-        raise SensitivityError(
-            explain("r2_outcome was given without r2_treatment.", fix="r2_treatment=0.1, r2_outcome=0.1")
-        )
-    treatment = _floats(r2_treatment, "r2_treatment", lambda one: 0 <= one < 1, "0 <= r2_treatment < 1")
-    if r2_outcome is None:
-        return [(one, one) for one in treatment]
-    outcome = _floats(r2_outcome, "r2_outcome", lambda one: 0 <= one <= 1, "0 <= r2_outcome <= 1")
-    if len(treatment) == 1 or len(outcome) == 1:
-        many = max(len(treatment), len(outcome))
-        treatment, outcome = treatment * (many // len(treatment)), outcome * (many // len(outcome))
-    if len(treatment) != len(outcome):
-        raise SensitivityError(
-            explain(
-                f"r2_treatment has {len(treatment)} values and r2_outcome {len(outcome)}.",
-                rule="a pair for each scenario",
-            )
-        )
-    return list(zip(treatment, outcome))
-
-
-def read_times(times: Numbers) -> list[float]:
-    """Return multiples of benchmarks, above 0; none where None is given."""
-    if times is None:
-        return []
-    return _floats(times, "times", lambda one: 0 < one < np.inf, "numbers above 0, such as times=(1, 2, 3)")
-
-
-def read_q(q: float) -> float:
-    """Return the share of the estimate that is to be explained away, above 0."""
-    rule = "one number above 0: 1 for all of the estimate, 0.5 for half of it"
-    found = _floats(q, "q", lambda one: 0 < one < np.inf, rule)
-    if len(found) > 1:
-        raise SensitivityError(explain(f"q={q!r}.", rule=rule))
-    return found[0]
-
-
-def _floats(given: Any, argument: str, allowed: Any, rule: str) -> list[float]:
-    try:
-        values = [float(one) for one in np.ravel(np.asarray(given, dtype=float))]
-    except (TypeError, ValueError) as cause:
-        raise SensitivityError(explain(f"{argument}={given!r} is no number.", rule=rule)) from cause
-    if isinstance(given, str | bool) or not values or not all(allowed(one) for one in values):
-        raise SensitivityError(explain(f"{argument}={given!r}.", rule=rule))
-    return values

@@ -33,9 +33,8 @@ class Yard:
     @property
     def does(self) -> str:
         """Its name with a verb: ``all image features do``."""
-        plural = self.benchmark.in_words.startswith("all ")
         told = " (no more than noise might)" if self.by_chance else ""
-        return f"{self.benchmark.in_words} do{'' if plural else 'es'}{told}"
+        return f"{self.benchmark.in_words} do{'' if self.benchmark.plural else 'es'}{told}"
 
     def of_estimate(self) -> str:
         """Return what is needed for the estimate."""

@@ -93,7 +93,8 @@ def measured(estimate: Estimate, model: LinearModel, call: Call) -> tuple[list[M
                 )
             )
         else:
-            told.append(f"{benchmark.in_words} are no part of this regression and cannot be compared with")
+            verb = "are" if benchmark.plural else "is"
+            told.append(f"{benchmark.in_words} {verb} no part of this regression and cannot be compared with")
     return found, told
 
 

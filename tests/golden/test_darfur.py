@@ -52,7 +52,7 @@ def test_robustness_values(estimate: ec.Estimate) -> None:
     assert found["robustness_value"] == pytest.approx(0.138776, abs=5e-7)
     # found by another programme in a search
     assert found["robustness_value"] == pytest.approx(0.13877654, abs=3e-7)
-    assert found["robustness_value_alpha_classical"] == pytest.approx(0.076258, abs=5e-7)
+    assert found["robustness_value_two_sided_classical"] == pytest.approx(0.076258, abs=5e-7)
     half = ec.sensitivity(estimate, benchmark="female", q=0.5).numbers
     assert half["robustness_value"] == pytest.approx(0.072027, abs=5e-7)
     f = found["estimate"] / found["scale"]
@@ -98,10 +98,10 @@ def test_both_directions_are_those_of_the_long_story(estimate: ec.Estimate) -> N
 def test_errors_by_village_are_wider_and_change_no_bound(estimate: ec.Estimate) -> None:
     plain = ec.sensitivity(estimate, benchmark="female")
     by_village = ec.sensitivity(estimate.with_vcov("cluster"), benchmark="female")
-    for name in ("robustness_value", "robustness_value_alpha_classical", "scale", "times_female"):
+    for name in ("robustness_value", "robustness_value_two_sided_classical", "scale", "times_female"):
         assert by_village.numbers[name] == plain.numbers[name]
-    assert by_village.numbers["robustness_value_alpha"] == pytest.approx(0.0539194, abs=5e-7)
-    assert by_village.numbers["robustness_value_alpha"] < plain.numbers["robustness_value_alpha"]
+    assert by_village.numbers["robustness_value_two_sided"] == pytest.approx(0.0539194, abs=5e-7)
+    assert by_village.numbers["robustness_value_two_sided"] < plain.numbers["robustness_value_two_sided"]
     assert by_village.sentence == (
         "To bring the estimate to zero, unobserved confounders would have to explain 13.9% of what is left of both "
         "treatment and outcome, or 4.3 times as much of each as female does. From 5.4% of both on, or 1.7 times "

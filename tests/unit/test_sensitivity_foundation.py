@@ -44,7 +44,7 @@ def test_benchmarks_are_read_by_name_one_by_one_or_together() -> None:
     read = read_benchmarks(["age", "covariates", "features", far], asked)
     assert read == (
         Benchmark("age", ("age",)),
-        Benchmark("covariates", ("age", "wealth")),
+        Benchmark("covariates", ("age", "wealth"), all_covariates=True),
         Benchmark("features", features=True),
         Benchmark(far, blocks=(far,)),
     )
@@ -68,6 +68,20 @@ def test_a_covariate_goes_before_a_word_for_a_group() -> None:
     (one,) = read_benchmarks("features", design(table, covariates=["age", "features"]))
     assert one == Benchmark("features", ("features",))
     assert one.in_words == "features"
+    assert not one.plural
+
+
+def test_a_name_that_a_user_gave_to_other_columns_does_not_stand_for_all() -> None:
+    table = study().assign(covariates=np.arange(120.0) ** 2)
+    asked = design(table, covariates=["age", "covariates"])
+    for given in ("covariates", {"covariates": "age"}, {"covariates": ["age", "covariates"]}):
+        (one,) = read_benchmarks(given, asked)
+        assert one.in_words == "covariates"
+    near, _ = _blocks().table.feature_blocks
+    (mixed,) = read_benchmarks({"features": ["features", "age"]}, _blocks())
+    assert mixed.in_words == "features"
+    (part,) = read_benchmarks({"covariates": near}, _blocks())
+    assert part.in_words == "covariates"
 
 
 @pytest.mark.parametrize(

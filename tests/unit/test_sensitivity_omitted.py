@@ -12,8 +12,15 @@ from scipy import stats
 
 import eocausal as ec
 from eocausal.errors import SensitivityError
+from eocausal.sensitivities.given_strengths import (
+    number_names,
+    read_q,
+    read_rho,
+    read_strengths,
+    read_times,
+    times_numbers,
+)
 from eocausal.sensitivities.linear_model import linear_model
-from eocausal.sensitivities.omitted import read_q, read_strengths, read_times
 from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.strengths import (
     robustness_value,
@@ -154,13 +161,13 @@ def test_numbers_are_the_closed_forms_of_classical_and_own_errors() -> None:
     assert plain["std_error_classical"] == pytest.approx(error, rel=1e-12)
     assert plain["robustness_value"] == pytest.approx(robustness_value(f), rel=1e-12)
     classical = robustness_value_classical(f, df=model.df, level=0.95)
-    assert plain["robustness_value_alpha_classical"] == pytest.approx(classical, rel=1e-12)
+    assert plain["robustness_value_two_sided_classical"] == pytest.approx(classical, rel=1e-12)
     own = stats.t.ppf(0.975, 23) * estimate.std_error
     assert plain["reach"] == pytest.approx(own, rel=1e-12)
     by_own = robustness_value_interval(f, own / (error * np.sqrt(model.df)))
-    assert plain["robustness_value_alpha"] == pytest.approx(by_own, rel=1e-12)
+    assert plain["robustness_value_two_sided"] == pytest.approx(by_own, rel=1e-12)
     # at that strength the own interval ends at zero
-    needed = plain["robustness_value_alpha"]
+    needed = plain["robustness_value_two_sided"]
     row = ec.sensitivity(estimate, r2_treatment=needed).to_frame().iloc[0]
     assert row["conf_low"] == pytest.approx(0, abs=1e-10)
 
@@ -204,7 +211,7 @@ def test_bounds_move_on_and_intervals_nest_as_strengths_rise() -> None:
 def test_strengths_do_not_depend_on_scale_sign_or_order(change: Any) -> None:
     table = study(150, seed=2, selected=True)
     first, second = (ec.sensitivity(ec.ate(design(one), method="ols")) for one in (table, change(table)))
-    for name in ("robustness_value", "robustness_value_alpha", "partial_r2", "times_covariates"):
+    for name in ("robustness_value", "robustness_value_two_sided", "partial_r2", "times_covariates"):
         assert second.numbers[name] == pytest.approx(first.numbers[name], rel=1e-7)
 
 
@@ -278,7 +285,7 @@ def test_times_multiply_the_benchmark_and_the_multiple_needed_brings_it_to_zero(
     estimate = ec.ate(design(study(200, selected=True)), method="ols")
     found = ec.sensitivity(estimate, benchmark="age", times=(0.5, 1))
     assert found.to_frame()["times"].tolist() == [0.5, 1.0]
-    needed, sooner = found.numbers["times_age"], found.numbers["times_interval_age"]
+    needed, sooner = found.numbers["times_age"], found.numbers["times_age_two_sided"]
     assert 0 < sooner < needed
     there = ec.sensitivity(estimate, benchmark="age", times=(sooner, needed)).to_frame()
     assert there["conf_low"].iloc[0] == pytest.approx(0, abs=1e-8)
@@ -342,10 +349,10 @@ def test_what_cannot_be_as_strong_is_said_and_not_missing_in_silence() -> None:
     assert frame["r2_outcome"].tolist()[1] == 1.0
     capped, empty = found.warnings[-2:]
     assert capped.startswith(
-        "no omitted variable can be 0.5 times as strong as 'age' with the outcome: these rows"
+        "no omitted variable can be 0.5 times as strong as age with the outcome: these rows"
     )
     assert empty.startswith(
-        "no omitted variable can be 5 times as strong as 'age' with the treatment: it would"
+        "no omitted variable can be 5 times as strong as age with the treatment: it would"
     )
     assert found.curves["points"]["name"].tolist() == ["0.2 x age", "0.5 x age"]
     read = Sensitivity.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
@@ -365,7 +372,8 @@ def test_interacted_regressions_take_the_interactions_of_a_benchmark_along() -> 
 def test_of_a_difference_in_means_there_is_nothing_to_compare_with() -> None:
     estimate = ec.ate(design(study(150)), method="difference")
     found = ec.sensitivity(estimate)
-    assert found.to_frame().empty
+    assert found.to_frame()["benchmark"].tolist() == ["usual"] * 3
+    assert found.to_frame()["r2_treatment"].tolist() == [0.01, 0.05, 0.1]
     assert any("all covariates are no part of this regression" in text for text in found.warnings)
     assert "times as much" not in found.sentence
     with pytest.raises(SensitivityError, match=r"'age' is no part.*\n.*method='ols'"):
@@ -422,10 +430,10 @@ def test_corrected_estimates_are_those_of_the_corrected_outcome_with_errors_of_t
     assert found.numbers["std_error"] == pytest.approx(best.std_error, rel=1e-12)
     if method != "tweedie":
         # a line changes no share
-        for name in ("robustness_value", "robustness_value_alpha_classical", "times_covariates"):
+        for name in ("robustness_value", "robustness_value_two_sided_classical", "times_covariates"):
             assert found.numbers[name] == pytest.approx(plain.numbers[name], rel=1e-6)
     if method == "lcc":
-        assert found.numbers["robustness_value_alpha"] < plain.numbers["robustness_value_alpha"]
+        assert found.numbers["robustness_value_two_sided"] < plain.numbers["robustness_value_two_sided"]
 
 
 @pytest.mark.parametrize("method", ["twfe", "event_study"])
@@ -444,7 +452,7 @@ def test_corrected_panels_are_those_of_the_corrected_outcome(method: str) -> Non
     plain = ec.sensitivity(ec.panel(study_design, method=method), term=term)
     # a line changes no share, and the calibration adds to the errors
     assert found.numbers["robustness_value"] == pytest.approx(plain.numbers["robustness_value"], rel=1e-6)
-    assert found.numbers["robustness_value_alpha"] <= plain.numbers["robustness_value_alpha"]
+    assert found.numbers["robustness_value_two_sided"] <= plain.numbers["robustness_value_two_sided"]
 
 
 @pytest.mark.parametrize("vcov", ["hetero", {"bootstrap": "wild", "draws": 199}, {"conley": "50km"}])
@@ -470,7 +478,7 @@ def test_an_interval_without_an_end_holds_zero_and_survives_being_written() -> N
     )
     found = ec.sensitivity(estimate, benchmark=[], r2_treatment=0.1)
     assert np.isinf(found.to_frame()["conf_low"]).all()
-    assert found.numbers["robustness_value_alpha"] == 0.0
+    assert found.numbers["robustness_value_two_sided"] == 0.0
     assert found.sentence.startswith("The 95% interval (wild")
     read = Sensitivity.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
     assert read == found
@@ -528,6 +536,44 @@ def test_options_are_read_as_numbers_or_lists() -> None:
     assert read_times(None) == []
     assert read_times(2) == [2.0]
     assert read_q(0.5) == 0.5
+    assert read_rho(1) == 1.0
+    for given in (["0.1"], [True], np.array([True]), "0.1", [None], {"a": 0.1}):
+        with pytest.raises(SensitivityError, match="is no number"):
+            read_strengths(given, 0.1)
+    with pytest.raises(SensitivityError, match="is empty"):
+        read_times([])
+
+
+def test_numbers_of_benchmarks_never_take_the_name_of_another() -> None:
+    names = number_names(["a b no 2", "A b", "a-b", "age", "age two sided", "-"])
+    assert names == ["a_b_no_2", "a_b", "a_b_no_3", "age", "age_two_sided_no_2", "benchmark"]
+    found = times_numbers(["age", "age_two_sided"], [1.0, 2.0], [3.0, np.inf])
+    assert found == {"times_age": 1.0, "times_age_two_sided": 3.0, "times_age_two_sided_no_2": 2.0}
+
+
+@pytest.mark.parametrize("method", ["ols", "partially_linear"])
+def test_a_value_of_zero_has_no_sign(method: str) -> None:
+    table = study(150)
+    table["income"] = -table["income"] - 3 * table["grant"]
+    found = ec.sensitivity(ec.ate(design(table), method=method), r2_treatment=0.1)
+    assert found.numbers["estimate"] < 0
+    assert np.copysign(1.0, found.numbers["null"]) == 1.0
+
+
+def test_regressions_and_learned_effects_name_things_alike() -> None:
+    asked = design(study(150, selected=True))
+    one, other = (ec.sensitivity(ec.ate(asked, method=name), r2_treatment=0.1) for name in ("ols", "aipw"))
+    shared = ["benchmark", "times", "r2_treatment", "r2_outcome", "note"]
+    assert (
+        one.frame["benchmark"].tolist() == other.frame["benchmark"].tolist() == ["given", *["covariates"] * 3]
+    )
+    assert set(shared) <= set(one.frame) & set(other.frame)
+    assert one.curves["points"]["name"].tolist() == other.curves["points"]["name"].tolist()
+    common = {
+        "estimate", "null", "scale", "level", "robustness_value", "robustness_value_two_sided", "times_covariates",
+        "times_covariates_two_sided",
+    }  # fmt: skip
+    assert common <= set(one.numbers) & set(other.numbers)
 
 
 @pytest.mark.parametrize("method", ["aipw", "ipw"])
@@ -559,7 +605,7 @@ def test_names_that_become_one_keep_their_numbers_apart() -> None:
     numbers, table = found.numbers, found.curves["yardsticks"]
     assert numbers["times_a_b"] == table["times"][0]
     assert numbers["times_a_b_no_2"] == table["times"][1]
-    assert numbers["times_interval_a_b_no_2"] == table["times_interval"][1]
+    assert numbers["times_a_b_no_2_two_sided"] == table["times_two_sided"][1]
     assert numbers["times_größe"] == table["times"][2]
 
 
@@ -568,6 +614,6 @@ def test_an_estimate_of_exactly_zero_needs_nothing() -> None:
     estimate = ec.ate(ec.Design(table, outcome="income", treatment="grant"), method="difference")
     assert estimate.estimate == 0
     found = ec.sensitivity(estimate, r2_treatment=0.1)
-    assert found.numbers["robustness_value"] == found.numbers["robustness_value_alpha"] == 0.0
+    assert found.numbers["robustness_value"] == found.numbers["robustness_value_two_sided"] == 0.0
     assert found.sentence.startswith("The estimate is zero")
     found.plot()
