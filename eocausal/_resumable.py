@@ -47,7 +47,8 @@ def read_json(path: Path) -> dict[str, Any] | None:
 class RunRecord:
     """The file of a folder that says what its run is of; a run continues only where that has not changed.
 
-    ``kind`` is what the folder is of, for errors, and ``same`` what must be the same for a run to continue.
+    ``kind`` is what the folder is of, for errors, ``same`` what must be the same for a run to continue, and
+    ``argument`` what the verb calls the folder.
     """
 
     path: Path
@@ -56,13 +57,15 @@ class RunRecord:
     error: type[EocausalError]
     kind: str
     same: str
+    argument: str = "out"
 
     def read(self) -> dict[str, Any] | None:
         """Return what is recorded, None where nothing is; what is no record, or of another run, is refused."""
         folder = self.path.parent
         if folder.exists() and not folder.is_dir():
-            fix = f"out={str(folder.with_suffix('')) + '_store'!r}"
-            raise self.error(explain(f"out={str(folder)!r} is a file.", rule="out is a folder", fix=fix))
+            fix = f"{self.argument}={str(folder.with_suffix('')) + '_store'!r}"
+            text, rule = f"{self.argument}={str(folder)!r} is a file.", f"{self.argument} is a folder"
+            raise self.error(explain(text, rule=rule, fix=fix))
         if not self.path.is_file():
             return None
         found = read_json(self.path)
@@ -71,7 +74,7 @@ class RunRecord:
                 explain(
                     f"{self.path} is not of {self.kind} of format {self.format}.",
                     rule="a run continues only in a folder of its own",
-                    fix="give another folder as out=, or delete this one",
+                    fix=f"give another folder as {self.argument}=, or delete this one",
                 )
             )
         changed = changes(found["run"], self.run)
@@ -81,7 +84,7 @@ class RunRecord:
                     f"The run in {folder} was made from something else, so it cannot be continued.",
                     where=changed,
                     rule=f"a run continues only with the same {self.same}",
-                    fix=f"give another folder as out=, or delete {folder} to start again",
+                    fix=f"give another folder as {self.argument}=, or delete {folder} to start again",
                 )
             )
         return found

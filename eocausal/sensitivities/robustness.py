@@ -140,8 +140,6 @@ def robustness(
     if "seed" not in shared and "seed" not in [one.name for one in choices]:
         shared["seed"] = seed
     place = None if folder is None else as_folder(folder, error=SensitivityError)
-    if place is not None and place.is_file():
-        raise SensitivityError(explain(f"folder={str(place)!r} is a file.", fix="the path of a folder"))
     store = SpecificationStore(place, design.fingerprint)
     every, total = specifications(choices, most=most, seed=seed)
     with store.writing():

@@ -49,6 +49,7 @@ class SpecificationStore:
             error=SensitivityError,
             kind="specifications of a study",
             same="design and version",
+            argument="folder",
         )
         record.read()
         with one_writer(self.folder, error=SensitivityError):
@@ -59,15 +60,17 @@ class SpecificationStore:
     def load(self, key: str) -> Estimate | None:
         """Return a finished estimate, or None when it is absent or damaged."""
         found = None if self.folder is None else read_json(self.folder / f"{key}.json")
-        return (
-            None if found is None or found.get("format") != _FORMAT else Estimate.from_dict(found["estimate"])
-        )
+        if found is None or found.get("format") != _FORMAT or "estimate" not in found:
+            return None
+        whole = found.get("hash") == hash_content(found["estimate"])
+        return Estimate.from_dict(found["estimate"]) if whole else None
 
     def save(self, key: str, estimate: Estimate) -> None:
         """Write an estimate, in one step."""
         if self.folder is not None:
-            content = {"format": _FORMAT, "estimate": estimate.to_dict(scores=True)}
-            write_json(self.folder / f"{key}.json", content)
+            content = estimate.to_dict(scores=True)
+            told = {"format": _FORMAT, "hash": hash_content(content), "estimate": content}
+            write_json(self.folder / f"{key}.json", told)
 
 
 def key_of(design: Any, options: Mapping[str, Any], term: str | None) -> str:

@@ -388,17 +388,28 @@ def test_a_killed_run_goes_on_from_its_folder(tmp_path: Path, monkeypatch: pytes
     # other folds are other estimates
     ec.robustness(asked, grid, learners=FAST, folder=tmp_path / "kept")
     assert len(calls) == 10
-    with pytest.raises(SensitivityError, match="cannot be continued"):
+    with pytest.raises(
+        SensitivityError, match=r"cannot be continued[\s\S]*another folder as folder=, or delete"
+    ):
         ec.robustness(design(study()), grid, folder=tmp_path / "kept")
 
 
-def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["", "{", "[]", "{}", "no estimate", "changed", "empty"])
+def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
     grid = {"method": ["ols", "difference"]}
     first = ec.robustness(design(study()), grid, folder=tmp_path)
     files = [one for one in tmp_path.glob("*.json") if one.name != "study.json"]
     assert len(files) == 2
-    files[0].write_text("{", encoding="utf-8")
+    kept = files[0].read_text(encoding="utf-8")
+    content = json.loads(kept)
+    changes = {
+        "no estimate": {"format": content["format"]},
+        "changed": {**content, "estimate": {**content["estimate"], "values": [7.0]}},
+        "empty": {**content, "estimate": {}},
+    }
+    files[0].write_text(json.dumps(changes[damage]) if damage in changes else damage, encoding="utf-8")
     assert ec.robustness(design(study()), grid, folder=tmp_path) == first
+    assert files[0].read_text(encoding="utf-8") == kept
 
 
 def test_a_result_comes_back_from_json_and_is_drawn_as_before() -> None:
