@@ -63,8 +63,10 @@ FIGURES = {
         "Above: estimates in order of size with 95% intervals. Below: the choices that each was made with.",
     ),
 }
-# Texts longer than a cell of a table can hold.
-LEAVE: dict[str, tuple[str, ...]] = {}
+# Columns that find no room on a page: texts longer than a cell can hold, and what others of the table show too.
+LEAVE: dict[str, tuple[str, ...]] = {
+    "robustness": ("specification", "sign", "significant", "ess_treated", "ess_control"),
+}
 
 
 def sensitivity_blocks(found: Sequence[Sensitivity]) -> list[Block]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 INK, BAND, QUIET, MARK = "#1f4e79", "#9bbad6", "#777777", "#b5442c"
 LOWEST_P = 1e-4
+P_TICKS = (1.0, 0.1, 0.01, 0.001, LOWEST_P)
 # Benchmarks that find room.
 SHOWN = 3
 
@@ -57,6 +58,8 @@ def _p_values(ax: Axes, found: Sensitivity) -> None:
     _benchmarks(ax, found)
     ax.set_yscale("log")
     ax.set_ylim(LOWEST_P, 1.5)
+    # powers of ten are formulas, which a page shows as they are typed
+    ax.set_yticks(P_TICKS, [f"{one:g}" for one in P_TICKS])
     ax.set_xlim(1, float(gammas.max()))
     ax.set_ylabel("one-sided p-value of no effect")
     ax.set_title("p-values that are possible", fontsize=10)

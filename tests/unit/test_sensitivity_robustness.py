@@ -15,6 +15,8 @@ from scipy import stats
 
 import eocausal as ec
 from eocausal.errors import EocausalError, SensitivityError
+from eocausal.reporting.blocks import Table
+from eocausal.reporting.unseen import sensitivity_blocks
 from eocausal.sensitivities import specifications as made_by
 from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.specification_grid import Choice, specifications
@@ -435,6 +437,16 @@ def test_a_result_comes_back_from_json_and_is_drawn_as_before() -> None:
         assert labels[0].startswith("features (")
         assert labels[3].startswith("method (")
         assert figure.get_size_inches()[1] == pytest.approx(2.8 + 0.19 * 6 + 0.5)
+
+
+def test_the_table_of_the_report_finds_room_on_a_page() -> None:
+    grid = {"method": ["ols", "regression"], "covariates": [["age", "wealth"], ["age"]]}
+    blocks = sensitivity_blocks([ec.robustness(design(study()), grid, draws=99)])
+    table = next(one for one in blocks if isinstance(one, Table))
+    assert table.columns == (
+        "Method", "Covariates", "Estimate", "Std. error", "95% interval", "p", "Units", "p, for all looks",
+    )  # fmt: skip
+    assert table.rows[1][:2] == ("ols", "age")
 
 
 @pytest.mark.parametrize(

@@ -384,6 +384,8 @@ def test_a_result_that_was_read_back_is_the_same_and_draws(found: Sensitivity) -
     figure = again.plot()
     assert len(figure.axes) == 2
     assert figure.axes[0].get_yscale() == "log"
+    labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    assert labels == ["1", "0.1", "0.01", "0.001", "0.0001"]
     spread = figure.axes[1].lines[0].get_ydata()
     assert np.asarray(spread).size == len(found.frame)
     assert repr(found).count("\n") == 0
