@@ -75,7 +75,7 @@ def measured(estimate: Estimate, benchmark: Benchmark, pieces: Sequence[LongShor
     told = _told(benchmark, raw, known=_known(estimate))
     error = float(np.ravel(estimate.std_error)[0])
     most = float(np.median([one.scale for one in pieces])) * strength(used.r2_outcome, used.r2_treatment)
-    if abs(raw.change) > most + NOISE * error:
+    if most > 0 and abs(raw.change) > most + NOISE * error:
         way = "adding" if benchmark.coordinates else "leaving out"
         told.append(
             f"{way} {benchmark.in_words} moves the estimate by {abs(raw.change):.3g}, more than the {most:.3g} "
@@ -151,7 +151,7 @@ def _told(benchmark: Benchmark, raw: Gain, *, known: bool) -> list[str]:
     told = []
     if raw.r2_outcome < 0:
         told.append(
-            f"with {what} the outcome is predicted worse than without (gain {raw.r2_outcome:.3g}): its strength "
+            f"with {what} the outcome is predicted worse than without (gain {raw.r2_outcome:.3g}): the strength "
             "with the outcome is set to 0"
         )
     if known:
@@ -160,13 +160,13 @@ def _told(benchmark: Benchmark, raw: Gain, *, known: bool) -> list[str]:
         )
     elif raw.r2_treatment < 0:
         told.append(
-            f"with {what} treatment is predicted worse than without (gain {raw.r2_treatment:.3g}): its strength "
+            f"with {what} treatment is predicted worse than without (gain {raw.r2_treatment:.3g}): the strength "
             "with treatment is set to 0"
         )
     if raw.r2_outcome > 1:
         told.append(
-            f"{what} explain{ending} {raw.r2_outcome:.3g} times what is left of the outcome: its strength is set "
-            "to 1"
+            f"{what} explain{ending} {raw.r2_outcome:.3g} times what is left of the outcome: the strength is "
+            "set to 1"
         )
     if raw.r2_treatment >= 1:
         told.append(
