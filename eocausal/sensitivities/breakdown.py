@@ -145,8 +145,9 @@ def _answer(seen: Seen, asked: _Asked, errors: Estimate | None, level: float) ->
     if errors is not None:
         limits = np.reshape(errors.ci(level), (-1, 2))
         for correlation, error, (low, high) in zip(CORRELATIONS, np.ravel(errors.std_error), limits):
-            # a strength below zero there is not
-            intervals[correlation] = (float(error), max(float(low), 0.0), float(high))
+            # a strength below zero there is not, nor one of 1 where any correlation is allowed
+            most = 1.0 if correlation == 1 else np.inf
+            intervals[correlation] = (float(error), max(float(low), 0.0), min(float(high), most))
     limit = asked.limit(moments)
     return Answer(
         seen,
@@ -226,27 +227,23 @@ def sentence(answer: Answer, beta: float, *, level: float, sure: bool) -> str:
     interval = "" if limits is None else f" ({100 * level:.3g}% interval {limits[1]:.3g} to {limits[2]:.3g})"
     text = [
         f"Unobserved variables that move the treatment {answer.strengths[1.0]:.3g} times as much as {seen}"
-        f"{interval} could bring the estimate from {moments.long:.3g} to {beta:.3g}, whatever they do to the "
-        f"outcome; were they uncorrelated with the controls, it would take {answer.strengths[0.0]:.3g} times.",
+        f"{interval}, and the outcome enough, could bring the estimate from {moments.long:.3g} to {beta:.3g}; "
+        f"uncorrelated with the controls, {answer.strengths[0.0]:.3g} times.",
         _about_delta(answer, beta),
     ]
     if not sure:
-        text.append(f"The estimate itself cannot be told from {beta:.3g}, so its sign is in doubt as it is.")
+        text.append(f"The estimate itself cannot be told from {beta:.3g}.")
     return " ".join(text)
 
 
 def _about_delta(answer: Answer, beta: float) -> str:
-    other = "an effect of the other sign" if beta == 0 else f"an effect on the other side of {beta:.3g}"
-    limited = answer.limited.delta
-    end = (
-        f"with a bias of at most {answer.limit:.3g}, it takes {limited:.3g}"
-        if np.isfinite(limited)
-        else f"no bias of at most {answer.limit:.3g} reaches it"
-    )
-    least, against = answer.other_sign.delta, " and against it" if answer.exactly < 0 else ""
-    other_end = f"{least:.3g} times, for or against it" if least > 0 else "next to none"
-    return (
-        f"By Oster's delta, an effect of exactly {beta:.3g} takes selection on the unseen "
-        f"{abs(answer.exactly):.3g} times that on {answer.seen.in_words}{against}, {other} {other_end}; "
-        f"{end}."
-    )
+    other = "of the other sign" if beta == 0 else f"on the other side of {beta:.3g}"
+    least, limited = answer.other_sign.delta, answer.limited.delta
+    text = f"Oster's delta is {answer.exactly:.3g} for an effect of exactly {beta:.3g}; for one {other} "
+    text += f"{least:.3g} in size is enough" if least > 0 else "next to none is enough"
+    if not np.isfinite(limited):
+        return f"{text}, but no bias of at most {answer.limit:.3g} reaches it."
+    # what is as much as is said already would be said twice
+    if f"{limited:.3g}" in (f"{least:.3g}", f"{abs(answer.exactly):.3g}"):
+        return f"{text}."
+    return f"{text}, or {limited:.3g} with a bias of at most {answer.limit:.3g}."

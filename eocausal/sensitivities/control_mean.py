@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal.effects.restated import restated
+from eocausal.errors import SensitivityError, explain
 from eocausal.inference import scores
+from eocausal.panels.fixed_effects import event_columns
 from eocausal.sensitivities.subject import made_again, origin_of
 
 if TYPE_CHECKING:
@@ -71,9 +73,34 @@ def _by_one_slope(estimate: Estimate) -> Mean:
 
 def _of_treated_rows(estimate: Estimate) -> Mean:
     """Return, of a panel, the mean outcome of treated rows less the effect, taken as known but for the effect."""
+    return _less_effect(estimate, np.asarray(origin_of(estimate).entered.table.treatment) == 1)
+
+
+def _of_cohorts(estimate: Estimate) -> Mean:
+    """Return the same without units that were always treated, of whose effect nothing is known."""
+    origin = origin_of(estimate)
+    asked = origin.options.get("aggregate") or "simple"
+    if asked != "simple":
+        raise SensitivityError(
+            explain(
+                f"The mean without treatment is known of all treated rows together, not by aggregate={asked!r}.",
+                fix="ec.panel(design, method='did'), or scale='difference'",
+            )
+        )
+    table = origin.entered.table
+    return _less_effect(estimate, (np.asarray(table.treatment) == 1) & ~table.always[table.unit_codes])
+
+
+def _of_event_rows(estimate: Estimate) -> Mean:
+    """Return the same of the rows at the time since treatment that a term of an event study is of."""
+    origin = origin_of(estimate)
+    found = event_columns(origin.entered, window=origin.options.get("window"))
+    return _less_effect(estimate, found.columns[:, found.terms.index(estimate.terms[0])] == 1)
+
+
+def _less_effect(estimate: Estimate, rows: npt.NDArray[np.bool_]) -> Mean:
     table = origin_of(estimate).entered.table
-    treated = np.asarray(table.treatment) == 1
-    mean = float(np.average(table.outcome[treated], weights=table.weights[treated]))
+    mean = float(np.average(table.outcome[rows], weights=table.weights[rows]))
     return Mean(mean - float(estimate.values[0]), None)
 
 
@@ -81,6 +108,8 @@ _READERS: dict[str, Callable[[Estimate], Mean]] = {
     "aipw": _by_predictions,
     "partially_linear": _by_one_slope,
     "ols": _by_one_slope,
+    "event_study": _of_event_rows,
+    "did": _of_cohorts,
     **dict.fromkeys(
         ("ipw", "horvitz_thompson", "cbps", "entropy_balancing", "regression", "difference"), _by_weights
     ),

@@ -149,7 +149,7 @@ def _at_known_mean(estimate: Estimate, level: float, null: float, mean: Mean) ->
     value = (mean.value + float(estimate.values[0])) / mean.value
     note = (
         f"limits of the risk ratio are those of the difference over a mean without treatment of {mean.value:.4g}, "
-        "which they take as known: the mean of treated rows less the effect"
+        "which they take as known: the mean of the rows that the effect is of less the effect"
     )
     return Scaled(Ratio(value, low, high), null, mean.value, told=(note,))
 
@@ -233,23 +233,20 @@ def _away(ratio: float, null: float) -> float:
 def sentence(scaled: Scaled, found: EValue, compared: list[Left], *, level: float, as_ratio: bool) -> str:
     """Say in words what was found."""
     ratio, null = scaled.ratio, scaled.null
-    called = "a risk ratio" if as_ratio else "about a risk ratio"
+    called = "a risk ratio" if as_ratio else "roughly, as the outcome is not 0/1, a risk ratio"
     limits = f"{100 * level:.3g}% interval {ratio.low:.3g} to {ratio.high:.3g}"
     text = [
-        f"The effect is {called} of {ratio.value:.3g} ({limits}); for {null:.3g} in its place, an unobserved "
-        f"confounder would have to go with both treatment and outcome by risk ratios of {found.point:.3g}, beyond "
-        "the controls."
+        f"The effect is {called} of {ratio.value:.3g} ({limits}).",
+        f"To make it {null:.3g}, an unobserved confounder would have to go with both treatment and outcome, beyond "
+        f"the controls, by risk ratios of {found.point:.3g} each.",
     ]
     if found.limit == 1.0:
-        text.append(f"The interval holds {null:.3g} already, and needs no confounder for it.")
+        text.append(f"The interval holds {null:.3g} as it is.")
     else:
-        text.append(f"For the interval to hold {null:.3g}, {found.limit:.3g} would be enough.")
+        text.append(f"For the interval to hold {null:.3g}, {found.limit:.3g} would do.")
     if compared:
         most = max(compared, key=lambda one: one.factor)
         text.append(
-            f"Leaving out {most.in_words} moves the risk ratio by a factor of {most.factor:.3g}, as would a "
-            f"confounder of at least {evalue_of_ratio(most.factor):.3g} with both."
+            f"Leaving out {most.in_words} changes the ratio as one of {evalue_of_ratio(most.factor):.3g} could."
         )
-    if not as_ratio:
-        text.append("For an outcome that is not 0/1 this is rough: see kind='omitted' or kind='dml'.")
     return " ".join(text)

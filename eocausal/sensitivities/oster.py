@@ -307,39 +307,29 @@ def sentence(answer: Answer, asked: Asked, subject: Subject, level: float) -> st
 def _about_delta(answer: Answer, asked: Asked, level: float) -> str:
     seen, moments = answer.seen.in_words, answer.seen.moments
     limits = answer.intervals.get("delta")
-    sure = "" if limits is None else f" ({100 * level:.3g}% interval {limits[1]:.3g} to {limits[2]:.3g})"
     goal = f"bring the estimate from {moments.long:.3g} to {asked.beta:.3g}"
-    ceiling = f"if everything together explained {100 * answer.r2_max:.0f}% of the outcome"
+    ceiling = f"if all variables together explained {100 * answer.r2_max:.0f}% of the outcome"
     if not np.isfinite(answer.delta):
         return f"No unobserved variables would {goal}, {ceiling}."
+    sure = "" if limits is None else f"; {100 * level:.3g}% interval {limits[1]:.3g} to {limits[2]:.3g}"
     if answer.delta < 0:
         return (
-            f"Only unobserved variables that work against {seen}, {-answer.delta:.3g} times as strongly related to "
-            f"the treatment as these are{sure.replace('interval', 'interval of delta')}, would {goal}, {ceiling}; "
-            "those that work in the same direction would not."
+            f"Only unobserved variables that pull against {seen}, with selection {-answer.delta:.3g} times as "
+            f"strong (delta {answer.delta:.3g}{sure}), would {goal}, {ceiling}."
         )
     return (
-        f"To {goal}, unobserved variables would have to be {answer.delta:.3g} times as strongly related to the "
-        f"treatment as {seen}{sure}, {ceiling}."
+        f"To {goal}, selection on unobserved variables would have to be {answer.delta:.3g} times that on {seen} "
+        f"(delta{sure}), {ceiling}."
     )
 
 
 def _about_effects(answer: Answer, asked: Asked) -> str:
     found, moments = [f"{one:.3g}" for one in answer.found], answer.seen.moments
-    strong = (
-        "as strongly related as these" if asked.delta == 1 else f"{asked.delta:.3g} times as strongly related"
-    )
     if not found:
-        return f"No effect is consistent with unobserved variables {strong}."
+        return f"No effect is consistent with a delta of {asked.delta:.3g}."
     moved = (moments.long - moments.short) * (1 if asked.delta >= 0 else -1)
-    away = (answer.usual - moments.long) * moved < 0
+    away = ", away from where the controls moved it" if (answer.usual - moments.long) * moved < 0 else ""
+    text = f"At a delta of {asked.delta:.3g} the effect would be {' or '.join(found)}"
     if len(found) == 1:
-        told = (
-            ", on the other side of the estimate than the one to which the controls moved it" if away else ""
-        )
-        return f"Were they {strong}, the effect would be {found[0]}{told}."
-    return (
-        f"Were they {strong}, the effect would be {', '.join(found[:-1])} or {found[-1]}: the data do not tell "
-        f"which. The usual rule takes {answer.usual:.3g}, the nearest {'of all' if away else SIDE}, and can be "
-        "wrong."
-    )
+        return f"{text}{away}."
+    return f"{text}: the data do not tell which, the usual rule takes {answer.usual:.3g}{away}."

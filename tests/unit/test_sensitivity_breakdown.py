@@ -86,7 +86,10 @@ def test_a_wider_bias_is_no_harder_and_without_end_it_is_at_most_one(result):
     assert ec.sensitivity(result, kind="breakdown").numbers["delta_sign"] <= deltas[-1] <= 1.05
     narrow = ec.sensitivity(result, kind="breakdown", bias_max=0.5)
     assert np.isnan(narrow.numbers["delta_sign_limited"])
-    assert "no bias of at most 0.5 reaches it" in narrow.sentence
+    assert narrow.sentence.endswith("but no bias of at most 0.5 reaches it.")
+    wide = ec.sensitivity(result, kind="breakdown", bias_max=50.0)
+    limited = f"or {wide.numbers['delta_sign_limited']:.3g} with a bias of at most 50."
+    assert wide.sentence.endswith(limited)
 
 
 def test_benchmarks_are_compared_one_by_one(result):
@@ -114,8 +117,8 @@ def test_another_null_and_a_negative_estimate(result):
     assert np.ravel(one.estimates["all controls"].std_error)[2] == pytest.approx(
         np.ravel(other.estimates["all controls"].std_error)[2]
     )
-    assert "an effect on the other side of 0.4" in one.sentence
-    assert "an effect of the other sign" in plain.sentence
+    assert "for one on the other side of 0.4" in one.sentence
+    assert "for one of the other sign" in plain.sentence
 
 
 def test_units_of_the_outcome_do_not_matter(result):
@@ -138,9 +141,7 @@ def test_an_estimate_that_is_not_told_from_zero_has_no_interval():
     table = linear_world()
     table["wealth"] = np.random.default_rng(9).normal(size=len(table)) + table["age"]
     found = ec.sensitivity(ec.ate(designed(table), method="ols"), kind="breakdown")
-    assert found.sentence.endswith(
-        "The estimate itself cannot be told from 0, so its sign is in doubt as it is."
-    )
+    assert found.sentence.endswith("The estimate itself cannot be told from 0.")
     assert np.isnan(found.numbers["strength_low"])
     assert any(text.startswith("no intervals") for text in found.warnings)
     assert not found.estimates
@@ -153,7 +154,7 @@ def test_a_single_control_says_little_of_the_sign_by_delta():
     table = pd.DataFrame({"age": age, "grant": grant, "wealth": grant - 1.2 * age + rng.normal(size=500)})
     found = ec.sensitivity(ec.ate(designed(table, covariates=["age"]), method="ols"), kind="breakdown")
     assert found.numbers["delta_sign"] == 0
-    assert "an effect of the other sign next to none" in found.sentence
+    assert "for one of the other sign next to none is enough" in found.sentence
     assert any(text.startswith("delta says little of the sign") for text in found.warnings)
     assert 0 < found.numbers["strength"] < 1
 
@@ -162,6 +163,27 @@ def test_a_strength_has_no_limit_below_zero(result):
     beta = result.estimate - 2.5 * result.std_error
     found = ec.sensitivity(result, kind="breakdown", beta=beta, level=0.9999)
     assert found.numbers["strength_low"] == 0.0
+
+
+def test_a_strength_of_any_correlation_has_no_limit_above_one():
+    table = linear_world()
+    dose = {"treatment": "age", "treatment_type": "continuous", "covariates": ["land", "unseen"]}
+    made = ec.ate(ec.Design(table, outcome="wealth", **dose), method="ols")
+    found = ec.sensitivity(made, kind="breakdown", level=0.999)
+    assert found.numbers["strength"] < 1 == found.numbers["strength_high"]
+    assert found.numbers["strength_uncorrelated"] > 1
+
+
+@pytest.mark.parametrize("kind", ["oster", "breakdown", "evalue"])
+@pytest.mark.parametrize("options", [{}, {"outcome": "noise"}, {"outcome": "less"}, {"covariates": ["land"]}])
+def test_sentences_are_short_enough_to_print(kind, options):
+    table = linear_world()
+    table["noise"] = table["age"] + np.random.default_rng(9).normal(size=len(table))
+    table["less"] = -table["wealth"]
+    named = {"outcome": "wealth", "treatment": "grant", "covariates": ["age", "land"], **options}
+    found = ec.sensitivity(ec.ate(ec.Design(table, **named), method="ols"), kind=kind)
+    assert len(found.sentence.split()) < 70
+    assert "kind=" not in found.sentence
 
 
 def test_of_a_panel():

@@ -109,7 +109,7 @@ def test_an_outcome_that_is_not_zero_or_one_goes_by_its_standard_deviation():
     assert found.numbers["risk_ratio"] == pytest.approx(np.exp(0.91 * made.estimate / sd))
     assert found.numbers["risk_ratio_low"] == pytest.approx(of_difference(low, sd))
     assert found.numbers["risk_ratio_high"] == pytest.approx(of_difference(high, sd))
-    assert found.sentence.endswith("this is rough: see kind='omitted' or kind='dml'.")
+    assert found.sentence.startswith("The effect is roughly, as the outcome is not 0/1, a risk ratio of ")
     assert any("rough" in text for text in found.warnings)
     scaled = designed(table.assign(wealth=100 * table["wealth"] + 7), "wealth")
     again = ec.sensitivity(ec.ate(scaled, method="ols"), kind="evalue")
@@ -140,7 +140,7 @@ def test_what_leaving_out_controls_does_stands_beside_it():
     factor = max(without / found.numbers["risk_ratio"], found.numbers["risk_ratio"] / without)
     assert row["factor"] == pytest.approx(factor)
     assert row["e_value"] == pytest.approx(evalue_of_ratio(factor))
-    assert "Leaving out age moves the risk ratio" in found.sentence
+    assert found.sentence.endswith(f"Leaving out age changes the ratio as one of {row['e_value']:.3g} could.")
 
 
 def test_factors_are_above_one_whichever_way_the_ratio_moves():
@@ -157,7 +157,7 @@ def test_an_interval_that_holds_the_null_needs_no_confounder():
         ec.ate(designed(jobs(300, seed=1, effect=0.0)), method="regression"), kind="evalue"
     )
     assert found.numbers["e_value_limit"] == 1.0
-    assert "needs no confounder" in found.sentence
+    assert "The interval holds 1 as it is." in found.sentence
     assert found.frame.loc[1, "e_value"] == 1.0
 
 
@@ -214,6 +214,42 @@ def test_of_a_panel_the_mean_is_that_of_treated_rows():
     assert found.numbers["risk_ratio"] == pytest.approx(treated / mean)
     assert found.numbers["risk_ratio_low"] == pytest.approx((mean + made.ci()[0]) / mean)
     assert any("take as known" in text for text in found.warnings)
+
+
+def test_of_an_event_study_the_mean_is_that_of_rows_at_that_time():
+    rng = np.random.default_rng(0)
+    unit, year = np.repeat(np.arange(80), 6), np.tile(np.arange(6), 80)
+    start = rng.integers(2, 8, 80)
+    since = year - start[unit]
+    job = (rng.random(unit.size) < 0.3 + 0.15 * np.clip(since + 1, 0, 3)).astype(int)
+    table = pd.DataFrame({"unit": unit, "year": year, "grant": (since >= 0).astype(int), "job": job})
+    design = ec.PanelDesign(table, outcome="job", treatment="grant", unit="unit", period="year")
+    made = ec.panel(design, method="event_study")
+    effects = dict(zip(made.terms, made.values))
+    for term, rows in (("event 1", since == 1), ("event -2", (since == -2) & (start[unit] <= 5))):
+        found = ec.sensitivity(made, kind="evalue", term=term)
+        mean = table.loc[rows, "job"].mean()
+        assert found.numbers["control_mean"] == pytest.approx(mean - effects[term])
+        assert found.numbers["risk_ratio"] == pytest.approx(mean / (mean - effects[term]))
+
+
+def test_of_differences_in_differences_always_treated_units_are_not_in_the_mean():
+    rng = np.random.default_rng(0)
+    unit, year = np.repeat(np.arange(80), 5), np.tile(np.arange(5), 80)
+    start = rng.integers(0, 8, 80)
+    grant = (year >= start[unit]).astype(int)
+    job = (rng.random(unit.size) < 0.3 + 0.25 * grant + 0.3 * (start[unit] == 0)).astype(int)
+    table = pd.DataFrame({"unit": unit, "year": year, "grant": grant, "job": job})
+    design = ec.PanelDesign(table, outcome="job", treatment="grant", unit="unit", period="year")
+    made = ec.panel(design, method="did")
+    mean = table.loc[(grant == 1) & (start[unit] > 0), "job"].mean()
+    found = ec.sensitivity(made, kind="evalue")
+    assert found.numbers["control_mean"] == pytest.approx(mean - made.estimate)
+    dynamic = ec.panel(design, method="did", aggregate="dynamic")
+    with pytest.raises(SensitivityError, match="not by aggregate='dynamic'"):
+        ec.sensitivity(dynamic, kind="evalue", term="event 0")
+    rough = ec.sensitivity(dynamic, kind="evalue", term="event 0", scale="difference")
+    assert rough.diagnostics["scale"] == "difference"
 
 
 def test_it_is_read_back_as_it_was():
