@@ -144,7 +144,8 @@ def _hotelling(values: FloatArray, matrix: FloatArray, *, df: float, least: floa
     size, direction = np.linalg.eigh(matrix)
     kept = size > max(_SMALLEST_EIGENVALUE * size.max(initial=0.0), least)
     rank = int(kept.sum())
-    if rank == 0 or df < rank:
+    # as few directions as degrees of freedom, of more values, are those that few clusters could show
+    if rank == 0 or df < rank or (df == rank < values.size):
         return Joint(float("nan"), rank, float("nan"))
     wald = float(((values @ direction)[kept] ** 2 / size[kept]).sum())
     statistic = wald * (df - rank + 1) / (df * rank)

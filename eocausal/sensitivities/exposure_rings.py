@@ -107,8 +107,11 @@ def rings_part(estimate: Estimate, rings: Distances, neighbours: object, *, leve
         "rings_estimate_error": float(np.sqrt(made.variance.matrix[0, 0])), "rings_without": float(plain.values[0]),
         "ring_effect": float(curve["estimate"][most]), "ring_effect_p": float(curve["p_value"][most]),
         "ring_from_km": float(curve["from_km"][most]), "ring_to_km": float(curve["to_km"][most]),
+        "rings_reach_km": float(curve["to_km"].max()),
     }  # fmt: skip
     assumptions = () if panel else (ADDITIVE,)
+    if np.isnan(joint):
+        noted = (*noted, f"rings: {made.vcov} is too few to test {count} rings together")
     return Part(
         tuple(rows), numbers, {"rings": curve}, {"rings": made}, assumptions,
         (*found.warnings, *noted, *(f"rings: {text}" for text in made.variance.notes)),

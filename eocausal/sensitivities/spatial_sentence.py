@@ -40,7 +40,25 @@ def sentence_of(
         _of_buffers(numbers),
         _of_rings(numbers, dose=dose),
     ]
-    return " ".join(one for one in told if one)
+    return (
+        " ".join(one for one in told if one)
+        or "No standard error could be made that lets neighbours vary together."
+    )
+
+
+def alike(numbers: Mapping[str, float], *, of: str | None = None) -> bool:
+    """Tell whether Moran's test found that neighbours are alike in something.
+
+    By default in what standard errors take as independent: sums by cluster where there are clusters, else units.
+    """
+    by = _level(numbers) if of is None else of
+    found = numbers.get(f"moran_{by}", 0.0) > numbers.get(f"moran_{by}_expected", 0.0)
+    return bool(found and numbers[f"moran_{by}_p"] < SIGNIFICANT)
+
+
+def rings_find_too_much(numbers: Mapping[str, float]) -> bool:
+    """Tell whether rings may be found where nothing spills over: residuals are alike by place, as shares are."""
+    return alike(numbers) or alike(numbers, of="residuals")
 
 
 def _of_errors(subject: Subject, numbers: Mapping[str, float], how: str, names: Sequence[str]) -> str:
@@ -56,16 +74,14 @@ def _of_moran(numbers: Mapping[str, float], names: Sequence[str]) -> str:
     if "moran_influence" not in numbers:
         return ""
     by = _level(numbers)
-    whose, of = "neighbours", "influence values"
+    whose = "neighbours"
     if by == "clusters":
         whose = f"clusters near one another ({', '.join(names)})"
-        of = "sums of influence values"
-    found = f"(Moran's I of {of} {numbers[f'moran_{by}']:.2f}, {p_in_words(numbers[f'moran_{by}_p'])})"
-    left = "what the estimate leaves unexplained is"
+    found = f"(Moran's I {numbers[f'moran_{by}']:.2f}, {p_in_words(numbers[f'moran_{by}_p'])})"
+    left = "in what the estimate leaves unexplained"
     if not numbers[f"moran_{by}_p"] < SIGNIFICANT:
-        return f"{left} no more alike among {whose} than chance makes it {found}"
-    unlike = numbers[f"moran_{by}"] < numbers[f"moran_{by}_expected"]
-    return f"{left} {'unlike' if unlike else 'alike'} among {whose} {found}"
+        return f"{whose} are no more alike {left} than by chance {found}"
+    return f"{whose} are {'alike' if alike(numbers) else 'unlike'} {left} {found}"
 
 
 def _level(numbers: Mapping[str, float]) -> str:
@@ -77,29 +93,23 @@ def _of_conley(subject: Subject, numbers: Mapping[str, float], how: str) -> str:
     if "conley_std_error" not in numbers:
         return ""
     own, error = numbers["std_error"], numbers["conley_std_error"]
-    far = f"units up to {km(1000 * numbers['conley_cutoff_km'])} apart may vary together"
-    own_ones = (
-        "standard errors that take units as independent"
-        if how in ("iid", "hetero")
-        else f"the estimate's standard errors, {subject.vcov},"
-    )
-    pair = (_digits(own, error), _digits(error, own))
+    mine, other = _digits(own, error), _digits(error, own)
+    far = f"where units up to {km(1000 * numbers['conley_cutoff_km'])} apart may vary together"
+    mine += "" if how in ("iid", "hetero") else f" by {subject.vcov}"
     # without a Moran test that was run, or that found something, larger errors are no proof
     known = numbers.get(f"moran_{_level(numbers)}_p", 1.0) < SIGNIFICANT
-    if numbers["conley_ratio"] > 1 + ABOUT and known:
-        text = f"{own_ones} are too small: they grow from {pair[0]} to {pair[1]} where {far}"
-    elif numbers["conley_ratio"] > 1 + ABOUT:
-        text = f"{own_ones} would grow from {pair[0]} to {pair[1]} where {far}"
+    if numbers["conley_ratio"] > 1 + ABOUT:
+        text = f"the standard error {'is' if known else 'would be'} {other}, not {mine}, {far}"
     elif numbers["conley_ratio"] < 1 - ABOUT:
-        text = f"{own_ones} are larger, {pair[0]}, than those where {far}, {pair[1]}"
+        text = f"the standard error of {mine} is larger than {far}, {other}"
     else:
-        text = f"{own_ones} are about the same, {pair[0]}, as those where {far}, {pair[1]}"
+        text = f"the standard error of {mine} is about the same, {other}, {far}"
     places = numbers["conley_places"]
     if places < FEW_CLUSTERS:
-        return f"{text}, which with some {places:.0f} separate places may be too small"
+        return f"{text}, too small perhaps with some {places:.0f} separate places"
     # missing where influence values stay alike as far as was looked
     beyond = known and not numbers["reach_km"] <= numbers["conley_cutoff_km"]
-    return f"{text}, and likeness may reach farther than that" if beyond else text
+    return f"{text}, if not farther" if beyond else text
 
 
 def _of_buffers(numbers: Mapping[str, float]) -> str:
@@ -109,32 +119,33 @@ def _of_buffers(numbers: Mapping[str, float]) -> str:
     before = value - moved
     p_value = numbers["buffer_difference_p"]
     verdict = "more" if p_value < SIGNIFICANT else "no more"
-    chance = "" if np.isnan(p_value) else f", {verdict} than chance would ({p_in_words(p_value)})"
+    chance = "" if np.isnan(p_value) else f", {verdict} than by chance ({p_in_words(p_value)})"
     return (
-        f"Leaving out controls within {km(1000 * numbers['buffer_km'])} of a treated unit moves the estimate from "
+        f"Without controls within {km(1000 * numbers['buffer_km'])} of treated units the estimate moves from "
         f"{_digits(before, value)} to {_digits(value, before)}{chance}."
     )
 
 
 def _of_rings(numbers: Mapping[str, float], *, dose: bool) -> str:
-    joint = numbers.get("rings_joint_p", np.nan)
-    if np.isnan(joint):
+    if "rings_joint_p" not in numbers:
         return ""
-    with_them, without = numbers["rings_estimate"], numbers["rings_without"]
-    own = f"with this in the regression the own effect is {_digits(with_them, without)}"
-    own += f" ({_digits(without, with_them)} without)"
+    joint = numbers["rings_joint_p"]
+    if np.isnan(joint):
+        return "Whether outcomes go with the treatment of others, too few clusters tell."
     if joint >= SIGNIFICANT:
-        others = "Outcomes do not go with the treatment of others around more than chance would"
-        return f"{others} ({p_in_words(joint)}); {own}."
+        return (
+            f"With the treatment of others within {km(1000 * numbers['rings_reach_km'])} outcomes go no more than "
+            f"by chance ({p_in_words(joint)})."
+        )
     span, effect = _span(numbers["ring_from_km"], numbers["ring_to_km"]), _signed(numbers["ring_effect"])
-    more = (
-        f"where the mean dose {span} is larger by 1"
-        if dose
-        else f"where all rather than none of the units {span} are treated"
+    where = f"the mean dose {span} is larger by 1" if dose else f"all rather than none {span} are treated"
+    text = (
+        f"Outcomes go with the treatment of others ({p_in_words(joint)}), by {effect} where {where}; the own "
+        f"effect is then {_digits(numbers['rings_estimate'])}"
     )
-    return (
-        f"Outcomes go with the treatment of others around ({p_in_words(joint)}): by {effect} {more}; {own}."
-    )
+    if rings_find_too_much(numbers):
+        return f"{text}, but this is found too often where neighbours are alike."
+    return f"{text}."
 
 
 def p_in_words(p_value: float) -> str:

@@ -101,8 +101,8 @@ def test_spillovers_slope_the_buffers_and_the_rings_find_them(found: Sensitivity
     assert abs(rings.values[2]) < 2.5 * np.sqrt(rings.variance.matrix[2, 2])
     assert rings.ci()[0][0] < 0.5 < rings.ci()[0][1]
     assert (numbers["ring_from_km"], numbers["ring_to_km"]) == (0, 10)
-    assert "where all rather than none of the units within 10 km are treated" in found.sentence
-    assert "more than chance would (p" in found.sentence
+    assert "where all rather than none within 10 km are treated" in found.sentence
+    assert "more than by chance (p" in found.sentence
 
 
 def test_rings_are_a_regression_on_what_was_and_what_was_to_be_expected(
@@ -239,8 +239,8 @@ def test_clusters_are_what_is_compared_where_errors_are_clustered() -> None:
     values = sums["score"].sum().to_numpy()
     expected = moran(values - values.mean(), nearest_neighbours(places_of(middles), 8))
     assert result.numbers["moran_clusters"] == pytest.approx(expected, abs=0.02)
-    assert "clusters near one another (district)" in result.sentence
-    assert "the estimate's standard errors, cluster(district)," in result.sentence
+    assert result.sentence.startswith("Clusters near one another (district) are")
+    assert " by cluster(district)" in result.sentence
     assert result.estimates["rings"].vcov == "cluster(district)"
     # treatment of the own district is no exposure
     district = np.unique(frame["district"], return_inverse=True)[1]
@@ -336,11 +336,13 @@ def _subject(**changes: Any) -> Subject:
 
 
 NUMBERS = {
+    "moran_residuals": 0.2, "moran_residuals_expected": -0.003, "moran_residuals_p": 1e-5,
     "moran_influence": 0.21, "moran_influence_expected": -0.003, "moran_influence_p": 1e-6, "std_error": 0.065,
     "reach_km": 18.0, "conley_cutoff_km": 20.0, "conley_std_error": 0.11, "conley_ratio": 0.11 / 0.065,
     "conley_places": 80.0, "buffer_km": 5.0, "buffer_estimate": 0.49, "buffer_difference": -0.03,
     "buffer_difference_p": 0.21, "rings_joint_p": 0.4, "rings_estimate": 0.50, "rings_without": 0.52,
     "ring_effect": -0.2, "ring_from_km": 5.0, "ring_to_km": 10.0,
+    "rings_reach_km": 15.0,
 }  # fmt: skip
 
 
@@ -350,47 +352,67 @@ NUMBERS = {
         (
             {},
             "iid",
-            "What the estimate leaves unexplained is alike among neighbours (Moran's I of influence values 0.21, "
-            "p < 0.001); standard errors that take units as independent are too small: they grow from 0.065 to "
-            "0.110 where units up to 20 km apart may vary together. Leaving out controls within 5 km of a treated "
-            "unit moves the estimate from 0.520 to 0.490, no more than chance would (p = 0.21). Outcomes do not go "
-            "with the treatment of others around more than chance would (p = 0.40); with this in the regression "
-            "the own effect is 0.500 (0.520 without).",
+            "Neighbours are alike in what the estimate leaves unexplained (Moran's I 0.21, p < 0.001); the "
+            "standard error is 0.110, not 0.065, where units up to 20 km apart may vary "
+            "together. Without controls within 5 km of treated units the estimate moves "
+            "from 0.520 to 0.490, no more than by chance (p = 0.21). With the treatment of others within 15 km "
+            "outcomes go no more than by chance (p = 0.40).",
         ),
-        ({"moran_influence_p": 0.4}, "iid", "is no more alike among neighbours than chance makes it"),
-        ({"moran_influence_p": 0.4}, "iid", "would grow from 0.065 to 0.110"),
-        ({"moran_influence": -0.2}, "iid", "is unlike among neighbours"),
+        ({"moran_influence_p": 0.4}, "iid", "Neighbours are no more alike in what the estimate leaves"),
+        (
+            {"moran_influence_p": 0.4},
+            "iid",
+            "the standard error would be 0.110, not 0.065, where units up to 20 km apart",
+        ),
+        ({"moran_influence": -0.2}, "iid", "Neighbours are unlike in what"),
         (
             {"conley_std_error": 0.066, "conley_ratio": 1.02},
             "iid",
-            "are about the same, 0.0650, as those where",
+            "of 0.0650 is about the same, 0.0660, where units",
         ),
         (
             {"conley_std_error": 0.05, "conley_ratio": 0.77},
             "iid",
-            "are larger, 0.0650, than those where units",
+            "of 0.0650 is larger than where units up to 20 km apart may vary together, 0.0500.",
         ),
-        ({"conley_places": 12.0}, "iid", "which with some 12 separate places may be too small"),
-        ({"reach_km": 44.0}, "iid", "and likeness may reach farther than that"),
-        ({"reach_km": np.nan}, "iid", "and likeness may reach farther than that"),
-        ({}, "cluster", "the estimate's standard errors, iid, are too small"),
-        ({"buffer_difference_p": 0.01}, "iid", "to 0.490, more than chance would (p = 0.010)"),
-        ({"buffer_difference_p": np.nan}, "iid", "moves the estimate from 0.520 to 0.490."),
+        ({"conley_places": 12.0}, "iid", "together, too small perhaps with some 12 separate places."),
+        ({"reach_km": 44.0}, "iid", "may vary together, if not farther."),
+        ({"reach_km": np.nan}, "iid", "may vary together, if not farther."),
+        ({}, "cluster", "is 0.110, not 0.065 by iid, where"),
+        ({"buffer_difference_p": 0.01}, "iid", "to 0.490, more than by chance (p = 0.010)"),
+        ({"buffer_difference_p": np.nan}, "iid", "estimate moves from 0.520 to 0.490."),
         (
             {"rings_joint_p": 0.02},
             "iid",
-            "(p = 0.020): by -0.200 where all rather than none of the units from 5 km to",
+            "(p = 0.020), by -0.200 where all rather than none from 5 km to 10 km away are treated; the own effect "
+            "is then 0.500, but this is found too often where neighbours are alike.",
+        ),
+        # shares are alike by construction, so that residuals are enough
+        (
+            {"rings_joint_p": 0.02, "moran_influence_p": 0.4},
+            "iid",
+            "found too often where neighbours are alike.",
+        ),
+        (
+            {"rings_joint_p": 0.02, "moran_influence_p": 0.4, "moran_residuals_p": 0.3},
+            "iid",
+            "the own effect is then 0.500.",
         ),
     ],
 )
 def test_sentences_say_what_was_found(changes: dict[str, float], how: str, words: str) -> None:
-    assert words in sentence_of(_subject(), {**NUMBERS, **changes}, how=how)
+    said = sentence_of(_subject(), {**NUMBERS, **changes}, how=how)
+    assert words in said
+    assert len(said.split()) <= 105
 
 
 def test_sentences_leave_out_what_was_not_run() -> None:
+    assert sentence_of(_subject(), {"std_error": 1.0}, how="iid").startswith(
+        "No standard error could be made"
+    )
     only = {name: value for name, value in NUMBERS.items() if name.startswith("moran")}
-    assert sentence_of(_subject(), only, how="iid").startswith("What the estimate")
-    assert "Leaving out" not in sentence_of(_subject(), only, how="iid")
+    assert sentence_of(_subject(), only, how="iid").startswith("Neighbours are alike in what the estimate")
+    assert "Without controls" not in sentence_of(_subject(), only, how="iid")
     dose = sentence_of(_subject(), {**NUMBERS, "rings_joint_p": 0.001}, how="iid", dose=True)
     assert "where the mean dose from 5 km to 10 km away is larger by 1" in dose
 
@@ -491,7 +513,7 @@ def test_aid_and_wealth_in_nigeria_share_more_than_independent_errors_allow(shar
     assert numbers["conley_ratio"] > 1.5
     # who is treated around explains most of what looked like an effect of own treatment
     assert numbers["rings_estimate"] < 0.5 * numbers["rings_without"]
-    assert result.sentence.startswith("What the estimate leaves unexplained is alike among neighbours")
+    assert result.sentence.startswith("Neighbours are alike in what the estimate leaves unexplained")
 
 
 def test_a_uniform_kernel_that_fails_for_rings_gives_way_to_bartlett() -> None:
@@ -511,13 +533,59 @@ def test_a_uniform_kernel_that_fails_for_rings_gives_way_to_bartlett() -> None:
     assert set(kernels) == {"uniform", "bartlett"}
 
 
-def test_errors_that_the_map_belies_are_told_of_where_buffers_rest_on_them() -> None:
+def _told(result: Sensitivity, start: str) -> list[str]:
+    return [text for text in result.warnings if text.startswith(start)]
+
+
+def test_errors_that_the_map_belies_are_told_of_where_buffers_and_rings_rest_on_them() -> None:
     design = on_the_map(table(scattered(250, seed=18), seed=18, reach_km=40))
     made = ec.ate(design, method="ols")
     result = ec.sensitivity(made, kind="spatial")
     cutoff = f"{result.numbers['conley_cutoff_km']:.4g}km"
-    told = [text for text in result.warnings if text.startswith("buffers are judged by")]
-    assert len(told) == 1
-    assert f"result.with_vcov({{'conley': '{cutoff}'}})" in told[0]
+    for start in ("buffers are judged by", "rings are found too often"):
+        (told,) = _told(result, start)
+        assert f"result.with_vcov({{'conley': '{cutoff}'}})" in told
     again = ec.sensitivity(made.with_vcov({"conley": cutoff}), kind="spatial")
-    assert not any(text.startswith("buffers are judged by") for text in again.warnings)
+    assert not _told(again, "buffers are judged by")
+    # errors that reach far do not make the test of rings right
+    (told,) = _told(again, "rings are found too often")
+    assert "ask again" not in told
+
+
+def test_rings_are_not_doubted_where_neighbours_are_not_alike() -> None:
+    made = ec.ate(on_the_map(table(scattered(200, seed=3), seed=3)), method="ols")
+    both = ec.sensitivity(made, kind="spatial", tests=["moran", "rings"])
+    assert both.numbers["moran_residuals_p"] > 0.05
+    assert not _told(both, "rings")
+    (told,) = _told(
+        ec.sensitivity(made, kind="spatial", tests="rings"), "rings: the estimate's standard errors"
+    )
+    assert "take units as independent, and whether they are was not asked" in told
+    clustered = ec.ate(on_the_map(table(scattered(200, seed=3), seed=3), cluster="district"), method="ols")
+    assert not _told(ec.sensitivity(clustered, kind="spatial", tests="rings"), "rings: the estimate's")
+
+
+def test_clusters_that_neighbours_share_across_are_told_of_too() -> None:
+    frame = table(scattered(400, seed=0, side=4.0), reach_km=120)
+    made = ec.ate(on_the_map(frame, cluster="district"), method="ols")
+    result = ec.sensitivity(made, kind="spatial", tests=["moran", "buffers"])
+    assert result.numbers["moran_clusters_p"] < 0.05
+    (told,) = _told(result, "buffers are judged by")
+    assert "take clusters as independent" in told
+
+
+def test_rings_that_cannot_be_tested_together_are_told_of() -> None:
+    frame = table(scattered(200, seed=3), seed=3)
+    halves = frame.assign(half=(frame["lon"] > frame["lon"].median()).astype(int))
+    made = ec.ate(on_the_map(halves, cluster="half"), method="ols")
+    result = ec.sensitivity(made, kind="spatial", tests="rings")
+    assert np.isnan(result.numbers["rings_joint_p"])
+    assert any("cluster(half) is too few to test 3 rings together" in text for text in result.warnings)
+    assert result.sentence == "Whether outcomes go with the treatment of others, too few clusters tell."
+
+
+def test_an_outcome_that_is_explained_to_the_last_digit_is_refused() -> None:
+    frame = table(scattered(100, seed=3), seed=3)
+    made = ec.ate(on_the_map(frame.assign(income=1e6 + 2.0 * frame["grant"] + frame["age"])), method="ols")
+    with pytest.raises(SensitivityError, match="leaves nothing of the outcome"):
+        ec.sensitivity(made, kind="spatial")

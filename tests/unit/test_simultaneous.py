@@ -66,6 +66,13 @@ def test_a_joint_test_needs_as_many_degrees_of_freedom_as_directions() -> None:
     assert np.isnan(jointly_zero(np.arange(2.0), np.eye(2), df=1).p_value)
 
 
+def test_a_joint_test_of_more_values_than_clusters_could_tell_apart_is_none() -> None:
+    # two clusters: one direction of three, by one degree of freedom
+    sums = np.array([[1.0, 2.0, -1.0], [-1.0, -2.0, 1.0]])
+    assert np.isnan(jointly_zero(np.arange(3.0), sums.T @ sums, df=1).p_value)
+    assert jointly_zero(np.ones(1), np.eye(1), df=1).p_value == pytest.approx(0.5)
+
+
 def test_all_zero_is_hotellings_test_of_draws() -> None:
     rng = np.random.default_rng(5)
     rejected = 0
