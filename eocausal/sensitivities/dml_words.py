@@ -80,13 +80,13 @@ def told(found: Finding) -> str:
     >>> images = Needed(Benchmark("features", features=True), 2.31, 1.2, 0.1)
     >>> print(told(Finding(0.0973, 0.95, "iid", 1.0, 0.1388, 0.0741, OF_TREATMENT, (images,), 1.0)))
     To bring the estimate of 0.0973 to zero, ... 13.9% both of what is left of the outcome and of what is left of
-    treatment; confounders 2.3 times as strong as all image features could do it too. From 7.4% of both on, ...
+    treatment. So could confounders 2.3 times as strong as all image features. From 7.4% of both on, ...
     """
     if found.estimate == 0:
         return "The estimate is zero as it is, so no unobserved confounder is needed to bring it there."
     main = (
         f"To {_aim(found)}, unobserved confounders would have to explain {share(found.robustness_value)} both of "
-        f"what is left of the outcome and of {found.of_treatment}{_correlated(found)}{_compared(found)}."
+        f"what is left of the outcome and of {found.of_treatment}{_correlated(found)}.{_compared(found)}"
     )
     null = null_of(found.estimate, found.q)
     target = f"{null:.3g}" if null else "zero"
@@ -111,5 +111,5 @@ def _correlated(found: Finding) -> str:
 
 def _compared(found: Finding) -> str:
     """Return the comparison with benchmarks that have a strength, the first two of them."""
-    known = [one.in_words for one in found.needed if np.isfinite(one.times)][:_NAMED]
-    return f"; confounders {' or '.join(known)} could do it too" if known else ""
+    known = [f"confounders {one.in_words}" for one in found.needed if np.isfinite(one.times)][:_NAMED]
+    return f" So could {', or '.join(known)}." if known else ""

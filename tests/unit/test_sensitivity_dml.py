@@ -503,10 +503,10 @@ PICTURES, AGE = Benchmark("features", features=True), Benchmark("age", ("age",))
         ({}, "To bring the estimate of 0.0973 to zero, unobserved confounders would have to explain 13.9% both of "
              "what is left of the outcome and of what is left of treatment. From 7.4% of both on, its 95% interval "
              "(iid) would hold zero."),
-        ({"needed": (Needed(PICTURES, 2.31, 1.0, 0.1), Needed(AGE, 0.4, 0.1, 0.1))}, "confounders 2.3 times as "
-             "strong as all image features or 0.4 times as strong as age could do it too"),
-        ({"needed": (Needed(AGE, 5.13, 2.0, 0.3),)}, "confounders that explain all of the outcome and are 5.1 "
-             "times as strong with treatment as age could do it too"),
+        ({"needed": (Needed(PICTURES, 2.31, 1.0, 0.1), Needed(AGE, 0.4, 0.1, 0.1))}, "So could confounders 2.3 "
+             "times as strong as all image features, or confounders 0.4 times as strong as age."),
+        ({"needed": (Needed(AGE, 5.13, 2.0, 0.3),)}, "So could confounders that explain all of the outcome "
+             "and are 5.1 times as strong with treatment as age. From"),
         ({"needed": (Needed(AGE, np.inf, np.inf, 0.0),)}, "of what is left of treatment. From"),
         ({"needed": (Needed(AGE, 1234.0, 900.0, 0.0),)}, "more than 1,000 times as strong as age"),
         ({"needed": (Needed(AGE, 0.07, 0.0, 0.1),)}, "less than 0.1 times as strong as age"),
