@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from eocausal.sensitivities.signed_rank_bounds import Extremes
 
@@ -14,6 +15,8 @@ PRECISION = 1e-10
 HALVINGS = 60
 # The largest odds ratio that is looked at.
 LARGEST_GAMMA = 1e6
+# Odds ratios of a confounder with treatment, as multiples of gamma.
+TIMES = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 # A test of an effect and a gamma: the statistic of outcomes with the effect taken off, and its extremes.
 Compare = Callable[[float, float], Extremes]
@@ -120,6 +123,16 @@ def equal_amplification(gamma: float) -> float:
     2.0
     """
     return float(gamma + np.sqrt(gamma**2 - 1))
+
+
+def amplification(gamma: float) -> pd.DataFrame:
+    """Return odds ratios with treatment and with the outcome that a confounder needs for a gamma."""
+    if gamma <= 1 or not np.isfinite(gamma):
+        return pd.DataFrame({"odds_treatment": np.zeros(0), "odds_outcome": np.zeros(0)})
+    treatment = np.sort([*(gamma * time for time in TIMES), equal_amplification(gamma)])
+    return pd.DataFrame(
+        {"odds_treatment": treatment, "odds_outcome": (gamma * treatment - 1) / (treatment - gamma)}
+    )
 
 
 def _crossing(falls: Callable[[float], float], span: tuple[float, float]) -> float:

@@ -59,7 +59,8 @@ def odds_within(
         ratios = np.exp(strata.range_of(means[0] - means[1]))
         found = (float(np.median(ratios)), float(np.quantile(ratios, 0.95)), float(ratios.max()))
         rows.append((one.name, one.in_words, *found, strata.n_strata))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    # a table without a row has columns of numbers still
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS[2:5], float))
 
 
 def _width(design: Design) -> int:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities.bias_inversion import (
+    amplification,
     by_gamma,
     equal_amplification,
     estimate_alone,
@@ -31,6 +32,7 @@ from eocausal.sensitivities.strata_tests import (
     comparison_of,
     informative_strata,
     is_binary,
+    smaller_arms,
 )
 from eocausal.sensitivities.subject import Subject, origin_of
 
@@ -41,13 +43,12 @@ if TYPE_CHECKING:
 
 GAMMAS = (1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0)
 CALIPER = 0.2
-# Fewer strata that say something are too few for a normal distribution.
+# Fewer treated units or fewer controls, in strata that say something, are too few for a normal distribution.
 FEW = 20
 # A difference of expected outcomes within strata that is told of, in standard errors.
 UNEVEN = 0.5
-# Points of the curve of p-values, and of the amplification.
+# Points of the curve of p-values.
 POINTS = 61
-TIMES = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +64,11 @@ class _Study:
     matched: bool
     statistic: str
     n_informative: int
+    n_smaller: int
     sign: float
     comparison: Comparison
     adjusted: str
+    in_vain: bool
     uneven: float
 
     @property
@@ -126,7 +129,7 @@ def rosenbaum(
         curves={
             "p_values": _p_curve(comparison, gammas, numbers["gamma"]),
             "benchmarks": benchmarks,
-            **({"amplification": _amplification(numbers["gamma"])} if sets.strata.paired else {}),
+            **({"amplification": amplification(numbers["gamma"])} if sets.strata.paired else {}),
         },
         assumptions=_assumptions(study, call.level),
         warnings=_warnings(study),
@@ -160,6 +163,7 @@ def _study(
     _require_enough(n_informative)
     expected = expected_of(estimate)
     of_outcome = np.zeros(subjects.outcome.size) if expected is None else subjects.mean_of(expected.outcome)
+    asked = adjust is not None and bool(adjust)
     if adjust is None:
         binary = statistic in STATISTICS and STATISTICS[statistic].binary
         adjust = strata is None and not binary and not is_binary(subjects.outcome)
@@ -169,7 +173,7 @@ def _study(
         adjusted = expected.by
         outcome = outcome - of_outcome
         treatment = treatment - subjects.mean_of(expected.treatment)
-    name = chosen_statistic(statistic, outcome, sets.strata)
+    name = chosen_statistic(statistic, outcome, sets.strata, residuals=bool(adjusted))
     sign = -1.0 if estimate.values[0] < 0 else 1.0
     # an outcome of 0 and 1 is turned into its opposite, so that it stays one
     turned = 1 - outcome if STATISTICS[name].binary and sign < 0 else sign * outcome
@@ -180,9 +184,11 @@ def _study(
         strata is None,
         name,
         n_informative,
+        smaller_arms(subjects.outcome, sets.strata),
         sign,
         comparison_of(name, turned, treatment, sets.strata),
         adjusted,
+        asked and not adjusted,
         0.0 if adjusted else uneven_by(of_outcome, subjects, sets.strata),
     )
 
@@ -300,16 +306,6 @@ def _p_curve(comparison: Comparison, gammas: tuple[float, ...], gamma: float) ->
     return pd.DataFrame(values, columns=["gamma", "p_upper", "p_lower"])
 
 
-def _amplification(gamma: float) -> pd.DataFrame:
-    """Return odds ratios with treatment and with the outcome that a confounder needs for a gamma."""
-    if gamma <= 1 or not np.isfinite(gamma):
-        return pd.DataFrame({"odds_treatment": np.zeros(0), "odds_outcome": np.zeros(0)})
-    treatment = np.sort([*(gamma * time for time in TIMES), equal_amplification(gamma)])
-    return pd.DataFrame(
-        {"odds_treatment": treatment, "odds_outcome": (gamma * treatment - 1) / (treatment - gamma)}
-    )
-
-
 def _said(study: _Study, numbers: dict[str, float], level: float) -> Said:
     n, word = study.sets.strata.n_strata, study.subjects.word
     paired = f"{n} pairs of a treated and a control {word}"
@@ -390,9 +386,11 @@ def _warnings(study: _Study) -> tuple[str, ...]:
         )
     if estimate.second is not None:
         told.append("the outcome is a corrected prediction, and the error of its calibration does not enter")
-    if study.statistic != "mcnemar" and study.n_informative < FEW:
+    if study.statistic != "mcnemar" and study.n_smaller < FEW:
         told.append(
-            f"{study.n_informative} pairs or strata with different outcomes are few for the normal distribution "
-            "that p-values and limits rest on"
+            f"{study.n_smaller} {study.subjects.word}s of the smaller arm, in {study.kind} with different "
+            "outcomes, are few for the normal distribution that p-values and limits rest on"
         )
+    if study.in_vain:
+        told.append("nothing predicts the outcome, so that outcomes are compared as they are")
     return tuple(dict.fromkeys(told))

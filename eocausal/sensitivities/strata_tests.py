@@ -61,7 +61,7 @@ STATISTICS: dict[str, Statistic] = {
 }
 
 
-def chosen_statistic(asked: str, outcome: FloatArray, strata: Strata) -> str:
+def chosen_statistic(asked: str, outcome: FloatArray, strata: Strata, *, residuals: bool = False) -> str:
     """Return the name of the statistic: the one asked for, or the one that fits pairs or strata and the outcome.
 
     Raises
@@ -83,6 +83,9 @@ def chosen_statistic(asked: str, outcome: FloatArray, strata: Strata) -> str:
                 fix="statistic='mantel_haenszel'" if row.binary else "statistic='aligned_rank'",
             )
         )
+    if row.binary and residuals:
+        text = f"statistic={asked!r} is for outcomes of 0 and 1, and adjust=True makes residuals of them."
+        raise SensitivityError(explain(text, fix="adjust=False, or statistic='auto'"))
     if row.binary and not binary:
         raise SensitivityError(
             explain(
@@ -167,6 +170,15 @@ def pair_differences(outcome: FloatArray, strata: Strata) -> FloatArray:
 def informative_strata(outcome: FloatArray, strata: Strata) -> int:
     """Return the number of strata where outcomes differ; others say nothing."""
     return int((strata.range_of(outcome) > 0).sum())
+
+
+def smaller_arms(outcome: FloatArray, strata: Strata) -> int:
+    """Return how many units the smaller arm has, summed over strata where outcomes differ."""
+    told = 0
+    for block in strata.blocks:
+        fewer = np.minimum(block.n_treated, block.rows.shape[1] - block.n_treated)
+        told += int(fewer[np.ptp(outcome[block.rows], axis=1) > 0].sum())
+    return told
 
 
 def _compare(

@@ -392,6 +392,22 @@ def test_a_result_that_was_read_back_is_the_same_and_draws(found: Sensitivity) -
     assert len(found.summary().splitlines()) <= 25
 
 
+def test_without_anything_to_compare_with_it_is_drawn_all_the_same() -> None:
+    result = result_of(study(80), method="difference", covariates=[])
+    one = ec.sensitivity(result, kind="rosenbaum", gammas=[1, 2], adjust=True)
+    assert one.curves["benchmarks"].empty
+    assert any("nothing predicts the outcome" in text for text in one.warnings)
+    assert len(one.plot().axes) == 2
+
+
+def test_few_strata_of_many_units_are_not_few() -> None:
+    table = study(200)
+    table["half"] = (table["x"] > 0).astype(int)
+    wide = ec.sensitivity(result_of(table), kind="rosenbaum", strata="half", gammas=[1])
+    assert wide.numbers["n_sets"] == 2
+    assert not any("few for the normal" in text for text in wide.warnings)
+
+
 def test_amplification_holds_the_gamma(found: Sensitivity) -> None:
     odds = found.curves["amplification"]
     treatment, outcome = odds["odds_treatment"], odds["odds_outcome"]
@@ -457,6 +473,7 @@ def test_sentences(changes: dict[str, Any], words: list[str], not_words: list[st
         ({"adjust": "yes"}, "True, False or None"),
         ({"statistic": "signed_ranks"}, "Did you mean 'signed_rank'"),
         ({"statistic": "mcnemar"}, "for outcomes of 0 and 1"),
+        ({"statistic": "mcnemar", "adjust": True}, "adjust=True makes residuals"),
         ({"strata": "nowhere"}, "is not in the data"),
         ({"strata": 3}, "a column, or a Series by unit id"),
         ({"strata": pd.Series([1, 2], index=["u000", "u000"])}, "several values for some units"),
