@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -81,10 +82,11 @@ def measured(estimate: Estimate, model: LinearModel, call: Call) -> tuple[list[M
         if benchmark.coordinates:
             found.append(_outside(estimate, model, benchmark))
             continue
-        blocks = tuple(getattr(origin_of(estimate).design.table, "feature_blocks", {}))
-        members = model.members(benchmark, blocks)
+        blocks = getattr(origin_of(estimate).design.table, "feature_blocks", {})
+        members = model.members(benchmark, tuple(blocks))
         if members.any():
             found.append(_measure(model, benchmark, members, inside=True))
+            told += _left_in_the_unseen(model, benchmark, blocks)
         elif call.named:
             raise SensitivityError(
                 explain(
@@ -96,6 +98,21 @@ def measured(estimate: Estimate, model: LinearModel, call: Call) -> tuple[list[M
             verb = "are" if benchmark.plural else "is"
             told.append(f"{benchmark.in_words} {verb} no part of this regression and cannot be compared with")
     return found, told
+
+
+def _left_in_the_unseen(
+    model: LinearModel, benchmark: Benchmark, blocks: Mapping[str, tuple[int, int]]
+) -> list[str]:
+    """Return what to say of image features that a benchmark names and of which the regression sees a part."""
+    names = tuple(blocks) if benchmark.features else benchmark.blocks
+    width = sum(blocks[name][1] - blocks[name][0] for name in names)
+    taken = sum(one in names for one in model.of)
+    if taken >= width:
+        return []
+    return [
+        f"{benchmark.in_words}: of {width} columns {taken} leading components are in the regression and compared "
+        "with, and what else images show counts as unseen"
+    ]
 
 
 def _outside(estimate: Estimate, model: LinearModel, benchmark: Benchmark) -> Measured:

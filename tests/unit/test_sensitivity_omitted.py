@@ -381,6 +381,18 @@ def test_of_a_difference_in_means_there_is_nothing_to_compare_with() -> None:
     assert Sensitivity.from_dict(found.to_dict()) == found
 
 
+def test_image_features_that_the_regression_does_not_take_in_are_told_of() -> None:
+    asked = design(by_village(240), features=images())
+    width = asked.table.features.shape[1]
+    few = ec.sensitivity(
+        ec.ate(asked, method="ols", learners=ec.Learners(pca=3)), benchmark=["features", "age"]
+    )
+    assert f"all image features: of {width} columns 3 leading components are in" in " ".join(few.warnings)
+    assert sum("leading components" in text for text in few.warnings) == 1
+    every = ec.sensitivity(ec.ate(asked, method="ols", learners=ec.Learners(pca=width)), benchmark="features")
+    assert not any("leading components" in text for text in every.warnings)
+
+
 def test_unit_effects_hold_where_units_lie() -> None:
     table = ec.simulate_panel(n_regions=20, units_per_region=3, seed=3).frame
     estimate = ec.panel(_panel_design(table, covariates=[], coordinates=("lon", "lat")), method="twfe")
