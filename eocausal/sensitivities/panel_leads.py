@@ -12,6 +12,7 @@ from eocausal.inference.contrast import contrast
 from eocausal.panels.event_time import pretrends
 from eocausal.panels.fixed_effects import REFERENCE, time_since
 from eocausal.sensitivities.future_treatment import TEST
+from eocausal.sensitivities.placebo_designs import with_panel_control
 from eocausal.sensitivities.placebo_parts import (
     BIASED,
     LITTLE,
@@ -51,8 +52,9 @@ def _lead(estimate: Estimate, call: Call) -> Part:
     later = next_treatment(table)
     known = ~np.isnan(later)
     frame = design.data.iloc[table.rows[known]].assign(**{name: later[known]})
-    covariates = (*design.covariates, design.treatment)
-    lead = made_again(estimate, replace(design, data=frame, treatment=name, covariates=covariates))
+    ahead = replace(design, data=frame, treatment=name)
+    present = table.treatment[known][ahead.table.rows]
+    lead = made_again(estimate, with_panel_control(ahead, present, design.treatment))
     effect = float(estimate.values[0])
     row = row_of(TEST, name, lead, effect, level=call.level)
     numbers = {

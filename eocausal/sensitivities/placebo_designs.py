@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from eocausal.design import Design
     from eocausal.inference.estimate import Estimate
+    from eocausal.panels.design import PanelDesign
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -61,6 +62,17 @@ def with_control(design: Design, values: FloatArray, name: str) -> Design:
         covariate_names=(*table.covariate_names, name),
         missing=missing,
     )
+    object.__setattr__(other, "covariates", (*design.covariates, name))
+    return other
+
+
+def with_panel_control(design: PanelDesign, values: FloatArray, name: str) -> PanelDesign:
+    """Return the same rows of a panel with one more covariate (n,), which may well follow from treatment."""
+    table = design.table
+    other = copy(design)
+    columns = np.column_stack([table.covariates, values])
+    names = (*table.covariate_names, name)
+    object.__setattr__(other, "table", replace(table, covariates=columns, covariate_names=names))
     object.__setattr__(other, "covariates", (*design.covariates, name))
     return other
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 from tqdm.auto import tqdm
 
 from eocausal._checks import positive_metres
@@ -33,6 +34,9 @@ LEAST_SHARE, MOST_SHARE = 0.1, 0.25
 # With fewer unrelated moves than the first p-values are rough, with fewer than the second somewhat too small, where
 # that is for clumps and not for how few places there are.
 FEWEST_MOVES, FEW_MOVES = 20, 50
+
+# Standard errors are called too small where chance lets so many moves reject less often than this.
+CERTAIN = 0.01
 
 STANDS = "farther from zero than placebos"
 ALIKE = "no farther from zero than placebos"
@@ -205,10 +209,10 @@ def _least_p(numbers: dict[str, float]) -> float:
 
 
 def too_often(numbers: dict[str, float], *, level: float) -> bool:
-    """Say whether moved treatments are found to have effects more often than chance has it."""
-    alpha = 1 - level
-    draws = min(numbers["shifted_draws"], numbers["shifted_independent_moves"])
-    return bool(numbers["shifted_rejected"] > alpha + 2 * np.sqrt(alpha * level / max(draws, 1.0)))
+    """Say whether moved treatments are found to have effects more often than chance has it, at 1%."""
+    draws = np.floor(min(numbers["shifted_draws"], numbers["shifted_independent_moves"]))
+    found = np.round(numbers["shifted_rejected"] * draws)
+    return bool(stats.binom.sf(found - 1, draws, 1 - level) < CERTAIN)
 
 
 def sentence(numbers: dict[str, float], *, level: float) -> str:

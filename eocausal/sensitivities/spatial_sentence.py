@@ -131,7 +131,7 @@ def _of_rings(numbers: Mapping[str, float], *, dose: bool) -> str:
         return ""
     joint = numbers["rings_joint_p"]
     if np.isnan(joint):
-        return "Whether outcomes go with the treatment of others, too few clusters tell."
+        return "There are too few clusters to tell whether outcomes go with the treatment of others."
     if joint >= SIGNIFICANT:
         return (
             f"With the treatment of others within {km(1000 * numbers['rings_reach_km'])} outcomes go no more than "

@@ -247,6 +247,13 @@ def test_few_unrelated_moves_are_told():
     assert found.numbers["shifted_independent_moves"] < 8
 
 
+def test_progress_is_shown_where_it_is_asked_for(adjusted, capsys):
+    for progress in (True, False):
+        ec.sensitivity(adjusted, kind="placebo", draws=5, progress=progress)
+        shown = capsys.readouterr().err
+        assert ("treatment moved" in shown and "images dealt anew" in shown) == progress
+
+
 def test_few_draws_say_little(adjusted):
     found = placebo(adjusted, tests="shifted_treatment", draws=9)
     assert found.frame["verdict"][0] == "says little: too few draws"
@@ -345,6 +352,24 @@ def test_periods_before_treatment_are_those_of_pretrends(panel, method, options)
     test = ec.pretrends(whole)
     assert found.numbers["future_p_value"] == test.p_value
     assert found.frame["estimate"].tolist() == [whole.values[whole.terms.index(one)] for one in test.terms]
+
+
+def test_the_lead_of_treatment_that_stays_is_no_leak_of_it():
+    # who is treated now is treated later too, so that the present treatment is 0 wherever the later one is
+    rng = np.random.default_rng(2)
+    starts = np.where(np.arange(120) < 60, rng.integers(1, 5, 120), 9)
+    frame = pd.DataFrame({"unit": np.repeat(np.arange(120), 5), "period": np.tile(np.arange(5), 120)})
+    frame["aid"] = (frame["period"] >= starts[frame["unit"]]).astype(int)
+    frame["wealth"] = 0.5 * frame["aid"] + rng.normal(size=600)
+    frame = frame.sample(frac=1, random_state=1)
+    design = ec.PanelDesign(frame, outcome="wealth", treatment="aid", unit="unit", period="period")
+    found = placebo(ec.panel(design)).frame.iloc[0]
+    lead = frame.sort_values(["unit", "period"])
+    lead = lead.assign(lead=lead.groupby("unit")["aid"].shift(-1)).dropna()
+    dummies = [pd.get_dummies(lead[name], dtype=float).to_numpy() for name in ("unit", "period")]
+    columns = np.column_stack([lead["lead"], lead["aid"], *dummies])
+    by_hand = np.linalg.lstsq(columns, lead["wealth"].to_numpy(), rcond=None)[0][0]
+    assert found["estimate"] == pytest.approx(by_hand, rel=1e-8)
 
 
 def test_a_panel_without_earlier_periods_has_no_test_by_itself(panel):

@@ -581,7 +581,10 @@ def test_rings_that_cannot_be_tested_together_are_told_of() -> None:
     result = ec.sensitivity(made, kind="spatial", tests="rings")
     assert np.isnan(result.numbers["rings_joint_p"])
     assert any("cluster(half) is too few to test 3 rings together" in text for text in result.warnings)
-    assert result.sentence == "Whether outcomes go with the treatment of others, too few clusters tell."
+    assert (
+        result.sentence
+        == "There are too few clusters to tell whether outcomes go with the treatment of others."
+    )
 
 
 def test_an_outcome_that_is_explained_to_the_last_digit_is_refused() -> None:
