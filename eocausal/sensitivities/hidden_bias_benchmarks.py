@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 
-COLUMNS = ("benchmark", "in_words", "median", "q95", "maximum", "n_sets")
+COLUMNS = ("benchmark", "in_words", "median", "percentile_95", "largest", "n_sets")
 
 
 def odds_within(

@@ -12,7 +12,7 @@ from eocausal.nuisance.columns import has_columns
 from eocausal.nuisance.learners import OutOfFold
 from eocausal.nuisance.pooled import expected_out_of_fold, with_columns
 from eocausal.nuisance.settings import dealt
-from eocausal.sensitivities.result_propensity import settings_of
+from eocausal.sensitivities.odds_shifts import settings_of
 from eocausal.sensitivities.subject import origin_of
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def expected_of(estimate: Estimate) -> Expected | None:
     that is the same for all puts its multiple of the expected treatment into the expected outcome, and is taken off
     as the multiple of what is left of the treatment.
     """
-    design = origin_of(estimate).entered
-    settings = settings_of(estimate, design)
+    origin = origin_of(estimate)
+    design, settings = origin.entered, settings_of(origin)
     if not has_columns(design, settings.learners.columns):
         return None
     if isinstance(settings.learners.outcome, OutOfFold):

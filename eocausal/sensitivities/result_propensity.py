@@ -12,10 +12,10 @@ from eocausal.effects.restated import restated
 from eocausal.errors import SensitivityError, explain
 from eocausal.nuisance.columns import has_columns
 from eocausal.nuisance.cross_fit import propensities
-from eocausal.nuisance.folds import Folds
 from eocausal.nuisance.learners import OutOfFold
-from eocausal.nuisance.settings import Settings, dealt, settings_for
+from eocausal.nuisance.settings import dealt
 from eocausal.sensitivities.benchmarks import Benchmark, coordinate_columns
+from eocausal.sensitivities.odds_shifts import settings_of
 from eocausal.sensitivities.subject import origin_of
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def logit_of(estimate: Estimate) -> tuple[FloatArray, str]:
 
 def learned_logit(estimate: Estimate, design: Design) -> FloatArray:
     """Return the logit (n,) of a propensity learned out of fold on a design, as a result learns."""
-    settings = settings_of(estimate, design)
+    settings = settings_of(origin_of(estimate))
     learners = settings.learners
     if not has_columns(design, learners.columns):
         return np.zeros(len(design))
@@ -65,14 +65,6 @@ def learned_logit(estimate: Estimate, design: Design) -> FloatArray:
         settings = replace(settings, learners=replace(learners, propensity="penalised_logit"))
     values = propensities(design, **dealt(design, settings), known=False).values
     return np.log(values / (1 - values))
-
-
-def settings_of(estimate: Estimate, design: Design) -> Settings:
-    """Return folds, learners and seed of a result; of several repeats of the folds the first."""
-    options = origin_of(estimate).options
-    folds, learners = options.get("folds") or Folds(), options.get("learners")
-    seed = int(options.get("seed", 0))
-    return settings_for(design, folds=replace(folds, repeats=1), learners=learners, seed=seed)
 
 
 def designs_for(benchmark: Benchmark, design: Design) -> tuple[Design, Design]:

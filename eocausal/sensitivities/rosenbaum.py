@@ -327,9 +327,12 @@ def _with_benchmark(said: Said, benchmarks: pd.DataFrame) -> Said:
     """Return what is said with the benchmark that would have been the most hidden bias."""
     if benchmarks.empty:
         return said
-    most = benchmarks.iloc[int(benchmarks["q95"].argmax())]
+    most = benchmarks.iloc[int(benchmarks["percentile_95"].argmax())]
     return replace(
-        said, benchmark=str(most["in_words"]), median=float(most["median"]), q95=float(most["q95"])
+        said,
+        benchmark=str(most["in_words"]),
+        median=float(most["median"]),
+        percentile_95=float(most["percentile_95"]),
     )
 
 

@@ -67,9 +67,9 @@ def _p_values(ax: Axes, found: Sensitivity) -> None:
 
 def _benchmarks(ax: Axes, found: Sensitivity) -> None:
     """Mark by how much seen columns would have made odds differ, had they been unseen, in 95% of the sets."""
-    table = found.curves["benchmarks"].nlargest(SHOWN, "q95")
+    table = found.curves["benchmarks"].nlargest(SHOWN, "percentile_95")
     last = float(found.curves["p_values"]["gamma"].max())
-    for name, place in zip(table["in_words"], table["q95"].to_numpy()):
+    for name, place in zip(table["in_words"], table["percentile_95"].to_numpy()):
         if place > last:
             continue
         ax.axvline(place, color=MARK, linewidth=0.9, linestyle=":")

@@ -25,7 +25,7 @@ class Said:
         ``amplified`` is not a number where strata are no pairs.
     benchmark : str
         In words; empty for none.
-    median, q95 : float
+    median, percentile_95 : float
         Of the odds ratios of the benchmark.
     """
 
@@ -40,7 +40,7 @@ class Said:
     amplified: float
     benchmark: str = ""
     median: float = np.nan
-    q95: float = np.nan
+    percentile_95: float = np.nan
 
 
 def sentence(said: Said) -> str:
@@ -83,7 +83,7 @@ def _benchmark(said: Said) -> list[str]:
         return []
     return [
         f"Leaving {said.benchmark} unseen would make these odds differ by a factor of {said.median:.2f} in the "
-        f"median of the {said.sets} and of at most {said.q95:.2f} in 95% of them."
+        f"median of the {said.sets} and of at most {said.percentile_95:.2f} in 95% of them."
     ]
 
 

@@ -370,9 +370,9 @@ def test_image_features_that_decide_on_treatment_are_a_strong_benchmark() -> Non
     ratios = one.curves["benchmarks"].set_index("benchmark")
     # two draws from a normal with the coefficient 1.2: exp(1.2 sqrt(2) 0.67) = 3.1 in the median without matching
     assert 1.8 < ratios.loc["features", "median"] < 4.5
-    assert ratios.loc["idle", "q95"] < 1.6 < 4 < ratios.loc["features", "q95"]
-    assert (ratios["median"] <= ratios["q95"]).all()
-    assert (ratios["q95"] <= ratios["maximum"]).all()
+    assert ratios.loc["idle", "percentile_95"] < 1.6 < 4 < ratios.loc["features", "percentile_95"]
+    assert (ratios["median"] <= ratios["percentile_95"]).all()
+    assert (ratios["percentile_95"] <= ratios["largest"]).all()
     assert "coordinates" in ratios.index
     assert "Leaving all image features unseen" in one.sentence
 
@@ -446,7 +446,7 @@ SAID = Said(
         ({"gamma": np.inf}, ["however much the odds of treatment differ"], ["factor"]),
         ({"amplified": np.nan}, ["factor of 2.35."], ["multiplies"]),
         (
-            {"benchmark": "age", "median": 1.2, "q95": 1.44},
+            {"benchmark": "age", "median": 1.2, "percentile_95": 1.44},
             [
                 "Leaving age unseen would make these odds differ by a factor of 1.20",
                 "at most 1.44 in 95% of them.",
