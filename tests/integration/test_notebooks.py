@@ -17,6 +17,7 @@ import pytest
 from nbclient import NotebookClient
 
 import eocausal as ec
+from eocausal.sensitivities.kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -147,6 +148,28 @@ def _check_debias(text: str, folder: Path) -> None:
     assert (folder / "out" / "markets.html").read_text(encoding="utf-8").rstrip().endswith("</html>")
 
 
+def _check_sensitivity(text: str, folder: Path) -> None:
+    """Bounds as strong as pictures hold the truth, placebos pass, and the paragraph ends it."""
+    bounds = re.search(r"strong as pictures are: (\S+) to (\S+); truth 0.50", text)
+    assert bounds is not None
+    assert float(bounds[1]) < 0.5 < float(bounds[2])
+    assert "without pictures 0.9" in text
+    for kind in ("omitted", "oster", "breakdown", "evalue"):
+        assert re.search(rf"^{kind}: .+\.$", text, re.M)
+    verdicts = dict(
+        re.findall(r"^ *(outcomes|future) .*? (no sign of bias|sign of bias|says little)", text, re.M)
+    )
+    assert verdicts == {"outcomes": "no sign of bias", "future": "no sign of bias"}
+    paragraph = text[text.index("Projects raised growth by") :]
+    interval = re.search(r"by (\S+) \(95% interval (\S+) to (\S+),", paragraph)
+    assert interval is not None
+    assert float(interval[2]) < 0.5 < float(interval[3])
+    assert "as everything that pictures show" in " ".join(paragraph.split())
+    page = (folder / "out" / "sensitivity.html").read_text(encoding="utf-8")
+    assert page.rstrip().endswith("</html>")
+    assert all(kind.question in page for kind in KINDS.values())
+
+
 CHECKS = {
     "01_rct_heterogeneity": _check_rct,
     "02_chips": _check_chips,
@@ -154,6 +177,7 @@ CHECKS = {
     "04_confounding": _check_confounding,
     "05_heterogeneity": _check_heterogeneity,
     "06_debias": _check_debias,
+    "07_sensitivity": _check_sensitivity,
 }
 
 
