@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,10 +93,8 @@ def read_benchmarks(asked: Asked, design: Any) -> tuple[Benchmark, ...]:
     if asked is None:
         given = [FEATURES] if _blocks(design) else []
         asked = [*given, *([COVARIATES] if design.covariates else [])]
-    if isinstance(asked, str):
-        asked = [asked]
-    entries = asked if isinstance(asked, Mapping) else {str(name): name for name in asked}
-    return tuple(_one(str(name), members, design) for name, members in entries.items())
+    entries = asked if isinstance(asked, Mapping) else {name: name for name in _names(asked)}
+    return tuple(_one(str(name), _names(members), design) for name, members in entries.items())
 
 
 def coordinate_columns(coordinates: FloatArray) -> FloatArray:
@@ -106,8 +104,23 @@ def coordinate_columns(coordinates: FloatArray) -> FloatArray:
     return np.column_stack([east, north, east**2, north**2, east * north])
 
 
-def _one(name: str, members: str | Sequence[str], design: Any) -> Benchmark:
-    wanted = [members] if isinstance(members, str) else list(members)
+def _names(given: Any) -> list[str]:
+    """Return one name, or each of several, as a list."""
+    names = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    strange = [one for one in names if not isinstance(one, str)]
+    if strange:
+        raise SensitivityError(
+            explain(
+                f"benchmark={given!r} holds what is no name.",
+                where=[repr(one) for one in strange],
+                rule="names as text, in a list, or lists of them by a name of their own",
+                fix='benchmark=["features", "age"] or benchmark={"family": ["age", "children"]}',
+            )
+        )
+    return names
+
+
+def _one(name: str, wanted: list[str], design: Any) -> Benchmark:
     covariates: list[str] = []
     blocks: list[str] = []
     features = coordinates = every = False

@@ -103,11 +103,13 @@ def linear_model(estimate: Estimate) -> LinearModel:
     """
     reader = _READERS.get(origin_of(estimate).options["method"])
     if reader is None:
+        fix = "ec.ate(design, method='ols'), or kind='dml' for learned nuisances"
+        panel = not hasattr(origin_of(estimate).entered, "treatment_type")
         raise SensitivityError(
             explain(
                 f"method={estimate.method!r} is no coefficient of one regression.",
                 rule=f"methods that are: {', '.join(_READERS)}",
-                fix="ec.ate(design, method='ols'), or kind='dml' for learned nuisances",
+                fix="ec.panel(design, method='twfe'), or kind='placebo'" if panel else fix,
             )
         )
     design = origin_of(estimate).entered

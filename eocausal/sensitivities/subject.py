@@ -142,7 +142,11 @@ def _of_term(estimate: Estimate, term: str | None) -> Estimate:
     if term not in estimate.terms:
         named = did_you_mean(str(term), estimate.terms) if term is not None else f"term={estimate.terms[0]!r}"
         raise SensitivityError(
-            explain(f"The result has {len(estimate.terms)} terms.", where=estimate.terms, fix=named)
+            explain(
+                f"The result has {len(estimate.terms)} term{'s' * (len(estimate.terms) > 1)}.",
+                where=estimate.terms,
+                fix=named,
+            )
         )
     weights = (np.array(estimate.terms) == term).astype(float)[:, None]
     return replace(combined(estimate, weights, (str(term),)), origin=estimate.origin)

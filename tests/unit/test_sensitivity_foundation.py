@@ -92,6 +92,10 @@ def test_a_name_that_a_user_gave_to_other_columns_does_not_stand_for_all() -> No
         ("coordinates", "nothing that this estimate adjusts for"),
         ({"both": ["age", "coordinates"]}, "nothing that this estimate adjusts for"),
         ({"none": []}, "'none' is empty"),
+        (3, "holds what is no name(.|\n)*benchmark="),
+        (["age", 1], r"holds what is no name(.|\n)*1 \(1\)"),
+        ({"group": ["age", None]}, "holds what is no name"),
+        ({"group": 2}, "holds what is no name"),
     ],
 )
 def test_benchmarks_that_are_not_there_are_refused(asked: Any, words: str) -> None:

@@ -595,6 +595,14 @@ def test_other_methods_are_sent_elsewhere(method: str) -> None:
         ec.sensitivity(estimate, kind="omitted")
 
 
+def test_a_panel_without_a_regression_is_sent_to_one() -> None:
+    estimate = ec.panel(_panel_design(covariates=[]), method="did")
+    with pytest.raises(SensitivityError, match=r"no coefficient(.|\n)*ec\.panel\(design, method='twfe'\)"):
+        ec.sensitivity(estimate, kind="omitted")
+    with pytest.raises(SensitivityError, match=r"has 1 term\."):
+        ec.sensitivity(ec.ate(design(study()), method="ols"), term="age")
+
+
 def test_several_arms_are_refused() -> None:
     table = study()
     table["grant"] = np.tile(["none", "small", "large"], 40)
