@@ -72,6 +72,29 @@ class Vcov:
         return f"{self.kind}({', '.join(told)})" if told else self.kind
 
 
+    @property
+    def in_words(self) -> str:
+        """How it is said in a sentence, after "standard errors" or "an interval".
+
+        Examples
+        --------
+        >>> Vcov().in_words, Vcov("cluster", ("village",)).in_words
+        ('for independent units', 'clustered by village')
+        >>> Vcov("conley", cutoff_m=3000.0, kernel="uniform").in_words
+        'with units up to 3 km apart varying together'
+        >>> Vcov("wild", ("village",), draws=1999, seed=0).in_words
+        'by a wild bootstrap over village'
+        """
+        by = " and ".join(self.names)
+        if self.cutoff_m is not None:
+            return f"with units up to {distance_text(self.cutoff_m)} apart varying together"
+        if self.block_m is not None:
+            return f"by a bootstrap of blocks of {distance_text(self.block_m)}"
+        if self.draws is not None:
+            return f"by a {'wild ' if self.kind == 'wild' else ''}bootstrap over {by or 'units'}"
+        return f"clustered by {by}" if by else "for independent units"
+
+
 @dataclass(frozen=True)
 class Variance:
     """Covariance of ``k`` estimates, with how it was made.
