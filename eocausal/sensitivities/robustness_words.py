@@ -21,7 +21,7 @@ def sentence(
     numbers : mapping of str to float
         Of the result.
     shares : DataFrame
-        ``choice`` and ``share``.
+        ``choice``, ``share``, and ``alone`` where choices may differ along with one another.
     in_words : mapping of str to str
         How choices are called.
     least : float
@@ -32,11 +32,12 @@ def sentence(
     if count == 1:
         return f"One specification is left, with an estimate of {median}."
     span = f"is {low} in all" if low == high else f"is {low} to {high} (median {median})"
-    told = _signs(numbers, count, least)
-    return f"Over {count} specifications the estimate {span}; {told}.{_spread(shares, in_words)}"
+    told = _signs(numbers, count)
+    chance = _chance(numbers, least)
+    return f"Over {count} specifications the estimate {span}; {told}.{chance}{_spread(shares, in_words)}"
 
 
-def _signs(numbers: Mapping[str, float], count: int, least: float) -> str:
+def _signs(numbers: Mapping[str, float], count: int) -> str:
     positive = round(numbers["share_positive"] * count)
     upward = numbers["median"] > 0
     side = "positive" if upward else "negative"
@@ -47,26 +48,37 @@ def _signs(numbers: Mapping[str, float], count: int, least: float) -> str:
     differ = "differ" if found > 1 else "differs"
     if not found:
         told = f"{signs} and none of these differs from zero at 5%"
-        chance = _chance(numbers["p_median"], least, "a median at least as far from zero")
     else:
         many = "all" if found == count else f"{found} of {count if of_side == count else 'these'}"
         told = f"{signs} and {many} {differ} from zero at 5%"
-        chance = _chance(numbers["p_significant"], least, "as many or more of one sign")
     if against:
         other = "negative" if upward else "positive"
         told += f", while {against} {other} {'ones do' if against > 1 else 'one does'}"
-    return told + chance
+    return told
 
 
-def _chance(p_value: float, least: float, what: str) -> str:
-    """Return how often chance would show as much, nothing where that was not tested."""
-    if np.isnan(p_value):
+def _chance(numbers: Mapping[str, float], least: float) -> str:
+    """Return how often chance would show as much, nothing where that was not tested.
+
+    How many differ from zero is bounded by the level of the tests where specifications are nearly one, so that the
+    median is told of too.
+    """
+    if np.isnan(numbers["p_median"]) or np.isnan(numbers["p_significant"]):
         return ""
+    of_median = _often(numbers["p_median"], least)
+    if not round(numbers["share_significant"] * numbers["specifications"]):
+        return f" Were there no effect, a median at least as far from zero would be seen in {of_median} of cases."
+    of_many = _often(numbers["p_significant"], least)
+    return (
+        f" Were there no effect, as many or more of one sign would be seen in {of_many} of cases, and a median at "
+        f"least as far from zero in {of_median}."
+    )
+
+
+def _often(p_value: float, least: float) -> str:
     if p_value <= least * 1.5:
-        often = f"fewer than {100 * least:.2g}%"
-    else:
-        often = f"{100 * p_value:.2g}%" if p_value < 0.1 else f"{100 * p_value:.0f}%"
-    return f"; were there no effect, {what} would be seen in {often} of cases"
+        return f"fewer than {100 * least:.2g}%"
+    return f"{100 * p_value:.2g}%" if p_value < 0.1 else f"{100 * p_value:.0f}%"
 
 
 def _spread(shares: pd.DataFrame, in_words: Mapping[str, str]) -> str:
@@ -77,6 +89,9 @@ def _spread(shares: pd.DataFrame, in_words: Mapping[str, str]) -> str:
     place = int(np.argmax(own["share"].to_numpy()))
     share = float(own["share"].iloc[place])
     much = f"{in_words[str(own['choice'].iloc[place])]} ({100 * share:.0f}%)"
+    alone = float(own["alone"].iloc[place]) if "alone" in own else share
+    if share >= MOST > alone:
+        return f" Most of the spread goes with {much}, but choices that differ along with it may be why."
     if share >= MOST:
         return f" Most of the spread comes from {much}."
     return f" No single choice accounts for most of the spread; the largest part comes from {much}."

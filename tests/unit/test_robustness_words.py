@@ -25,8 +25,8 @@ def _said(shares: pd.DataFrame = SHARES, **changes: float) -> str:
 def test_the_usual_case_reads_as_it_would_be_printed() -> None:
     assert _said() == (
         "Over 48 specifications the estimate is 0.31 to 0.62 (median 0.50); all are positive and 44 of 48 differ "
-        "from zero at 5%; were there no effect, as many or more of one sign would be seen in 0.1% of cases. Most "
-        "of the spread comes from the set of features (62%)."
+        "from zero at 5%. Were there no effect, as many or more of one sign would be seen in 0.1% of cases, and a "
+        "median at least as far from zero in 0.2%. Most of the spread comes from the set of features (62%)."
     )
 
 
@@ -37,7 +37,7 @@ def test_the_usual_case_reads_as_it_would_be_printed() -> None:
         ({"share_significant": 1 / 48}, "all are positive and 1 of 48 differs from zero at 5%"),
         (
             {"share_significant": 0.0, "p_median": 0.34},
-            "all are positive and none of these differs from zero at 5%; were there no effect, a median at "
+            "all are positive and none of these differs from zero at 5%. Were there no effect, a median at "
             "least as far from zero would be seen in 34% of cases",
         ),
         (
@@ -46,12 +46,12 @@ def test_the_usual_case_reads_as_it_would_be_printed() -> None:
         ),
         (
             {"lowest": -0.2, "share_positive": 40 / 48, "share_significant": 0.5},
-            "is -0.20 to 0.62 (median 0.50); 40 of 48 are positive and 24 of these differ from zero at 5%;",
+            "is -0.20 to 0.62 (median 0.50); 40 of 48 are positive and 24 of these differ from zero at 5%.",
         ),
         (
             {"lowest": -0.2, "share_positive": 40 / 48, "share_significant": 0.5,
              "share_significant_opposite": 2 / 48},
-            "24 of these differ from zero at 5%, while 2 negative ones do;",
+            "24 of these differ from zero at 5%, while 2 negative ones do.",
         ),
         ({"p_significant": 1e-4}, "as many or more of one sign would be seen in fewer than 0.01% of cases"),
         ({"p_significant": 0.0234}, "in 2.3% of cases"),
@@ -69,5 +69,9 @@ def test_where_the_spread_comes_from_is_said_as_it_is() -> None:
     assert _said(none).endswith(
         "No single choice accounts for most of the spread; the largest part comes from the set of features (30%)."
     )
-    assert _said(SHARES.assign(share=np.nan)).endswith("of cases.")
-    assert _said(SHARES.iloc[[0, 2]]).endswith("of cases.")
+    assert _said(SHARES.assign(share=np.nan)).endswith("from zero in 0.2%.")
+    assert _said(SHARES.iloc[[0, 2]]).endswith("from zero in 0.2%.")
+    assert _said(SHARES.assign(alone=[0.2, 0.1, 0.28])).endswith(
+        "Most of the spread goes with the set of features (62%), but choices that differ along with it may be why."
+    )
+    assert _said(SHARES.assign(alone=[0.62, 0.1, 0.28])).endswith("comes from the set of features (62%).")

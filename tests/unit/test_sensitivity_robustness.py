@@ -346,7 +346,7 @@ def test_rows_and_units_that_are_taken_as_independent_are_not_tested_together() 
     assert found.warnings[0].startswith("the specifications could not be tested together: Rows of a panel")
     assert np.isnan(found.numbers["p_median"])
     assert found.frame["p_adjusted"].isna().all()
-    assert "were there no effect" not in found.sentence
+    assert "no effect" not in found.sentence
     assert Sensitivity.from_dict(json.loads(json.dumps(found.to_dict(scores=True), allow_nan=False))) == found
     found.plot()
 
