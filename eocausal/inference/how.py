@@ -71,7 +71,6 @@ class Vcov:
         told += [f"{self.draws} draws, seed {self.seed}"] if self.draws is not None else []
         return f"{self.kind}({', '.join(told)})" if told else self.kind
 
-
     @property
     def in_words(self) -> str:
         """How it is said in a sentence, after "standard errors" or "an interval".
