@@ -11,6 +11,7 @@ import numpy.typing as npt
 from eocausal.effects.restated import restated
 from eocausal.errors import SensitivityError, explain
 from eocausal.inference import scores
+from eocausal.inference.repeats import middle_repeats
 from eocausal.panels.fixed_effects import event_columns
 from eocausal.sensitivities.subject import made_again, origin_of
 
@@ -45,9 +46,10 @@ def _by_predictions(estimate: Estimate) -> Mean:
             outcome_treated=np.zeros(len(table.outcome)),
         )  # fmt: skip
         found.append(scores.ratio_of_means(numerator, share, table.weights))
-    return Mean(
-        -float(np.median([one.estimate for one in found])), -np.mean([one.scores for one in found], axis=0)
-    )
+    # influence values of the repeats that those of the effect are of, so that both vary together
+    middle = [0] if estimate.repeats is None else middle_repeats(estimate.repeats.values)
+    shifts = np.mean([found[one].scores for one in middle], axis=0)
+    return Mean(-float(np.median([one.estimate for one in found])), -shifts)
 
 
 def _by_weights(estimate: Estimate) -> Mean:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from eocausal.effects.coefficients import model_columns
 from eocausal.effects.methods import LEADING
-from eocausal.inference.repeats import Repeats
+from eocausal.inference.repeats import Repeats, middle_repeats
 from eocausal.inference.vcov import variance_of
 from eocausal.nuisance.columns import has_columns
 from eocausal.nuisance.settings import Settings
@@ -102,7 +102,7 @@ class Orthogonal:
         else:
             each = Repeats(terms, of.repeats.seeds, values, scores, np.zeros_like(values))
             variance, repeats = each.variance(make)
-            value, score = np.median(values, axis=0), np.median(scores, axis=0)
+            value, score = np.median(values, axis=0), scores[middle_repeats(values)].mean(axis=0)
         second = None
         if of.second is not None:
             # what a calibration gets wrong moves all outcomes by one factor

@@ -41,7 +41,7 @@ def sentence(
     else:
         holds = f"{sign} holds unless {moves} by more than a factor of {factor(point)}"
     if sure == 1:
-        tail = f", but its {interval} holds zero even if nothing unseen does"
+        tail = f", but its {interval} holds zero as it is"
     elif np.isnan(sure):
         tail = f", and so does that of the whole {interval}"
     else:
@@ -51,8 +51,8 @@ def sentence(
 
 def _yardstick(benchmarks: pd.DataFrame) -> list[str]:
     told = [
-        f"leaving out {row['in_words']} moves them by up to {factor(row['largest'])} "
-        f"(95% of units by at most {factor(row['percentile_95'])})"
+        f"leaving out {row['in_words']} moves them by factors up to {factor(row['largest'])} "
+        f"({factor(row['percentile_95'])} for 95% of units)"
         for row in benchmarks.head(NAMED).to_dict("records")
     ]
     if not told:

@@ -168,11 +168,12 @@ def _least_loss(outcome: FloatArray, quantile: FloatArray, weights: FloatArray, 
         mean += weights[i] * quantile[i]
     mean /= total
     # about its mean the quantile loses no digits
-    centred, spread = np.empty(m), 0.0
+    centred, spread, widest = np.empty(m), 0.0, 0.0
     for i in range(m):
         centred[i] = quantile[i] - mean
         spread = max(spread, abs(centred[i]))
-    if spread <= 1e-12 * (1.0 + abs(mean)):
+        widest = max(widest, abs(outcome[i] - mean))
+    if spread <= 1e-12 * widest + 1e-14 * abs(mean):
         return _on_line(0.0, outcome, centred, weights, level, total, values, copies)[0]
     here, far = 1.0, 1.0
     loss, pull = _on_line(here, outcome, centred, weights, level, total, values, copies)

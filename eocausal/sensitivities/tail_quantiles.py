@@ -19,13 +19,26 @@ Rows = npt.NDArray[np.intp]
 UNITS_A_COLUMN = 10
 # And with fewer than this, columns from the last on are left out.
 LEAST_UNITS_A_COLUMN = 5
+# A spread that is a smaller share of the mean is rounding.
+_ROUNDING = 1e-13
 _TREES = {"max_leaf_nodes": 6, "min_samples_leaf": 20, "max_iter": 100, "early_stopping": False}
 
 
+def _standard(columns: FloatArray, weights: FloatArray) -> Predictor:
+    """Return what puts columns about their means in units of their spread, with a column of ones before them.
+
+    A predicted outcome in the billions beside components near one would make these look like rounding.
+    """
+    middle = np.average(columns, axis=0, weights=weights)
+    spread = np.sqrt(np.average((columns - middle) ** 2, axis=0, weights=weights))
+    spread = np.where(spread > _ROUNDING * np.abs(middle), spread, np.inf)
+    return lambda other: np.column_stack([np.ones(len(other)), (other - middle) / spread])
+
+
 def _linear(columns: FloatArray, outcome: FloatArray, weights: FloatArray, level: float) -> Predictor:
-    rows = np.column_stack([np.ones(len(columns)), columns])
-    found = quantile_coefficients(rows, outcome, weights, level)
-    return lambda other: np.asarray(found[0] + other @ found[1:])
+    rows, middle = _standard(columns, weights), float(np.average(outcome, weights=weights))
+    found = quantile_coefficients(rows(columns), outcome - middle, weights, level)
+    return lambda other: np.asarray(middle + rows(other) @ found)
 
 
 def _boosted(columns: FloatArray, outcome: FloatArray, weights: FloatArray, level: float) -> Predictor:
@@ -37,10 +50,9 @@ def _boosted(columns: FloatArray, outcome: FloatArray, weights: FloatArray, leve
 
 
 def _mean_linear(columns: FloatArray, values: FloatArray, weights: FloatArray) -> Predictor:
-    rows = np.column_stack([np.ones(len(columns)), columns])
-    root = np.sqrt(weights)
-    found = np.linalg.lstsq(rows * root[:, None], values * root, rcond=None)[0]
-    return lambda other: np.asarray(found[0] + other @ found[1:])
+    rows, root = _standard(columns, weights), np.sqrt(weights)
+    found = np.linalg.lstsq(rows(columns) * root[:, None], values * root, rcond=None)[0]
+    return lambda other: np.asarray(rows(other) @ found)
 
 
 def _mean_boosted(columns: FloatArray, values: FloatArray, weights: FloatArray) -> Predictor:

@@ -128,6 +128,37 @@ def test_out_of_fold_tails_do_not_see_their_own_fold():
     assert np.abs(other.quantile[~same] - plain.quantile[~same]).min() > 1
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(1e12, 0.0), (1e-12, 0.0), (1.0, 1e8)])
+def test_the_currency_of_the_outcome_makes_no_difference(scale, shift):
+    """A predicted outcome of billions stands beside columns near one, which are no rounding."""
+    rng = np.random.default_rng(6)
+    columns = rng.normal(size=(300, 2))
+    outcome = columns.sum(axis=1) + rng.normal(size=300)
+    mean, arm, folds = (
+        0.5 * columns[:, 0] + 0.1 * rng.normal(size=300),
+        np.arange(300) < 200,
+        np.arange(300) % 3,
+    )
+
+    def tail(by: float, more: float) -> Tail:
+        seen = np.column_stack([more + by * mean, columns])
+        made = Quantiles(seen, more + by * outcome, np.ones(300), "linear", folds)
+        return tail_out_of_fold(made, arm, 0.7, upper=True)
+
+    plain, other = tail(1.0, 0.0), tail(scale, shift)
+    np.testing.assert_allclose((other.quantile - shift) / scale, plain.quantile, atol=1e-5)
+    np.testing.assert_allclose(other.beyond / scale, plain.beyond, atol=1e-5)
+
+
+def test_a_column_that_is_constant_in_an_arm_is_left_out():
+    rng = np.random.default_rng(7)
+    seen, outcome = rng.normal(size=(60, 1)), rng.normal(size=60)
+    rows = np.arange(60)
+    plain = Quantiles(seen, outcome, np.ones(60)).of(rows, 0.3)
+    more = Quantiles(np.column_stack([seen, np.full(60, 0.1)]), outcome, np.ones(60)).of(rows, 0.3)
+    np.testing.assert_allclose(more, plain, atol=1e-7)
+
+
 @pytest.mark.parametrize("learner", ["linear", "boosting"])
 def test_learned_quantiles_leave_their_share_below(learner):
     rng = np.random.default_rng(5)

@@ -196,6 +196,11 @@ def test_repeats_of_folds_are_told_of():
     made = ec.ate(designed(jobs(300)), folds=ec.Folds(k=3, repeats=3))
     found = ec.sensitivity(made, kind="evalue")
     assert any("the dealing of folds" in text for text in found.warnings)
+    treated = ec.ate(designed(jobs(300)), folds=ec.Folds(k=3, repeats=3), estimand="att")
+    both = mean_without_treatment(treated).scores + treated.score_values[:, 0]
+    grant, job = (jobs(300)[one].to_numpy() for one in ("grant", "job"))
+    expected = grant / grant.mean() * (job - job[grant == 1].mean())
+    assert both == pytest.approx(expected, abs=1e-9)
     assert 1 < found.numbers["risk_ratio"] < 4
 
 

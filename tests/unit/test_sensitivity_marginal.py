@@ -108,6 +108,7 @@ def test_bounds_by_aipw_take_the_standard_errors_of_the_estimate_and_the_median_
     assert made.repeats is not None
     np.testing.assert_allclose(made.values[0], estimate.estimate, atol=1e-10)
     np.testing.assert_allclose(np.sqrt(np.diag(made.variance.matrix))[0], estimate.std_error, rtol=1e-6)
+    np.testing.assert_allclose(made.score_values[:, 0], estimate.score_values[:, 0], atol=1e-9)
     again = analysed_aipw(estimate.with_vcov("iid")).estimates["dvds"]
     assert again.vcov == "iid"
 
@@ -315,9 +316,9 @@ def test_the_sentence_says_what_was_found():
     assert said(2.0, 1.8, 1.4, image) == (
         "The sign of the estimate (2) holds unless an unseen confounder moves the odds of treatment of units that "
         "look alike by more than a factor of 1.80; the 95% interval reaches zero from a factor of 1.40 on. Leaving "
-        "out all image features moves them by up to 1.60 (95% of units by at most 1.30)."
+        "out all image features moves them by factors up to 1.60 (1.30 for 95% of units)."
     )
-    assert "holds zero even if nothing unseen does" in said(-0.3, 1.2, 1.0)
+    assert "holds zero as it is" in said(-0.3, 1.2, 1.0)
     assert "(-0.3)" in said(-0.3, 1.2, 1.0)
     assert "holds even if" in said(2.0, np.nan, 30.0)
     assert "so does that of the whole 95% interval" in said(2.0, np.nan, np.nan)
@@ -328,7 +329,7 @@ def test_an_estimate_that_is_not_significant_says_so():
     made = table().assign(income=np.random.default_rng(3).normal(size=240))
     found = analysed(weighted(design(made)), benchmark=[])
     assert found.numbers["breakdown_interval"] == 1
-    assert "holds zero even if nothing unseen does" in found.sentence
+    assert "holds zero as it is" in found.sentence
     found.plot()
 
 

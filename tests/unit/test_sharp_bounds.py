@@ -100,6 +100,8 @@ def test_order_scale_and_a_line_in_the_quantile_make_no_difference():
     )
     assert again == pytest.approx(plain, abs=1e-7)
     assert other == pytest.approx([7 + 1e4 * one for one in plain], abs=1e-3)
+    tiny = sharp_means(1e-15 * outcome, fixed, moving, bound=2.5, low=1e-15 * quantile, high=1e-15 * quantile)
+    assert tiny == pytest.approx([1e-15 * one for one in plain], rel=1e-6, abs=1e-30)
 
 
 def test_an_end_without_its_quantile_is_not_computed():
