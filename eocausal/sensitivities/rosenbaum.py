@@ -184,7 +184,7 @@ def _study(
         strata is None,
         name,
         n_informative,
-        smaller_arms(subjects.outcome, sets.strata),
+        smaller_arms(outcome, sets.strata),
         sign,
         comparison_of(name, turned, treatment, sets.strata),
         adjusted,
