@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Lines of the grid of strengths that the figure interpolates, and where it ends.
 GRID, MOST = 31, 0.99
 ENDS = (
-    "lower", "upper", "std_error_lower", "std_error_upper", "conf_low", "conf_high", "conf_low_two_sided",
-    "conf_high_two_sided",
+    "lower", "upper", "std_error_lower", "std_error_upper", "conf_low", "conf_high", "conf_low_one_sided",
+    "conf_high_one_sided",
 )  # fmt: skip
 COLUMNS = (
     "benchmark", "times", "r2_treatment", "r2_outcome", "rho", *ENDS, "change", "rho_found", "note",
@@ -51,13 +51,14 @@ def table_of(
 
 
 def _ends(bounds: Estimate | None, level: float) -> dict[str, float]:
-    """Return bounds, their standard errors, and one-sided and two-sided confidence bounds."""
+    """Return bounds, their standard errors, and the outer ends of two-sided intervals, and of one-sided ones."""
     if bounds is None:
         infinite = (-np.inf, np.inf, np.nan, np.nan) + (-np.inf, np.inf) * 2
         return dict(zip(ENDS, infinite))
     errors = np.sqrt(np.diag(bounds.variance.matrix))
     found = [bounds.values[LOWER], bounds.values[UPPER], errors[LOWER], errors[UPPER]]
-    for one in (2 * level - 1, level):
+    # one side of a two-sided interval that leaves out twice as much
+    for one in (level, 2 * level - 1):
         ends = confidence_bounds(
             bounds.values, errors, df=bounds.variance.df, level=one, reference=bounds.variance.reference
         )

@@ -111,9 +111,13 @@ def test_bounds_cover_the_true_effect(images: bool, method: str, sign: float) ->
     found, true = draws(count, n=800, images=images, method=method, sign=sign)
     most, exact = (found[found["rho_is"] == name] for name in ("most", "true"))
     inside = (most["lower"] <= TRUE) & (most["upper"] >= TRUE)
-    covered = (most["conf_low"] <= TRUE) & (most["conf_high"] >= TRUE)
+    covered = (most["conf_low_one_sided"] <= TRUE) & (most["conf_high_one_sided"] >= TRUE)
     # with the true correlation the effect is one end of the bounds: below the estimate, or above it
-    end, said = ("lower", exact["conf_low"] <= TRUE) if sign > 0 else ("upper", exact["conf_high"] >= TRUE)
+    end, said = (
+        ("lower", exact["conf_low_one_sided"] <= TRUE)
+        if sign > 0
+        else ("upper", exact["conf_high_one_sided"] >= TRUE)
+    )
     ratio = exact[f"std_error_{end}"].mean() / exact[end].std()
     print(
         f"\n{method} images={images} sign={sign}: {true}, estimate {exact['estimate'].mean():.3f}, bound at the "
