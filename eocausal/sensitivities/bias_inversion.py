@@ -28,20 +28,16 @@ class ByGamma:
 
     Attributes
     ----------
-    p_upper, p_lower : float
-        Largest and smallest one-sided p-value of no effect against a positive one.
     estimate_low, estimate_high : float
         Smallest and largest Hodges-Lehmann estimate of an effect that is the same for all; NaN where there is none.
     conf_low, conf_high : float
         Limits of the two-sided interval.
     """
 
-    p_upper: float
-    p_lower: float
-    estimate_low: float = np.nan
-    estimate_high: float = np.nan
-    conf_low: float = np.nan
-    conf_high: float = np.nan
+    estimate_low: float
+    estimate_high: float
+    conf_low: float
+    conf_high: float
 
 
 def largest_p(compare: Compare, gamma: float) -> float:
@@ -52,7 +48,7 @@ def largest_p(compare: Compare, gamma: float) -> float:
 
 
 def by_gamma(compare: Compare, gamma: float, *, span: tuple[float, float], level: float) -> ByGamma:
-    """Return p-values, estimates and limits at a gamma.
+    """Return estimates and limits at a gamma.
 
     Parameters
     ----------
@@ -66,14 +62,11 @@ def by_gamma(compare: Compare, gamma: float, *, span: tuple[float, float], level
     from scipy.stats import norm
 
     z = float(norm.isf((1 - level) / 2))
-    at_zero = compare(0.0, gamma)
 
     def crossing(value: Callable[[Extremes], float]) -> float:
         return _crossing(lambda effect: value(compare(effect, gamma)), span)
 
     return ByGamma(
-        float(norm.sf(at_zero.above_most)),
-        float(norm.sf(at_zero.above_least)),
         crossing(lambda found: found.statistic - found.most),
         crossing(lambda found: found.statistic - found.least),
         crossing(lambda found: found.above_most - z),

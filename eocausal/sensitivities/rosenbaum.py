@@ -364,7 +364,8 @@ def _of_residuals(study: _Study) -> tuple[str, ...]:
 
 def _warnings(study: _Study) -> tuple[str, ...]:
     estimate, design = study.estimate, origin_of(study.estimate).entered
-    told = [*design.table.notes, *study.sets.warnings]
+    of_estimate = [text for text in estimate.warnings if text not in estimate.variance.notes]
+    told = [*design.table.notes, *of_estimate, *study.sets.warnings]
     if abs(study.uneven) > UNEVEN:
         told.append(
             f"within {study.kind} what covariates and features predict of the outcome differs by "

@@ -400,6 +400,13 @@ def test_without_anything_to_compare_with_it_is_drawn_all_the_same() -> None:
     assert len(one.plot().axes) == 2
 
 
+def test_units_that_were_trimmed_are_told_of() -> None:
+    design = ec.Design(study(200), outcome="y", treatment="treated", covariates=["x"])
+    result = ec.ate(design, method="ipw", trim=ec.Trim("fixed", low=0.2, high=0.5))
+    trimmed = next(text for text in result.warnings if text.startswith("trimming (fixed) left out"))
+    assert trimmed in ec.sensitivity(result, kind="rosenbaum", gammas=[1]).warnings
+
+
 def test_few_strata_of_many_units_are_not_few() -> None:
     table = study(200)
     table["half"] = (table["x"] > 0).astype(int)
