@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from eocausal.sensitivities.tail_quantiles import (
     Quantiles,
     columns_that_fit,
 )
-from eocausal.sensitivities.weighted_bounds import SHARP, WeightedBounds
+from eocausal.sensitivities.weighted_bounds import SHARP, ZSB, WeightedBounds
 
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate
@@ -84,6 +85,12 @@ class Weighted:
         found = self.bounds.drawn(self.draws, np.array([bound]), (method,), (side,))
         return self._limit(bound, method, side, found[:, 0, 0, side])
 
+    @cached_property
+    def luck(self) -> float:
+        """By how much draws of the estimate itself lie beside it: that of the draws, and of no least loss."""
+        found = self.bounds.drawn(self.draws, np.array([1.0]), (ZSB,))
+        return float(found.mean()) - self.end(1.0, ZSB, 0)
+
     def _limit(self, bound: float, method: str, side: int, found: FloatArray) -> float:
         tail = (1 - self.level) / 2
         away = -1 if side == 0 else 1
@@ -93,7 +100,7 @@ class Weighted:
         )
         if method == SHARP and bound > 1:
             # a least loss is too small in every sample, by as much again in draws from it
-            limit += 2 * away * max(-away * (float(found.mean()) - point), 0.0)
+            limit += 2 * away * max(-away * (float(found.mean()) - point - self.luck), 0.0)
         if self.outside == 0:
             return limit
         other = stats.norm.ppf(1 - tail) * self.outside * abs(point)

@@ -162,6 +162,16 @@ def test_trimmed_units_are_out():
     assert analysed_aipw(aipw).frame["low"].iloc[0] == pytest.approx(aipw.estimate, abs=1e-9)
 
 
+def test_sharp_intervals_begin_with_that_of_the_estimate_whatever_the_luck_of_the_draws():
+    estimate = weighted()
+    for seed in range(3):
+        frame = analysed(
+            estimate, lambdas=(1.00001,), draws=20, seed=seed, benchmark=[], bounds="sharp"
+        ).frame
+        (low, high), (near_low, near_high) = frame[["conf_low", "conf_high"]].to_numpy()
+        assert (near_low, near_high) == pytest.approx((low, high), abs=1e-3)
+
+
 def test_the_seed_decides_the_draws():
     estimate = weighted()
     one, two, three = (analysed(estimate, benchmark=[], seed=seed).frame for seed in (1, 1, 2))
