@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities.bias_inversion import (
     amplification,
     by_gamma,
@@ -22,6 +21,13 @@ from eocausal.sensitivities.matched_sets import Compared, Sets, compared, given_
 from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.result_outcome import expected_of, uneven_by
 from eocausal.sensitivities.result_propensity import logit_of
+from eocausal.sensitivities.rosenbaum_checks import (
+    cross_section,
+    read_gammas,
+    require_adjust,
+    require_caliper,
+    require_enough,
+)
 from eocausal.sensitivities.rosenbaum_sentence import Said, sentence
 from eocausal.sensitivities.strata_bounds import Strata
 from eocausal.sensitivities.strata_tests import (
@@ -37,7 +43,6 @@ from eocausal.sensitivities.strata_tests import (
 from eocausal.sensitivities.subject import Subject, origin_of
 
 if TYPE_CHECKING:
-    from eocausal.design import Design
     from eocausal.inference.estimate import Estimate
     from eocausal.sensitivities.kinds import Call
 
@@ -109,9 +114,9 @@ def rosenbaum(
     SensitivityError
         No treatment of two arms, a panel, options out of bounds, or fewer than two pairs or strata that differ.
     """
-    gammas = _read_gammas(gammas)
-    _require_caliper(caliper)
-    _require_adjust(adjust)
+    gammas = read_gammas(gammas)
+    require_caliper(caliper)
+    require_adjust(adjust)
     study = _study(estimate, strata, statistic, caliper, adjust)
     subjects, sets, comparison = study.subjects, study.sets, study.comparison
 
@@ -156,11 +161,11 @@ def _study(
     adjust: bool | None,
 ) -> _Study:
     """Return who is compared, and the test."""
-    design = _cross_section(estimate)
+    design = cross_section(estimate)
     subjects = compared(design)
     sets = _sets(estimate, subjects, strata, caliper)
     n_informative = informative_strata(subjects.outcome, sets.strata)
-    _require_enough(n_informative)
+    require_enough(n_informative)
     expected = expected_of(estimate)
     of_outcome = np.zeros(subjects.outcome.size) if expected is None else subjects.mean_of(expected.outcome)
     asked = adjust is not None and bool(adjust)
@@ -193,62 +198,6 @@ def _study(
     )
 
 
-def _cross_section(estimate: Estimate) -> Design:
-    """Return the design of the units that entered; raise where it has no two arms of units."""
-    entered = origin_of(estimate).entered
-    if not hasattr(entered, "treatment_type"):
-        raise SensitivityError(
-            explain(
-                f"kind='rosenbaum' compares units that are seen once, and this is a {type(entered).__name__}.",
-                rule="a result of ec.ate",
-                fix="kind='omitted', or kind='placebo'",
-            )
-        )
-    if entered.treatment_type != "binary":
-        raise SensitivityError(
-            explain(
-                f"kind='rosenbaum' compares treated units with controls, and the treatment is "
-                f"{entered.treatment_type}.",
-                rule="a treatment of 0 and 1",
-                fix="ec.ate(design.pair(arm)) of one arm after another"
-                if entered.treatment_type == "categorical"
-                else "kind='dml'",
-            )
-        )
-    return entered  # type: ignore[no-any-return]
-
-
-def _read_gammas(gammas: object) -> tuple[float, ...]:
-    values = np.atleast_1d(np.asarray(gammas))
-    numeric = values.dtype.kind in "iuf" and values.ndim == 1 and values.size > 0
-    if not numeric or not np.isfinite(values).all() or (values < 1).any():
-        raise SensitivityError(
-            explain(
-                f"gammas={gammas!r}.",
-                rule="odds ratios of at least 1, the larger of the odds over the smaller",
-                fix="gammas=(1, 1.5, 2, 3)",
-            )
-        )
-    return tuple(float(one) for one in np.unique(values))
-
-
-def _require_caliper(caliper: object) -> None:
-    number = isinstance(caliper, int | float | np.number) and not isinstance(caliper, bool)
-    if caliper is not None and (not number or not 0 < float(caliper) < np.inf):  # type: ignore[arg-type]
-        raise SensitivityError(
-            explain(
-                f"caliper={caliper!r}.",
-                rule="positive standard deviations of the logit of the propensity, or None",
-                fix="caliper=0.2",
-            )
-        )
-
-
-def _require_adjust(adjust: object) -> None:
-    if adjust is not None and not isinstance(adjust, bool | np.bool_):
-        raise SensitivityError(explain(f"adjust={adjust!r}.", rule="True, False or None"))
-
-
 def _sets(
     estimate: Estimate, subjects: Compared, strata: str | pd.Series | None, caliper: float | None
 ) -> Sets:
@@ -257,16 +206,6 @@ def _sets(
     logit, source = logit_of(estimate)
     sets = matched_pairs(subjects, subjects.mean_of(logit), caliper=caliper)
     return replace(sets, diagnostics={**sets.diagnostics, "matched_on": source})
-
-
-def _require_enough(n_informative: int) -> None:
-    if n_informative < 2:
-        kind = "pairs or strata with treated and control units whose outcomes differ"
-        raise SensitivityError(
-            explain(
-                f"There are {n_informative} {kind}.", rule="at least 2", fix="a wider caliper=, or strata="
-            )
-        )
 
 
 def _table(comparison: Comparison, gammas: tuple[float, ...], level: float, sign: float) -> pd.DataFrame:
