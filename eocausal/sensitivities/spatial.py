@@ -69,17 +69,17 @@ def spatial(
             left_out.append(f"{name}: not run. {str(cause).splitlines()[0]}")
     if not parts:
         raise SensitivityError(explain("None of the tests can be run on this result.", where=left_out))
-    return _result(estimate, parts, left_out)
+    return _result(estimate, call, parts, left_out)
 
 
-def _result(estimate: Estimate, parts: dict[str, Part], left_out: Sequence[str]) -> Sensitivity:
+def _result(estimate: Estimate, call: Call, parts: dict[str, Part], left_out: Sequence[str]) -> Sensitivity:
     subject, how = Subject.of(estimate), estimate.variance.how
     numbers = _merged(part.numbers for part in parts.values())
     dose = not is_panel(estimate) and origin_of(estimate).entered.treatment_type == "continuous"
     return Sensitivity(
         kind="spatial",
         subject=subject,
-        sentence=sentence_of(subject, numbers, how=how.kind, names=how.names, dose=dose),
+        sentence=sentence_of(subject, numbers, how=how.kind, level=call.level, names=how.names, dose=dose),
         frame=table_of(row for part in parts.values() for row in part.rows),
         numbers=numbers,
         curves=_merged(part.curves for part in parts.values()),
@@ -89,7 +89,7 @@ def _result(estimate: Estimate, parts: dict[str, Part], left_out: Sequence[str])
             *left_out,
             *(text for part in parts.values() for text in part.warnings),
             *_unseen(estimate, parts),
-            *_too_sure(estimate, parts, numbers),
+            *_too_sure(estimate, parts, numbers, call.level),
         ),
         diagnostics={"tests": list(parts), **_merged(part.diagnostics for part in parts.values())},
         provenance=estimate.provenance,
@@ -108,7 +108,9 @@ def _unseen(estimate: Estimate, parts: dict[str, Part]) -> list[str]:
     ]
 
 
-def _too_sure(estimate: Estimate, parts: dict[str, Part], numbers: dict[str, float]) -> list[str]:
+def _too_sure(
+    estimate: Estimate, parts: dict[str, Part], numbers: dict[str, float], level: float
+) -> list[str]:
     """Return warnings where buffers and rings were judged by errors that Moran's test belies, or that it could."""
     how = estimate.variance.how
     told = []
@@ -116,7 +118,7 @@ def _too_sure(estimate: Estimate, parts: dict[str, Part], numbers: dict[str, flo
     better = ""
     if independent and "conley_cutoff_km" in numbers:
         better = f"; ask again of result.with_vcov({{'conley': '{numbers['conley_cutoff_km']:.4g}km'}})"
-    if "buffers" in parts and how.kind != "conley" and alike(numbers):
+    if "buffers" in parts and how.kind != "conley" and alike(numbers, level):
         of = "units" if independent else "clusters"
         told.append(
             f"buffers are judged by standard errors that take {of} as independent, and neighbours are alike: their "
@@ -124,7 +126,7 @@ def _too_sure(estimate: Estimate, parts: dict[str, Part], numbers: dict[str, flo
         )
     if "rings" not in parts:
         return told
-    if rings_find_too_much(numbers):
+    if rings_find_too_much(numbers, level):
         told.append(
             "rings are found too often: what is left of outcomes is alike among neighbours, and so is who is "
             f"treated around them. {TOO_OFTEN}{better}"

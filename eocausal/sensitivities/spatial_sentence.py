@@ -13,13 +13,18 @@ from eocausal.sensitivities.spatial_parts import km
 if TYPE_CHECKING:
     from eocausal.sensitivities.subject import Subject
 
-SIGNIFICANT = 0.05
 # Standard errors that differ by less than this share are told as being about the same.
 ABOUT = 0.1
 
 
 def sentence_of(
-    subject: Subject, numbers: Mapping[str, float], *, how: str, names: Sequence[str] = (), dose: bool = False
+    subject: Subject,
+    numbers: Mapping[str, float],
+    *,
+    how: str,
+    level: float,
+    names: Sequence[str] = (),
+    dose: bool = False,
 ) -> str:
     """Return one to three sentences, of the tests that were run.
 
@@ -30,15 +35,17 @@ def sentence_of(
         As in the result.
     how : str
         Kind of the estimate's own standard errors: ``iid``, ``cluster``, ``conley``.
+    level : float
+        Of tests.
     names : sequence of str
         Of its clusters.
     dose : bool
         Whether the treatment is one.
     """
     told = [
-        _of_errors(subject, numbers, how, names),
-        _of_buffers(numbers),
-        _of_rings(numbers, dose=dose),
+        _of_errors(subject, numbers, how, names, level),
+        _of_buffers(numbers, level),
+        _of_rings(numbers, level, dose=dose),
     ]
     return (
         " ".join(one for one in told if one)
@@ -46,23 +53,25 @@ def sentence_of(
     )
 
 
-def alike(numbers: Mapping[str, float], *, of: str | None = None) -> bool:
+def alike(numbers: Mapping[str, float], level: float, *, of: str | None = None) -> bool:
     """Tell whether Moran's test found that neighbours are alike in something.
 
     By default in what standard errors take as independent: sums by cluster where there are clusters, else units.
     """
     by = _level(numbers) if of is None else of
     found = numbers.get(f"moran_{by}", 0.0) > numbers.get(f"moran_{by}_expected", 0.0)
-    return bool(found and numbers[f"moran_{by}_p"] < SIGNIFICANT)
+    return bool(found and numbers[f"moran_{by}_p"] < 1 - level)
 
 
-def rings_find_too_much(numbers: Mapping[str, float]) -> bool:
+def rings_find_too_much(numbers: Mapping[str, float], level: float) -> bool:
     """Tell whether rings may be found where nothing spills over: residuals are alike by place, as shares are."""
-    return alike(numbers) or alike(numbers, of="residuals")
+    return alike(numbers, level) or alike(numbers, level, of="residuals")
 
 
-def _of_errors(subject: Subject, numbers: Mapping[str, float], how: str, names: Sequence[str]) -> str:
-    parts = [_of_moran(numbers, names), _of_conley(subject, numbers, how)]
+def _of_errors(
+    subject: Subject, numbers: Mapping[str, float], how: str, names: Sequence[str], level: float
+) -> str:
+    parts = [_of_moran(numbers, names, level), _of_conley(subject, numbers, how, level)]
     found = [one for one in parts if one]
     if not found:
         return ""
@@ -70,7 +79,7 @@ def _of_errors(subject: Subject, numbers: Mapping[str, float], how: str, names: 
     return f"{text[0].upper()}{text[1:]}."
 
 
-def _of_moran(numbers: Mapping[str, float], names: Sequence[str]) -> str:
+def _of_moran(numbers: Mapping[str, float], names: Sequence[str], level: float) -> str:
     if "moran_influence" not in numbers:
         return ""
     by = _level(numbers)
@@ -79,9 +88,9 @@ def _of_moran(numbers: Mapping[str, float], names: Sequence[str]) -> str:
         whose = f"clusters near one another ({', '.join(names)})"
     found = f"(Moran's I {numbers[f'moran_{by}']:.2f}, {p_in_words(numbers[f'moran_{by}_p'])})"
     left = "in what the estimate leaves unexplained"
-    if not numbers[f"moran_{by}_p"] < SIGNIFICANT:
+    if not numbers[f"moran_{by}_p"] < 1 - level:
         return f"{whose} are no more alike {left} than by chance {found}"
-    return f"{whose} are {'alike' if alike(numbers) else 'unlike'} {left} {found}"
+    return f"{whose} are {'alike' if alike(numbers, level) else 'unlike'} {left} {found}"
 
 
 def _level(numbers: Mapping[str, float]) -> str:
@@ -89,7 +98,7 @@ def _level(numbers: Mapping[str, float]) -> str:
     return "clusters" if "moran_clusters" in numbers else "influence"
 
 
-def _of_conley(subject: Subject, numbers: Mapping[str, float], how: str) -> str:
+def _of_conley(subject: Subject, numbers: Mapping[str, float], how: str, level: float) -> str:
     if "conley_std_error" not in numbers:
         return ""
     own, error = numbers["std_error"], numbers["conley_std_error"]
@@ -97,7 +106,7 @@ def _of_conley(subject: Subject, numbers: Mapping[str, float], how: str) -> str:
     far = f"where units up to {km(1000 * numbers['conley_cutoff_km'])} apart may vary together"
     mine += "" if how in ("iid", "hetero") else f" by {subject.vcov}"
     # without a Moran test that was run, or that found something, larger errors are no proof
-    known = numbers.get(f"moran_{_level(numbers)}_p", 1.0) < SIGNIFICANT
+    known = numbers.get(f"moran_{_level(numbers)}_p", 1.0) < 1 - level
     if numbers["conley_ratio"] > 1 + ABOUT:
         text = f"the standard error {'is' if known else 'would be'} {other}, not {mine}, {far}"
     elif numbers["conley_ratio"] < 1 - ABOUT:
@@ -112,13 +121,13 @@ def _of_conley(subject: Subject, numbers: Mapping[str, float], how: str) -> str:
     return f"{text}, if not farther" if beyond else text
 
 
-def _of_buffers(numbers: Mapping[str, float]) -> str:
+def _of_buffers(numbers: Mapping[str, float], level: float) -> str:
     if "buffer_estimate" not in numbers:
         return ""
     moved, value = numbers["buffer_difference"], numbers["buffer_estimate"]
     before = value - moved
     p_value = numbers["buffer_difference_p"]
-    verdict = "more" if p_value < SIGNIFICANT else "no more"
+    verdict = "more" if p_value < 1 - level else "no more"
     chance = "" if np.isnan(p_value) else f", {verdict} than by chance ({p_in_words(p_value)})"
     return (
         f"Without controls within {km(1000 * numbers['buffer_km'])} of treated units the estimate moves from "
@@ -126,13 +135,13 @@ def _of_buffers(numbers: Mapping[str, float]) -> str:
     )
 
 
-def _of_rings(numbers: Mapping[str, float], *, dose: bool) -> str:
+def _of_rings(numbers: Mapping[str, float], level: float, *, dose: bool) -> str:
     if "rings_joint_p" not in numbers:
         return ""
     joint = numbers["rings_joint_p"]
     if np.isnan(joint):
         return "There are too few clusters to tell whether outcomes go with the treatment of others."
-    if joint >= SIGNIFICANT:
+    if joint >= 1 - level:
         return (
             f"With the treatment of others within {km(1000 * numbers['rings_reach_km'])} outcomes go no more than "
             f"by chance ({p_in_words(joint)})."
@@ -143,7 +152,7 @@ def _of_rings(numbers: Mapping[str, float], *, dose: bool) -> str:
         f"Outcomes go with the treatment of others ({p_in_words(joint)}), by {effect} where {where}; the own "
         f"effect is then {_digits(numbers['rings_estimate'])}"
     )
-    if rings_find_too_much(numbers):
+    if rings_find_too_much(numbers, level):
         return f"{text}, but this is found too often where neighbours are alike."
     return f"{text}."
 

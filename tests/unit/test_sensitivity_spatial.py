@@ -401,19 +401,29 @@ NUMBERS = {
     ],
 )
 def test_sentences_say_what_was_found(changes: dict[str, float], how: str, words: str) -> None:
-    said = sentence_of(_subject(), {**NUMBERS, **changes}, how=how)
+    said = sentence_of(_subject(), {**NUMBERS, **changes}, how=how, level=0.95)
     assert words in said
     assert len(said.split()) <= 105
 
 
+def test_verdicts_are_of_the_level_that_was_asked_for() -> None:
+    close = {**NUMBERS, "moran_influence_p": 0.03, "buffer_difference_p": 0.03, "rings_joint_p": 0.03}
+    at_5, at_1 = (sentence_of(_subject(), close, how="iid", level=level) for level in (0.95, 0.99))
+    assert "Neighbours are alike" in at_5
+    assert "Neighbours are no more alike" in at_1
+    assert (at_5.count("no more"), at_1.count("no more")) == (0, 3)
+
+
 def test_sentences_leave_out_what_was_not_run() -> None:
-    assert sentence_of(_subject(), {"std_error": 1.0}, how="iid").startswith(
+    assert sentence_of(_subject(), {"std_error": 1.0}, how="iid", level=0.95).startswith(
         "No standard error could be made"
     )
     only = {name: value for name, value in NUMBERS.items() if name.startswith("moran")}
-    assert sentence_of(_subject(), only, how="iid").startswith("Neighbours are alike in what the estimate")
-    assert "Without controls" not in sentence_of(_subject(), only, how="iid")
-    dose = sentence_of(_subject(), {**NUMBERS, "rings_joint_p": 0.001}, how="iid", dose=True)
+    assert sentence_of(_subject(), only, how="iid", level=0.95).startswith(
+        "Neighbours are alike in what the estimate"
+    )
+    assert "Without controls" not in sentence_of(_subject(), only, how="iid", level=0.95)
+    dose = sentence_of(_subject(), {**NUMBERS, "rings_joint_p": 0.001}, how="iid", level=0.95, dose=True)
     assert "where the mean dose from 5 km to 10 km away is larger by 1" in dose
 
 
