@@ -118,7 +118,12 @@ def _too_sure(
     better = ""
     if independent and "conley_cutoff_km" in numbers:
         better = f"; ask again of result.with_vcov({{'conley': '{numbers['conley_cutoff_km']:.4g}km'}})"
-    if "buffers" in parts and how.kind != "conley" and alike(numbers, level):
+    if (
+        "buffers" in parts
+        and how.kind != "conley"
+        and _own_kind_tested(estimate, numbers)
+        and alike(numbers, level)
+    ):
         of = "units" if independent else "clusters"
         told.append(
             f"buffers are judged by standard errors that take {of} as independent, and neighbours are alike: their "
@@ -137,6 +142,15 @@ def _too_sure(
             f"Where neighbours are alike, rings are found too often. {TOO_OFTEN}; tests= with 'moran' tells"
         )
     return told
+
+
+def _own_kind_tested(estimate: Estimate, numbers: dict[str, float]) -> bool:
+    """Tell whether Moran's test was of what standard errors take as independent.
+
+    Few clusters, and those of several kinds, are not tested: units of one may be alike and do no harm.
+    """
+    units = estimate.n if estimate.panel is None else np.unique(estimate.panel.unit).size
+    return "moran_clusters" in numbers or estimate.n_clusters in (None, units)
 
 
 def _merged(several: Any) -> dict[str, Any]:

@@ -584,6 +584,19 @@ def test_clusters_that_neighbours_share_across_are_told_of_too() -> None:
     assert "take clusters as independent" in told
 
 
+def test_likeness_within_clusters_is_no_reproach_where_clusters_are_too_few_to_test() -> None:
+    frame = table(scattered(300, seed=18), seed=18, reach_km=40)
+    frame["region"] = np.floor(1.5 * frame[["lon", "lat"]].to_numpy()).astype(int) @ [100, 1]
+    frame["strip"] = np.floor(2 * frame["lat"].to_numpy()).astype(int)
+    made = ec.ate(on_the_map(frame, cluster="region"), method="ols")
+    strips = pd.Series(frame["strip"].to_numpy(), index=frame["id"], name="strip")
+    for one in (made, made.with_vcov({"cluster": ["region", strips]})):
+        result = ec.sensitivity(one, kind="spatial", tests=["moran", "buffers"], neighbours=20)
+        assert result.numbers["moran_influence_p"] < 0.05
+        assert "moran_clusters" not in result.numbers
+        assert not _told(result, "buffers are judged by")
+
+
 def test_rings_that_cannot_be_tested_together_are_told_of() -> None:
     frame = table(scattered(200, seed=3), seed=3)
     halves = frame.assign(half=(frame["lon"] > frame["lon"].median()).astype(int))
