@@ -79,8 +79,11 @@ def read_lambdas(given: npt.ArrayLike) -> FloatArray:
     fix = "lambdas=(1, 1.25, 1.5, 2, 3, 5)"
     try:
         values: FloatArray = np.atleast_1d(np.asarray(given, dtype=np.float64))
-    except (TypeError, ValueError) as cause:
-        raise SensitivityError(explain(f"lambdas={given!r} are not numbers.", rule=rule, fix=fix)) from cause
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    # text that reads as a number, and true and false, are taken for a slip
+    if np.isnan(values).any() or np.asarray(given).dtype.kind not in "iufO":
+        raise SensitivityError(explain(f"lambdas={given!r} are not numbers.", rule=rule, fix=fix))
     bad = ~((values >= 1) & (values <= MOST))
     if values.ndim != 1 or not values.size or bad.any():
         where: Sequence[object] = values[bad].tolist() if values.ndim == 1 else ()
