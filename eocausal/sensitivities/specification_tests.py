@@ -83,7 +83,7 @@ def null_of(joint: Estimate, *, draws: int, seed: int) -> Null:
 
     They are draws of a multivariate t distribution with the joint covariance of the estimates: what influence
     values give that are multiplied by normal weights, by cluster or place as the standard errors are made. With a
-    bootstrap of clusters they are its draws.
+    bootstrap of clusters the statistics are its draws, and estimates are those times the standard errors.
     """
     variance = joint.variance
     errors = np.sqrt(np.diag(variance.matrix))
@@ -91,10 +91,10 @@ def null_of(joint: Estimate, *, draws: int, seed: int) -> Null:
     if reference is None:
         statistics = t_draws(variance.matrix, df=variance.df, seed=seed, draws=draws)
         return Null(statistics, statistics * errors, False)
-    gaps = joint.values
-    statistics = np.column_stack([reference.statistics(term, float(gap)) for term, gap in enumerate(gaps)])
-    drawn = reference.rise[:, :, 0] + reference.rise[:, :, 1] * gaps
-    return Null(statistics, drawn, reference.exact)
+    drawn = [reference.statistics(term, float(gap)) for term, gap in enumerate(joint.values)]
+    statistics = np.column_stack(drawn)
+    # statistics and not numerators, whose draws are as much too near as errors of few clusters are too small
+    return Null(statistics, np.where(statistics == 0, 0.0, statistics * errors), reference.exact)
 
 
 def critical_of(estimates: Sequence[Estimate], joint: Estimate, null: Null) -> FloatArray:

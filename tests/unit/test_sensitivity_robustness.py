@@ -218,6 +218,20 @@ def test_the_null_of_a_wild_bootstrap_is_that_of_the_single_tests() -> None:
     assert found.numbers["p_largest"] >= found.frame["p_value"].min() - 1e-12
 
 
+@pytest.mark.parametrize(
+    "vcov", [{"bootstrap": "wild", "draws": 499}, {"bootstrap": "cluster", "draws": 499}]
+)
+def test_the_median_of_one_estimate_has_its_p_value_by_bootstrap(vcov: dict[str, Any]) -> None:
+    table = by_village()
+    table["income"] += 0.4 * table["grant"]
+    one = ec.ate(design(table, cluster="village"), method="ols", vcov=vcov)
+    joint = joint_of({"first": one, "second": one, "third": one})
+    null = null_of(joint, draws=99, seed=0)
+    found = joint_tests(joint, null, np.full(3, True), critical_of([one] * 3, joint, null))
+    assert found["p_median"] == pytest.approx(one.p_value(), abs=1e-12)
+    assert found["p_largest"] == pytest.approx(one.p_value(), abs=1e-12)
+
+
 def test_specifications_are_as_significant_under_the_null_as_their_own_errors_make_them() -> None:
     """Errors that know of villages, and errors that do not and are too small: chance gives many of these."""
     rng = np.random.default_rng(0)
