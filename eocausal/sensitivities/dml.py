@@ -15,6 +15,7 @@ from eocausal.sensitivities.dml_table import limits_of, points_of, table_of
 from eocausal.sensitivities.dml_words import OF_TREATMENT, OF_WEIGHTS, Finding, Needed, told
 from eocausal.sensitivities.given_strengths import (
     Numbers,
+    asked_content,
     null_of,
     read_q,
     read_rho,
@@ -80,16 +81,7 @@ def dml(
         assumptions=(*ASSUMES, *([LINEAR] if _is_linear(estimate) else []), *estimate.assumptions),
         warnings=tuple(_warnings(estimate, pieces, benchmarks, scenarios, needed)),
         diagnostics=_diagnostics(estimate, benchmarks),
-        provenance={
-            **estimate.provenance,
-            "sensitivity": {
-                "kind": "dml",
-                **asked,
-                "times": many,
-                "r2_treatment": [one for one, _ in given],
-                "r2_outcome": [one for _, one in given],
-            },
-        },
+        provenance={**estimate.provenance, "sensitivity": asked_content("dml", given, many, **asked)},
     )
 
 

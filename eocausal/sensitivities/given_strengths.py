@@ -115,6 +115,19 @@ def times_numbers(
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
+def asked_content(
+    kind: str, given: Sequence[tuple[float, float]], times: Sequence[float], **others: float
+) -> dict[str, Any]:
+    """Return what was asked for, as a result's provenance keeps it."""
+    return {
+        "kind": kind,
+        **others,
+        "times": list(times),
+        "r2_treatment": [one for one, _ in given],
+        "r2_outcome": [one for _, one in given],
+    }
+
+
 def _one(given: Any, argument: str, allowed: Callable[[float], bool], rule: str) -> float:
     found = _floats(given, argument, allowed, rule)
     if len(found) > 1:

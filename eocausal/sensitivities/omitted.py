@@ -19,6 +19,7 @@ from eocausal.sensitivities.given_strengths import (
     USUAL,
     USUAL_STRENGTHS,
     Numbers,
+    asked_content,
     null_of,
     read_q,
     read_strengths,
@@ -83,6 +84,7 @@ def omitted(
     needed = times_numbers(*(list(table[name]) for name in ("benchmark", "times", "times_two_sided")))
     numbers = {**_numbers(fit), **needed}
     told += [text for one in yardsticks if (text := one.warning)] + _beyond(frame, yardsticks)
+    asked = asked_content("omitted", given, multiples, level=fit.level, q=fit.q)
     return Sensitivity(
         kind="omitted",
         subject=Subject.of(estimate),
@@ -93,7 +95,7 @@ def omitted(
         assumptions=(_STRAIGHT, *([_APART] if yardsticks else []), _ERRORS),
         warnings=tuple(told),
         diagnostics={"vcov": estimate.vcov, "level": call.level, "q": fit.q},
-        provenance={**estimate.provenance, "sensitivity": _asked(given, multiples, fit)},
+        provenance={**estimate.provenance, "sensitivity": asked},
     )
 
 
@@ -305,14 +307,3 @@ def _told(
         ),
         scenario=tuple(given[columns].iloc[0]) if len(given) else None,
     )
-
-
-def _asked(given: Sequence[tuple[float, float]], multiples: Sequence[float], fit: Fit) -> dict[str, Any]:
-    return {
-        "kind": "omitted",
-        "level": fit.level,
-        "q": fit.q,
-        "times": list(multiples),
-        "r2_treatment": [one for one, _ in given],
-        "r2_outcome": [one for _, one in given],
-    }
