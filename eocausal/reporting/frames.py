@@ -24,10 +24,12 @@ __all__ = ["frame_table", "heading_of"]
 # Names of columns that are not simply written out, and words of names.
 HEADINGS = {
     "conf": "95% interval", "band": "95% band of all", "std_error": "Std. error", "p_value": "p",
-    "p_adjusted": "p, for all looks", "n": "Units", "n_target": "Target places", "ess_study": "Effective units",
+    "p_adjusted": "p, for all looks", "p_upper": "Largest p", "p_lower": "Smallest p", "n": "Units", "n_target": "Target places", "ess_study": "Effective units",
     "se_trial": "Std. error of the study", "se_calibration": "Std. error of the calibration",
     "r_loss": "R-loss", "dr_loss": "DR-loss", "r_gain": "R-gain", "dr_gain": "DR-gain",
 }  # fmt: skip
+# Bounds that are no interval of confidence.
+RANGES = {"estimate": "Estimates that are possible"}
 WORDS = {"std": "std.", "sd": "SD", "smd": "SMD", "r2": "R²", "autoc": "AUTOC", "qini": "QINI"}
 
 
@@ -48,7 +50,7 @@ def frame_table(frame: pd.DataFrame, caption: str, *, leave: Sequence[str] = (),
             bounds = zip(frame[name], frame[f"{start}_high"])
             cells.append([_between(low, high, decimals[name]) for low, high in bounds])
             whose = start.removesuffix("_conf")
-            columns.append(HEADINGS.get(start, f"{heading_of(whose)}, 95% interval"))
+            columns.append(RANGES.get(start) or HEADINGS.get(start, f"{heading_of(whose)}, 95% interval"))
         else:
             cells.append(_texts(frame[name], decimals.get(name)))
             columns.append(heading_of(name))

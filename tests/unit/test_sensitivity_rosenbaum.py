@@ -13,6 +13,8 @@ from scipy.stats import norm
 
 import eocausal as ec
 from eocausal.errors import SensitivityError
+from eocausal.reporting.blocks import Table
+from eocausal.reporting.unseen import sensitivity_blocks
 from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.result_outcome import expected_of
 from eocausal.sensitivities.rosenbaum_sentence import Said, sentence
@@ -413,6 +415,13 @@ def test_few_strata_of_many_units_are_not_few() -> None:
     wide = ec.sensitivity(result_of(table), kind="rosenbaum", strata="half", gammas=[1])
     assert wide.numbers["n_sets"] == 2
     assert not any("few for the normal" in text for text in wide.warnings)
+
+
+def test_the_table_of_the_report_says_what_its_bounds_are(found: Sensitivity) -> None:
+    table = next(one for one in sensitivity_blocks([found]) if isinstance(one, Table))
+    assert table.columns == (
+        "Gamma", "Largest p", "Smallest p", "Estimates that are possible", "95% interval",
+    )  # fmt: skip
 
 
 def test_amplification_holds_the_gamma(found: Sensitivity) -> None:
