@@ -24,7 +24,8 @@ __all__ = ["frame_table", "heading_of"]
 # Names of columns that are not simply written out, and words of names.
 HEADINGS = {
     "conf": "95% interval", "band": "95% band of all", "std_error": "Std. error", "p_value": "p",
-    "p_adjusted": "p, for all looks", "p_upper": "Largest p", "p_lower": "Smallest p", "n": "Units", "n_target": "Target places", "ess_study": "Effective units",
+    "p_adjusted": "p, for all looks", "p_upper": "Largest p", "p_lower": "Smallest p",
+    "n": "Units", "n_target": "Target places", "ess_study": "Effective units",
     "se_trial": "Std. error of the study", "se_calibration": "Std. error of the calibration",
     "r_loss": "R-loss", "dr_loss": "DR-loss", "r_gain": "R-gain", "dr_gain": "DR-gain",
 }  # fmt: skip
