@@ -122,8 +122,7 @@ def _made(estimate: Estimate, frame: pd.DataFrame, name: str) -> Estimate:
     try:
         return made_again(estimate, _with_outcome(origin_of(estimate).design, frame, name))
     except (DesignError, EstimationError) as cause:
-        text = f"The placebo outcome {name!r} cannot be estimated as the outcome is."
-        raise SensitivityError(explain(text, where=[str(cause)], fix="leave it out of outcomes=")) from cause
+        raise SensitivityError(f"Placebo outcome {name!r}: {cause}") from cause
 
 
 def _with_outcome(design: Any, frame: pd.DataFrame, name: str) -> Any:
