@@ -84,7 +84,8 @@ class Vcov:
         >>> Vcov("wild", ("village",), draws=1999, seed=0).in_words
         'by a wild bootstrap over village'
         """
-        by = " and ".join(self.names)
+        # labels that were given without a name have none to say
+        by = " and ".join("the clusters given" if name == "given" else name for name in self.names)
         if self.cutoff_m is not None:
             return f"with units up to {distance_text(self.cutoff_m)} apart varying together"
         if self.block_m is not None:

@@ -138,7 +138,7 @@ def _sentence(estimate: Estimate, numbers: Mapping[str, float], needed: Sequence
         Finding(
             estimate=numbers["estimate"],
             level=numbers["level"],
-            errors=estimate.vcov,
+            errors=estimate.variance.how.in_words,
             q=numbers["q"],
             robustness_value=numbers["robustness_value"],
             two_sided=numbers["robustness_value_two_sided"],

@@ -90,7 +90,7 @@ def told(found: Finding) -> str:
     )
     null = null_of(found.estimate, found.q)
     target = f"{null:.3g}" if null else "zero"
-    interval = f"{100 * found.level:.4g}% interval ({found.errors})"
+    interval = f"{100 * found.level:.4g}% interval, {found.errors},"
     if found.two_sided <= 0:
         return f"The {interval} already holds {target}, before any confounder is thought of. {main}"
     return f"{main} From {share(found.two_sided)} of both on, its {interval} would hold {target}."

@@ -291,7 +291,7 @@ def _told(
         estimate=fit.value,
         null=fit.null,
         level=fit.level,
-        errors=estimate.vcov,
+        errors=estimate.variance.how.in_words,
         needed=numbers["robustness_value"],
         needed_interval=numbers["robustness_value_two_sided"],
         yards=tuple(

@@ -86,7 +86,7 @@ def sentence(told: Told) -> str:
 
 def _of_estimate(told: Told) -> list[str]:
     target = _target(told)
-    interval = f"{100 * told.level:g}% interval ({told.errors})"
+    interval = f"{100 * told.level:g}% interval, {told.errors},"
     what = f"explain {share(told.needed)} of what is left of both treatment and outcome"
     needed = f"unobserved confounders would have to {what}{_compared(told)}."
     if told.needed_interval <= 0:

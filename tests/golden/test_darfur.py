@@ -105,7 +105,7 @@ def test_errors_by_village_are_wider_and_change_no_bound(estimate: ec.Estimate) 
     assert by_village.sentence == (
         "To bring the estimate to zero, unobserved confounders would have to explain 13.9% of what is left of both "
         "treatment and outcome, or 4.3 times as much of each as female does. From 5.4% of both on, or 1.7 times "
-        "as much of each as female does, its 95% interval (cluster(village)) would hold zero."
+        "as much of each as female does, its 95% interval, clustered by village, would hold zero."
     )
 
 

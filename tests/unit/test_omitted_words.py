@@ -13,7 +13,7 @@ from eocausal.sensitivities.omitted_words import Told, Yard, sentence
 PICTURES = Benchmark("features", features=True)
 FEMALE = Benchmark("female", ("female",))
 TOLD = Told(
-    estimate=0.0973, null=0.0, level=0.95, errors="cluster(village)", needed=0.1388, needed_interval=0.0539,
+    estimate=0.0973, null=0.0, level=0.95, errors="clustered by village", needed=0.1388, needed_interval=0.0539,
     yards=(Yard(PICTURES, 2.31, 0.8),),
 )  # fmt: skip
 
@@ -22,7 +22,7 @@ def test_the_whole_sentence() -> None:
     assert sentence(TOLD) == (
         "To bring the estimate to zero, unobserved confounders would have to explain 13.9% of what is left of both "
         "treatment and outcome, or 2.3 times as much of each as all image features do. From 5.4% of both on, or "
-        "0.8 times as much of each as all image features do, its 95% interval (cluster(village)) would hold zero."
+        "0.8 times as much of each as all image features do, its 95% interval, clustered by village, would hold zero."
     )
 
 
@@ -33,7 +33,7 @@ def test_a_negative_estimate_is_brought_to_zero_too() -> None:
 def test_an_interval_that_holds_zero_already_is_said_first() -> None:
     told = sentence(replace(TOLD, needed_interval=0.0, yards=(Yard(PICTURES, 2.31, 0.0),)))
     assert told.startswith(
-        "The 95% interval (cluster(village)) already holds zero, before any confounder is thought of. To bring the "
+        "The 95% interval, clustered by village, already holds zero, before any confounder is thought of. To bring the "
         "estimate itself to zero, unobserved confounders would have to explain 13.9%"
     )
     assert "From" not in told

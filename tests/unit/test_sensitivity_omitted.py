@@ -491,7 +491,7 @@ def test_an_interval_without_an_end_holds_zero_and_survives_being_written() -> N
     found = ec.sensitivity(estimate, benchmark=[], r2_treatment=0.1)
     assert np.isinf(found.to_frame()["conf_low"]).all()
     assert found.numbers["robustness_value_two_sided"] == 0.0
-    assert found.sentence.startswith("The 95% interval (wild")
+    assert found.sentence.startswith("The 95% interval, by a wild bootstrap over the clusters given,")
     read = Sensitivity.from_dict(json.loads(json.dumps(found.to_dict(), allow_nan=False)))
     assert read == found
     assert np.isinf(read.to_frame()["conf_low"]).all()
