@@ -104,15 +104,15 @@ def _of_conley(subject: Subject, numbers: Mapping[str, float], how: str, level: 
     own, error = numbers["std_error"], numbers["conley_std_error"]
     mine, other = _digits(own, error), _digits(error, own)
     far = f"where units up to {km(1000 * numbers['conley_cutoff_km'])} apart may vary together"
-    mine += "" if how in ("iid", "hetero") else f" by {subject.vcov}"
+    aside = "" if how in ("iid", "hetero") else f", {subject.errors},"
     # without a Moran test that was run, or that found something, larger errors are no proof
     known = numbers.get(f"moran_{_level(numbers)}_p", 1.0) < 1 - level
     if numbers["conley_ratio"] > 1 + ABOUT:
-        text = f"the standard error {'is' if known else 'would be'} {other}, not {mine}, {far}"
+        text = f"the standard error {'is' if known else 'would be'} {other}, not {mine}{aside or ','} {far}"
     elif numbers["conley_ratio"] < 1 - ABOUT:
-        text = f"the standard error of {mine} is larger than {far}, {other}"
+        text = f"the standard error of {mine}{aside} is larger than {far}, {other}"
     else:
-        text = f"the standard error of {mine} is about the same, {other}, {far}"
+        text = f"the standard error of {mine}{aside} is about the same, {other}, {far}"
     places = numbers["conley_places"]
     if places < FEW_CLUSTERS:
         return f"{text}, too small perhaps with some {places:.0f} separate places"

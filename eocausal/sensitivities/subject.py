@@ -30,6 +30,8 @@ class Subject:
     Attributes
     ----------
     term, outcome, estimand, method, vcov : str
+    errors : str
+        How standard errors are made, as it is said in a sentence.
     estimate, std_error, conf_low, conf_high, df : float
         The interval is the 95% one.
     n : int
@@ -46,6 +48,7 @@ class Subject:
     conf_high: float
     df: float
     n: int
+    errors: str = ""
 
     @classmethod
     def of(cls, estimate: Estimate) -> Self:
@@ -57,6 +60,7 @@ class Subject:
             estimand=estimate.estimand,
             method=estimate.method,
             vcov=estimate.vcov,
+            errors=estimate.variance.how.in_words,
             estimate=float(estimate.values[0]),
             std_error=float(np.ravel(estimate.std_error)[0]),
             conf_low=float(low),

@@ -22,7 +22,8 @@ def test_the_whole_sentence() -> None:
     assert sentence(TOLD) == (
         "To bring the estimate to zero, unobserved confounders would have to explain 13.9% of what is left of both "
         "treatment and outcome, or 2.3 times as much of each as all image features do. From 5.4% of both on, or "
-        "0.8 times as much of each as all image features do, its 95% interval, clustered by village, would hold zero."
+        "0.8 times as much of each as all image features do, its 95% interval, clustered by village, would "
+        "hold zero."
     )
 
 
@@ -33,8 +34,8 @@ def test_a_negative_estimate_is_brought_to_zero_too() -> None:
 def test_an_interval_that_holds_zero_already_is_said_first() -> None:
     told = sentence(replace(TOLD, needed_interval=0.0, yards=(Yard(PICTURES, 2.31, 0.0),)))
     assert told.startswith(
-        "The 95% interval, clustered by village, already holds zero, before any confounder is thought of. To bring the "
-        "estimate itself to zero, unobserved confounders would have to explain 13.9%"
+        "The 95% interval, clustered by village, already holds zero, before any confounder is thought of. To bring "
+        "the estimate itself to zero, unobserved confounders would have to explain 13.9%"
     )
     assert "From" not in told
 

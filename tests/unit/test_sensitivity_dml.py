@@ -501,8 +501,8 @@ PICTURES, AGE = Benchmark("features", features=True), Benchmark("age", ("age",))
     ("changes", "words"),
     [
         ({}, "To bring the estimate of 0.0973 to zero, unobserved confounders would have to explain 13.9% both of "
-             "what is left of the outcome and of what is left of treatment. From 7.4% of both on, its 95% interval, "
-             "for independent units, would hold zero."),
+             "what is left of the outcome and of what is left of treatment. From 7.4% of both on, its 95% "
+             "interval, for independent units, would hold zero."),
         ({"needed": (Needed(PICTURES, 2.31, 1.0, 0.1), Needed(AGE, 0.4, 0.1, 0.1))}, "So could confounders 2.3 "
              "times as strong as all image features, or confounders 0.4 times as strong as age."),
         ({"needed": (Needed(AGE, 5.13, 2.0, 0.3),)}, "So could confounders that explain all of the outcome "
@@ -511,8 +511,8 @@ PICTURES, AGE = Benchmark("features", features=True), Benchmark("age", ("age",))
         ({"needed": (Needed(AGE, 1234.0, 900.0, 0.0),)}, "more than 1,000 times as strong as age"),
         ({"needed": (Needed(AGE, 0.07, 0.0, 0.1),)}, "less than 0.1 times as strong as age"),
         ({"estimate": -0.0973}, "bring the estimate of -0.0973 to zero"),
-        ({"two_sided": 0.0}, "The 95% interval, for independent units, already holds zero, before any confounder is thought of. To "
-             "bring the estimate of 0.0973 to zero"),
+        ({"two_sided": 0.0}, "The 95% interval, for independent units, already holds zero, before any confounder "
+             "is thought of. To bring the estimate of 0.0973 to zero"),
         ({"q": 0.5}, "To take away 50% of the estimate of 0.0973,"),
         ({"q": 2.0}, "To turn the estimate of 0.0973 into -0.0973,"),
         ({"q": 0.1, "two_sided": 0.0}, "The 95% interval, for independent units, already holds 0.0876"),

@@ -240,7 +240,7 @@ def test_clusters_are_what_is_compared_where_errors_are_clustered() -> None:
     expected = moran(values - values.mean(), nearest_neighbours(places_of(middles), 8))
     assert result.numbers["moran_clusters"] == pytest.approx(expected, abs=0.02)
     assert result.sentence.startswith("Clusters near one another (district) are")
-    assert " by cluster(district)" in result.sentence
+    assert ", clustered by district," in result.sentence
     assert result.estimates["rings"].vcov == "cluster(district)"
     # treatment of the own district is no exposure
     district = np.unique(frame["district"], return_inverse=True)[1]
@@ -323,7 +323,13 @@ def test_a_corrected_result_is_asked_as_what_it_holds() -> None:
 
 
 def _subject(**changes: Any) -> Subject:
-    named = {"term": "grant", "outcome": "income", "estimand": "ate", "method": "ols", "vcov": "iid"}
+    named = {
+        "term": "grant",
+        "outcome": "income",
+        "estimand": "ate",
+        "method": "ols",
+        "vcov": "cluster(district)",
+    }
     numbers = {
         "estimate": 0.52,
         "std_error": 0.065,
@@ -331,6 +337,7 @@ def _subject(**changes: Any) -> Subject:
         "conf_high": 0.65,
         "df": 300.0,
         "n": 302,
+        "errors": "clustered by district",
     }
     return Subject(**{**named, **numbers, **changes})
 
@@ -378,7 +385,7 @@ NUMBERS = {
         ({"conley_places": 12.0}, "iid", "together, too small perhaps with some 12 separate places."),
         ({"reach_km": 44.0}, "iid", "may vary together, if not farther."),
         ({"reach_km": np.nan}, "iid", "may vary together, if not farther."),
-        ({}, "cluster", "is 0.110, not 0.065 by iid, where"),
+        ({}, "cluster", "is 0.110, not 0.065, clustered by district, where"),
         ({"buffer_difference_p": 0.01}, "iid", "to 0.490, more than by chance (p = 0.010)"),
         ({"buffer_difference_p": np.nan}, "iid", "estimate moves from 0.520 to 0.490."),
         (
