@@ -10,6 +10,8 @@ from eocausal.reporting.frames import frame_table
 from eocausal.reporting.plots import plot_svg
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from eocausal.sensitivities.result import Sensitivity
 
 __all__ = ["sensitivity_blocks"]
@@ -65,8 +67,21 @@ FIGURES = {
 }
 # Columns that find no room on a page: texts longer than a cell can hold, and what others of the table show too.
 LEAVE: dict[str, tuple[str, ...]] = {
+    "omitted": ("std_error_classical", "conf_low_classical", "conf_high_classical", "estimate_away", "note"),
+    "dml": (
+        "rho",
+        "std_error_lower",
+        "std_error_upper",
+        "conf_low_one_sided",
+        "conf_high_one_sided",
+        "rho_found",
+    ),
+    "placebo": ("test", "share_of_estimate"),
+    "spatial": ("test", "distance_km", "expected", "p_draws"),
     "robustness": ("specification", "sign", "significant", "ess_treated", "ess_control"),
 }
+# Rows that the figure shows already.
+DRAWN = {"spatial": ("test", "conley")}
 
 
 def sensitivity_blocks(found: Sequence[Sensitivity]) -> list[Block]:
@@ -86,6 +101,12 @@ def sensitivity_blocks(found: Sequence[Sensitivity]) -> list[Block]:
                 f"{title}{whose}",
                 note,
             ),
-            frame_table(one.frame, f"In numbers{whose}: {one.kind}", leave=LEAVE.get(one.kind, ())),
+            frame_table(_shown(one), f"In numbers{whose}: {one.kind}", leave=LEAVE.get(one.kind, ())),
         ]
     return blocks
+
+
+def _shown(found: Sensitivity) -> pd.DataFrame:
+    """Return the rows of the table that stand beside the figure."""
+    column, value = DRAWN.get(found.kind, ("", ""))
+    return found.frame[found.frame[column] != value] if column else found.frame
