@@ -75,6 +75,7 @@ LEAVE: dict[str, tuple[str, ...]] = {
         "conf_low_one_sided",
         "conf_high_one_sided",
         "rho_found",
+        "note",
     ),
     "placebo": ("test", "share_of_estimate"),
     "spatial": ("test", "distance_km", "expected", "p_draws"),

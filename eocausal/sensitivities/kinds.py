@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from eocausal._checks import did_you_mean, one_of, require_level, whole_number
 from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities import linear_model
 from eocausal.sensitivities.benchmarks import Benchmark, read_benchmarks
+from eocausal.sensitivities.options import KindOptions
 from eocausal.sensitivities.result import HIGH, WIDE, Sensitivity
 from eocausal.sensitivities.subject import one_estimate, origin_of
 
@@ -162,7 +163,7 @@ def sensitivity(
     level: float = 0.95,
     seed: int = 0,
     progress: bool = False,
-    **options: Any,
+    **options: Unpack[KindOptions],
 ) -> Sensitivity:
     """Say how strong what was not seen would have to be to change an estimate, or test what it assumes.
 
@@ -191,7 +192,8 @@ def sensitivity(
     progress : bool
         Show a progress bar where there is much to do.
     **options
-        Of one kind each; the page ``docs/sensitivity.md`` has them.
+        Of one kind each: :class:`eocausal.sensitivities.options.KindOptions` lists them, and the pages
+        ``docs/omitted_confounders.md``, ``docs/unequal_odds.md`` and ``docs/placebos.md`` explain them.
 
     Returns
     -------
@@ -230,7 +232,7 @@ def sensitivity(
     kind = one_of(usual if kind is None else kind, tuple(KINDS), argument="kind", error=SensitivityError)
     require_level(level, error=SensitivityError)
     seed = whole_number(seed, argument="seed", error=SensitivityError)
-    _refuse_other_options(kind, options)
+    _refuse_other_options(kind, list(options))
     if benchmark is not None and not KINDS[kind].measured:
         able = ", ".join(name for name, row in KINDS.items() if row.measured)
         raise SensitivityError(
@@ -246,7 +248,7 @@ def sensitivity(
     return found
 
 
-def _refuse_other_options(kind: str, options: dict[str, Any]) -> None:
+def _refuse_other_options(kind: str, options: Sequence[str]) -> None:
     strange = [name for name in options if name not in KINDS[kind].options]
     if not strange:
         return

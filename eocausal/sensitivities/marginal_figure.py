@@ -40,7 +40,7 @@ def draw(figure: Figure, found: Sensitivity) -> None:
     ticks = [one for one in TICKS if one <= 1.06 * furthest]
     ax.set_xticks(ticks, [f"{one:g}" for one in ticks])
     ax.minorticks_off()
-    ax.set_xlabel(r"factor $\Lambda$ by which odds of treatment may be off, either way")
+    ax.set_xlabel("factor Λ by which odds of treatment may be off, either way")
     ax.set_ylabel(f"effect on {found.subject.outcome}")
 
 

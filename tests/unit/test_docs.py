@@ -23,6 +23,7 @@ WITH_CODE = [
     "docs/diagnostics.md", "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md", "docs/rate.md",
     "docs/effect_regressions.md", "docs/comparing_features.md", "docs/judging_effects.md", "docs/image_types.md",
     "docs/transport.md", "docs/debiasing.md", "docs/labelled_outcomes.md", "docs/sensitivity.md",
+    "docs/omitted_confounders.md", "docs/unequal_odds.md", "docs/placebos.md",
 ]  # fmt: skip
 WITH_LINKS = [
     "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/index.md", "docs/architecture.md", "docs/tutorial.md",
@@ -32,7 +33,7 @@ WITH_LINKS = [
     "docs/estimators.md", "docs/simulations.md", "docs/effects_by_unit.md", "docs/rate.md",
     "docs/effect_regressions.md", "docs/comparing_features.md", "docs/judging_effects.md",
     "docs/image_types.md", "docs/transport.md", "docs/debiasing.md", "docs/labelled_outcomes.md",
-    "docs/sensitivity.md",
+    "docs/sensitivity.md", "docs/omitted_confounders.md", "docs/unequal_odds.md", "docs/placebos.md",
     "notebooks/README.md", "replications/README.md", "benchmarks/README.md", "data_specs/README.md",
 ]  # fmt: skip
 
