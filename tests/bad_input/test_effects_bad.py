@@ -35,7 +35,7 @@ def _few_treated() -> ec.Design:
 
 CASES: dict[str, tuple[Callable[[], object], list[str]]] = {
     "method unknown": (lambda: ec.ate(D, method="aipww"), ["method='aipww' is not known", "Did you mean 'aipw'?"]),
-    "method far from any": (lambda: ec.ate(D, method="psm"), ["method='psm'", "aipw, difference, regression, ipw"]),
+    "method far from any": (lambda: ec.ate(D, method="psm"), ["method='psm'", "aipw, difference, regression, ols, ipw"]),
     "no design but a table": (lambda: ec.ate(study()), ["design is a DataFrame", "ec.Design(table, outcome=..., treatment=...)"]),
     "a table for cate": (lambda: ec.cate(study()), ["design is a DataFrame"]),
     "folds a number": (lambda: ec.ate(D, folds=5), ["folds is 5", "ec.Folds(k=5)"]),

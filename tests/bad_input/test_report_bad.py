@@ -25,8 +25,8 @@ def units():
     [
         (
             [],
-            r"nothing to report(?s:.*)Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, Cate, "
-            r"Rate",
+            r"nothing to report(?s:.*)Units, Chips, Design, Balance, Overlap, Assignment, Sweep, Estimate, "
+            r"Sensitivity, Cate, Rate",
         ),
         (estimate(1, 0.1), r"got a Estimate, not a list(?s:.*)ec\.report\(\[result\], path\)"),
         ("estimates", r"got a str, not a list"),

@@ -16,6 +16,7 @@ from eocausal.pipeline import Run
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = {"report.html", "estimates.csv", "effects.parquet", "run.lock.json", "figures", "features"}
+WRITTEN |= {"sensitivity_spatial.csv"}
 
 
 def _smaller(text: str) -> str:
@@ -47,7 +48,7 @@ def test_every_promised_file_is_written(region_run: Run) -> None:
     assert {path.name for path in region_run.folder.iterdir()} == WRITTEN | {"truth.csv"}
     assert not list(region_run.folder.rglob("*.partial"))
     figures = {path.stem for path in (region_run.folder / "figures").iterdir()}
-    assert figures >= {"balance", "overlap", "effects", "toc", "ate_aipw"}
+    assert figures >= {"balance", "overlap", "effects", "toc", "ate_aipw", "sensitivity_spatial"}
     assert region_run.report.read_text().startswith("<!DOCTYPE html>")
 
 

@@ -24,6 +24,7 @@ FITTED = ("ipw logit", "horvitz_thompson logit", "cbps balanced")
 WAYS = [
     *[(method, estimand) for method in (*KNOWN, *FITTED, "aipw learned") for estimand in ESTIMANDS],
     ("partially_linear learned", "ato"),
+    ("ols", "ols coefficient"),
     *[
         (method, estimand)
         for method in ("regression", "entropy_balancing")
@@ -34,6 +35,9 @@ WAYS = [
 
 def _truth(estimand: str, trim: ec.Trim | None = None) -> float:
     """The average of the world's effects under the tilt of its propensity, by quadrature over its two factors."""
+    if estimand == "ols coefficient":
+        # what the propensity has beyond a line is odd in the factors, and outcomes are linear in them
+        return TRUE_ATE
     nodes, weights = np.polynomial.hermite_e.hermegauss(120)
     first, second = np.meshgrid(nodes, nodes, indexing="ij")
     propensity = np.clip(1 / (1 + np.exp(-0.8 * first - 0.4 * second)), 0.05, 0.95)
@@ -49,7 +53,7 @@ def _one(method: str, estimand: str, seed: int, trim: ec.Trim | None = None) -> 
     learners = LEARNERS
     if source:
         design = replace(design, propensity=None)
-    if source in (["logit"], ["balanced"]) or method == "entropy_balancing":
+    if source in (["logit"], ["balanced"]) or method in ("entropy_balancing", "ols"):
         design = replace(design, features=None)  # the covariates are the factors behind the features
         learners = ec.Learners(propensity="logit") if source == ["logit"] else None
     found = ec.ate(design, method=method, estimand=estimand, trim=trim, learners=learners, seed=seed)

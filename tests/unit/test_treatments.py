@@ -281,7 +281,7 @@ def test_every_method_of_averages_is_for_a_type_or_refuses() -> None:
 
     several, dose = arms_of(armed()), dose_of(armed())
     for method in METHODS:
-        for design, able in ((several, ("aipw", "ipw", "difference")), (dose, ("partially_linear",))):
+        for design, able in ((several, ("aipw", "ipw", "difference")), (dose, ("partially_linear", "ols"))):
             if method in able:
                 assert ec.ate(design, method=method, learners=FAST, folds=THREE).n == 120
             else:
