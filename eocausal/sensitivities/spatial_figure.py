@@ -63,7 +63,9 @@ def _likeness(ax: Axes, found: Sensitivity) -> None:
     if "moran_influence" in numbers:
         # the sentence goes by clusters where there are any, and these pairs are of units
         of = " of units" if "moran_clusters" in numbers else ""
-        told += f" Moran's I{of} {numbers['moran_influence']:.2f} ({p_in_words(numbers['moran_influence_p'])})"
+        told += (
+            f" Moran's I{of} {numbers['moran_influence']:.2f} ({p_in_words(numbers['moran_influence_p'])})"
+        )
     _title(ax, told)
 
 
