@@ -143,6 +143,11 @@ class Design:
         return tied_groups(links, ids=table.ids)
 
     @property
+    def frame(self) -> pd.DataFrame:
+        """The table that was handed in, rows of ``Units`` too."""
+        return self.data if isinstance(self.data, pd.DataFrame) else self.data.frame
+
+    @property
     def fingerprint(self) -> str:
         """Hash of everything that enters an estimate."""
         table = self.table
@@ -186,8 +191,7 @@ class Design:
         change : callable
             Outcomes (n,) in, changed outcomes (n,) out; what is missing is not asked.
         """
-        frame = self.data if isinstance(self.data, pd.DataFrame) else self.data.frame
-        raw = frame[self.outcome].to_numpy(dtype=float, na_value=np.nan)
+        raw = self.frame[self.outcome].to_numpy(dtype=float, na_value=np.nan)
         known, changed = ~np.isnan(raw), np.full(raw.size, np.nan)
         changed[known] = change(raw[known])
         named = {self.outcome: changed}

@@ -17,7 +17,6 @@ from eocausal.effects.randomised import RandomisationTest
 from eocausal.errors import EstimationError, explain
 from eocausal.inference import scores
 from eocausal.inference.reference import Reference
-from eocausal.study_table import frame_of
 
 FloatArray = npt.NDArray[np.float64]
 Labels = npt.NDArray[Any]
@@ -326,7 +325,7 @@ def _strata_of(design: Design, strata: str | pd.Series) -> Codes:
             raise EstimationError(explain("strata has several labels for some units.", where=again))
         labels = strata.reindex(table.ids)
     else:
-        frame, _, _ = frame_of(design)
+        frame = design.frame
         if not isinstance(strata, str) or strata not in frame:
             raise EstimationError(
                 explain(

@@ -101,7 +101,7 @@ def _external(name: str, value: Any, ids: npt.NDArray[Any], design: Design | Non
                 explain(f"Priority {value!r} is a column name, but a Cate keeps no columns.",
                         fix=f"pass the column: units.frame.set_index(units.id)[{value!r}]")
             )  # fmt: skip
-        frame = design.data if isinstance(design.data, pd.DataFrame) else design.data.frame
+        frame = design.frame
         if value not in frame.columns:
             raise EvaluationError(explain(f"Priority {value!r} is not a column of the data."))
         value = frame[value].to_numpy()[design.table.rows]

@@ -98,7 +98,7 @@ def _named(names: list[str], design: Design | None, argument: str) -> pd.DataFra
                 fix="pass the columns themselves: table.set_index('id')[['age']]",
             )
         )
-    frame = design.data if isinstance(design.data, pd.DataFrame) else design.data.frame
+    frame = design.frame
     require_columns(frame, names, table="table of the design", error=EvaluationError)
     return frame[names].iloc[design.table.rows].set_axis(pd.Index(design.table.ids))
 

@@ -129,6 +129,11 @@ class PanelDesign:
         return f"{text})"
 
     @property
+    def frame(self) -> pd.DataFrame:
+        """The table that was handed in."""
+        return self.data
+
+    @property
     def fingerprint(self) -> str:
         """Hash of everything that enters an estimate."""
         table = self.table

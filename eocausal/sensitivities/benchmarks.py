@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from eocausal._checks import did_you_mean
+from eocausal.effects.restated import with_covariates
 from eocausal.errors import SensitivityError, explain
 
 if TYPE_CHECKING:
@@ -118,6 +119,15 @@ def _names(given: Any) -> list[str]:
             )
         )
     return names
+
+
+def with_places(design: Design) -> Design:
+    """Return the design with that surface among its covariates."""
+    if design.table.coordinates is None:
+        raise SensitivityError(explain("The design knows no coordinates.", fix="lon=, lat= in read_units"))
+    surface = coordinate_columns(design.table.coordinates)
+    names = [f"{COORDINATES} {place}" for place in range(1, surface.shape[1] + 1)]
+    return with_covariates(design, surface, names)
 
 
 def _one(name: str, wanted: list[str], design: Any) -> Benchmark:

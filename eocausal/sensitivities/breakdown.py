@@ -49,9 +49,6 @@ class _Asked(NamedTuple):
     beta: float
     bias_max: float | None
 
-    def ceiling(self, moments: Moments) -> float:
-        return moments.usual_r2_max if self.r2_max is None else self.r2_max
-
     def limit(self, moments: Moments) -> float:
         """Return the largest bias that is thought possible: by default one that turns the estimate around."""
         return 2 * abs(moments.long - self.beta) if self.bias_max is None else self.bias_max
@@ -81,7 +78,7 @@ def breakdown(
     """Return how strong unseen variables must be for the effect to lie on the other side of ``beta``."""
     asked = _read(r2_max, beta, bias_max)
     compared = seen_controls(estimate, call, always)
-    require_room(compared[0].moments, asked.ceiling(compared[0].moments))
+    require_room(compared[0].moments, compared[0].moments.ceiling(asked.r2_max))
     if compared[0].moments.long == asked.beta:
         raise SensitivityError(explain(f"The estimate is beta={asked.beta:g}: it lies on no side of it."))
     told, made, answers = doubts(estimate, compared[0].moments.long), {}, []
@@ -94,7 +91,7 @@ def breakdown(
     if is_predicted(estimate):
         told.append("the outcome was predicted: r2_max should be the ceiling of the prediction, not 1")
     for seen in compared:
-        if flip(seen.moments, r2_max=asked.ceiling(seen.moments), null=asked.beta).delta == 0:
+        if flip(seen.moments, r2_max=seen.moments.ceiling(asked.r2_max), null=asked.beta).delta == 0:
             told.append(f"delta {NOTHING.format(seen.in_words)}")
         errors = _errors(estimate, seen, asked) if sure else None
         if errors is not None:
@@ -140,7 +137,7 @@ def _errors(estimate: Estimate, seen: Seen, asked: _Asked) -> Estimate | None:
 
 
 def _answer(seen: Seen, asked: _Asked, errors: Estimate | None, level: float) -> Answer:
-    moments, r2_max = seen.moments, asked.ceiling(seen.moments)
+    moments, r2_max = seen.moments, seen.moments.ceiling(asked.r2_max)
     intervals = {}
     if errors is not None:
         limits = np.reshape(errors.ci(level), (-1, 2))
@@ -194,7 +191,7 @@ def _numbers(answer: Answer, asked: _Asked) -> dict[str, float]:
         "strength_low": answer.intervals.get(1.0, nothing)[1],
         "strength_high": answer.intervals.get(1.0, nothing)[2],
         "strength_uncorrelated": answer.strengths[0.0],
-        "r2_max": asked.ceiling(moments),
+        "r2_max": moments.ceiling(asked.r2_max),
         "delta_exact": answer.exactly,
         "delta_sign": answer.other_sign.delta,
         "delta_sign_effect": answer.other_sign.effect,
@@ -216,7 +213,7 @@ def _curves(first: Answer, asked: _Asked) -> dict[str, pd.DataFrame]:
     reach = 1.25 * max(first.limit, abs(moments.long - asked.beta))
     return {
         "strengths": pd.DataFrame(columns),
-        "branches": branches(moments, asked.ceiling(moments), reach),
+        "branches": branches(moments, moments.ceiling(asked.r2_max), reach),
     }
 
 

@@ -16,13 +16,12 @@ from eocausal.sensitivities.near_places import distances_to
 from eocausal.sensitivities.spatial_parts import (
     Part,
     counts_of,
-    is_panel,
     km,
     read_distances,
     rounded,
     row_of,
 )
-from eocausal.sensitivities.subject import made_again, origin_of
+from eocausal.sensitivities.subject import is_panel, made_again, origin_of
 
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate

@@ -10,14 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from eocausal.effects.restated import restated
 from eocausal.errors import SensitivityError, explain
-from eocausal.sensitivities.benchmarks import Benchmark, coordinate_columns
+from eocausal.sensitivities.benchmarks import Benchmark, with_places
 from eocausal.sensitivities.long_short import Gain, LongShort, gain, of_arms, of_residuals, strength
 from eocausal.sensitivities.subject import origin_of
 
 if TYPE_CHECKING:
-    from eocausal.design import Design
     from eocausal.inference.estimate import Estimate
     from eocausal.inference.origin import Origin
 
@@ -34,7 +32,7 @@ def pieces_of(estimate: Estimate) -> tuple[LongShort, ...]:
     Raises
     ------
     SensitivityError
-        The estimate is by another method, or of several arms.
+        The estimate is by another method.
     """
     origin = origin_of(estimate)
     method = str(origin.options["method"])
@@ -45,13 +43,6 @@ def pieces_of(estimate: Estimate) -> tuple[LongShort, ...]:
                 f"kind='dml' needs predictions of outcome and treatment, and method={method!r} lacks them.",
                 rule=f"methods that do: {', '.join(METHODS)}",
                 fix=f"{fix}, or ec.ate(design, method='aipw')",
-            )
-        )
-    if origin.entered.treatment_type == "categorical":
-        raise SensitivityError(
-            explain(
-                "Effects of several arms are not bounded.",
-                fix="ec.ate(design.pair(arm)) of one arm at a time",
             )
         )
     return _pieces(origin, np.arange(len(origin.entered)))
@@ -119,24 +110,6 @@ def _with_places(estimate: Estimate) -> Any:
             )
         )
     return with_places
-
-
-def with_places(design: Design) -> Design:
-    """Return the design with a quadratic surface over longitude and latitude among its covariates."""
-    table = design.table
-    if table.coordinates is None:
-        raise SensitivityError(explain("The design knows no coordinates.", fix="lon=, lat= in read_units"))
-    surface = coordinate_columns(table.coordinates)
-    names = tuple(f"coordinates {place}" for place in range(1, surface.shape[1] + 1))
-    missing = table.missing
-    if missing is not None:
-        missing = np.column_stack([missing, np.zeros(surface.shape, dtype=bool)])
-    return restated(
-        design,
-        covariates=np.column_stack([table.covariates, surface]),
-        covariate_names=(*table.covariate_names, *names),
-        missing=missing,
-    )
 
 
 def _known(estimate: Estimate) -> bool:

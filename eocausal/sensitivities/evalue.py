@@ -19,7 +19,7 @@ from eocausal.sensitivities.association_ratios import (
 from eocausal.sensitivities.control_mean import Mean, mean_without_treatment
 from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.selection_moments import with_errors
-from eocausal.sensitivities.subject import Subject, made_again, origin_of
+from eocausal.sensitivities.subject import Subject, made_again, origin_of, outcome_sd
 
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate
@@ -60,7 +60,6 @@ class Left(NamedTuple):
 def evalue(estimate: Estimate, call: Call, *, scale: str = "auto", null: float | None = None) -> Sensitivity:
     """Return E-values of an estimate and of the limit of its interval that is nearer to the null."""
     one_of(scale, SCALES, argument="scale", error=SensitivityError)
-    _refuse_arms(estimate)
     as_ratio = _as_risk_ratio(estimate, scale)
     null = (1.0 if as_ratio else 0.0) if null is None else null
     null = finite_number(null, argument="null", error=SensitivityError)
@@ -89,16 +88,6 @@ def evalue(estimate: Estimate, call: Call, *, scale: str = "auto", null: float |
         diagnostics={"scale": "risk_ratio" if as_ratio else "difference"},
         provenance=estimate.provenance,
     )
-
-
-def _refuse_arms(estimate: Estimate) -> None:
-    if getattr(origin_of(estimate).design, "treatment_type", "binary") == "categorical":
-        raise SensitivityError(
-            explain(
-                "E-values are of one treatment against its absence.",
-                fix="ec.ate(design.pair(arm)) of one arm after another",
-            )
-        )
 
 
 def _as_risk_ratio(estimate: Estimate, scale: str) -> bool:
@@ -156,10 +145,7 @@ def _at_known_mean(estimate: Estimate, level: float, null: float, mean: Mean) ->
 
 def _difference(estimate: Estimate, level: float, null: float) -> Scaled:
     """Return the risk ratio that a difference stands for, with the standard deviation taken as known."""
-    table = origin_of(estimate).entered.table
-    weights = np.asarray(table.weights)
-    middle = np.average(table.outcome, weights=weights)
-    sd = float(np.sqrt(np.average((table.outcome - middle) ** 2, weights=weights)))
+    sd = outcome_sd(estimate)
     low, high = (of_difference(float(one), sd) for one in np.ravel(estimate.ci(level)))
     ratio = Ratio(of_difference(float(estimate.values[0]), sd), low, high)
     return Scaled(ratio, of_difference(null, sd), sd=sd, told=(ROUGH,))

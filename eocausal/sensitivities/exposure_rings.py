@@ -23,19 +23,17 @@ from eocausal.inference.scores import ScoredEstimate
 from eocausal.inference.simultaneous import equality_p
 from eocausal.inference.variance import FEW_CLUSTERS
 from eocausal.nuisance.cross_fit import LEADING_COMPONENTS
-from eocausal.nuisance.settings import Settings
 from eocausal.sensitivities.near_places import Places, distance_of_share, places_of
 from eocausal.sensitivities.panel_rings import panel_regression
 from eocausal.sensitivities.ring_shares import RingsFit, apart_from, ring_names, share_treated
 from eocausal.sensitivities.spatial_parts import (
     Part,
     counts_of,
-    is_panel,
     read_distances,
     ring_edges,
     row_of,
 )
-from eocausal.sensitivities.subject import origin_of
+from eocausal.sensitivities.subject import is_panel, origin_of, settings_of
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -164,10 +162,10 @@ def _units(estimate: Estimate) -> tuple[Design, Design, npt.NDArray[np.intp]]:
 
 
 def _columns(source: Design, estimate: Estimate) -> FloatArray:
-    options = origin_of(estimate).options
-    learners = options["learners"]
+    settings = settings_of(origin_of(estimate))
+    learners = settings.learners
     learners = learners if learners.pca is not None else replace(learners, pca=LEADING_COMPONENTS)
-    return model_columns(source, Settings(options["folds"], learners, options["seed"])).values
+    return model_columns(source, replace(settings, learners=learners)).values
 
 
 def _rings(source: Design, columns: FloatArray, edges: list[float]) -> Rings:

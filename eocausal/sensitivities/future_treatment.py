@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from eocausal._checks import require_columns
 from eocausal._study_columns import read_numbers
+from eocausal.effects.restated import with_covariates
 from eocausal.errors import SensitivityError, explain
-from eocausal.sensitivities.placebo_designs import base_of, difference_of, with_control, with_treatment
+from eocausal.sensitivities.placebo_designs import base_of, difference_of, with_treatment
 from eocausal.sensitivities.placebo_parts import (
     BIASED,
     LITTLE,
     Part,
     digits,
     interval_text,
+    largest,
     row_of,
     size_text,
 )
@@ -64,14 +65,14 @@ def future_treatment(estimate: Estimate, call: Call, *, future: str) -> Part:
         "future_p_value": made[0]["p_value"],
         "future_n": float(placebo.n),
         "future_treated": float(later[rows].sum()),
-        "future_largest_in_estimates": _largest(made[0], effect),
+        "future_largest_in_estimates": largest(made[0], effect),
     }
     estimates, assumed = {"future": placebo}, [ASSUMES]
     why_not = _why_no_control(estimate, design, later)
     if why_not:
         warnings = (*warnings, f"{future} is not taken as a control: {why_not}")
     else:
-        controlled = made_again(estimate, with_control(design, later, future))
+        controlled = made_again(estimate, with_covariates(design, later[:, None], [future]))
         both = {"controlled": controlled, "estimate": _alike(estimate, design)}
         gap, told = difference_of(both, [1.0, -1.0], f"{future} as a control, less the estimate")
         warnings = (*warnings, *told)
@@ -116,7 +117,7 @@ def _alike(estimate: Estimate, design: Design) -> Estimate:
 
 def _later(given: Design, design: Design, future: str) -> FloatArray:
     """Return the later treatment (n,) of the units of a design, NaN where it is not known; refuse other columns."""
-    frame = design.data if isinstance(design.data, pd.DataFrame) else design.data.frame
+    frame = design.frame
     require_columns(frame, [future], table="data of the design", error=SensitivityError)
     roles = {
         given.treatment: "the treatment",
@@ -165,10 +166,6 @@ def _require_both(later: FloatArray, future: str) -> None:
                 fix="leave future= out",
             )
         )
-
-
-def _largest(row: dict[str, Any], effect: float) -> float:
-    return max(abs(row["conf_low"]), abs(row["conf_high"])) / abs(effect) if effect else float("nan")
 
 
 def sentence(row: dict[str, Any], numbers: dict[str, float], *, level: float) -> str:

@@ -14,10 +14,9 @@ from eocausal._study_columns import covariate_of
 from eocausal.effects.coefficients import model_columns
 from eocausal.errors import SensitivityError, explain
 from eocausal.inference.within import take_out_effects
-from eocausal.nuisance.settings import Settings
 from eocausal.panels.fixed_effects import event_columns, treatment_column
 from eocausal.sensitivities.benchmarks import Benchmark, coordinate_columns
-from eocausal.sensitivities.subject import origin_of
+from eocausal.sensitivities.subject import is_panel, origin_of, settings_of
 
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate
@@ -104,20 +103,11 @@ def linear_model(estimate: Estimate) -> LinearModel:
     reader = _READERS.get(origin_of(estimate).options["method"])
     if reader is None:
         fix = "ec.ate(design, method='ols'), or kind='dml' for learned nuisances"
-        panel = not hasattr(origin_of(estimate).entered, "treatment_type")
         raise SensitivityError(
             explain(
                 f"method={estimate.method!r} is no coefficient of one regression.",
                 rule=f"methods that are: {', '.join(_READERS)}",
-                fix="ec.panel(design, method='twfe'), or kind='placebo'" if panel else fix,
-            )
-        )
-    design = origin_of(estimate).entered
-    if getattr(design, "treatment_type", "binary") == "categorical":
-        raise SensitivityError(
-            explain(
-                "The treatment has several arms, and each effect is of two of them.",
-                fix="ec.ate(design.pair(arm), method='ols')",
+                fix="ec.panel(design, method='twfe'), or kind='placebo'" if is_panel(estimate) else fix,
             )
         )
     return reader(estimate)
@@ -125,8 +115,8 @@ def linear_model(estimate: Estimate) -> LinearModel:
 
 def _ols(estimate: Estimate) -> LinearModel:
     origin = origin_of(estimate)
-    design, options = origin.entered, origin.options
-    found = model_columns(design, Settings(options["folds"], options["learners"], options["seed"]))
+    design = origin.entered
+    found = model_columns(design, settings_of(origin))
     blocks = design.table.feature_blocks
     of = tuple(_column_of(name, design.covariates, blocks) for name in found.names)
     return _cross_section(design, found.values, of)

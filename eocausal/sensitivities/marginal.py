@@ -7,6 +7,7 @@ Tan (2006), JASA 101: given the columns and what nobody saw, the odds of treatme
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -182,9 +183,8 @@ def _breakdowns(made: Bounded, frame: pd.DataFrame, value: float) -> dict[str, f
                 each[f"breakdown_{method}{name}"] = 1.0
                 continue
             each[f"breakdown_{method}{name}"] = first_crossing(
-                lambda bound, curve=curve, method=method: curve(bound, method, side),  # type: ignore[misc]
-                known, most=MOST, share=share,
-            )  # fmt: skip
+                partial(curve, method=method, side=side), known, most=MOST, share=share
+            )
     chosen = made.methods[-1]
     spoken = {
         "breakdown": each[f"breakdown_{chosen}"],

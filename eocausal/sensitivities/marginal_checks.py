@@ -42,10 +42,7 @@ def require_bounded(estimate: Estimate) -> None:
     method, estimand = str(origin.options["method"]), str(origin.options.get("estimand"))
     if getattr(origin.design, "treatment_type", "binary") != "binary":
         raise SensitivityError(
-            explain(
-                "Odds of treatment are of two arms, and this treatment has others.",
-                fix="design.pair(arm) compares two arms: ec.ate(design.pair(arm), method='ipw')",
-            )
+            explain("Odds of treatment are of two arms, and this treatment is a dose.", fix="kind='dml'")
         )
     if method not in (*WEIGHTED, AUGMENTED):
         raise SensitivityError(

@@ -19,9 +19,8 @@ from eocausal.nuisance.settings import Settings
 from eocausal.sensitivities.dvds_bounds import UNSEEN, Predicted, bounded_effect
 from eocausal.sensitivities.marginal_checks import DVDS
 from eocausal.sensitivities.marginal_weighted import few_columns
-from eocausal.sensitivities.odds_shifts import settings_of
 from eocausal.sensitivities.sharp_bounds import levels_of
-from eocausal.sensitivities.subject import origin_of
+from eocausal.sensitivities.subject import origin_of, settings_of
 from eocausal.sensitivities.tail_quantiles import (
     LEAST_UNITS_A_COLUMN,
     Quantiles,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
+from scipy.special import logit
 from tqdm import tqdm
 
 from eocausal.effects.balancing import columns_to_balance
@@ -18,10 +19,9 @@ from eocausal.effects.methods import LEADING
 from eocausal.errors import SensitivityError, explain
 from eocausal.nuisance.columns import has_columns
 from eocausal.nuisance.settings import Settings
-from eocausal.sensitivities.odds_shifts import settings_of
 from eocausal.sensitivities.propensity_draws import Draws, Propensity, drawn
 from eocausal.sensitivities.resampled_units import resampled_units
-from eocausal.sensitivities.subject import origin_of
+from eocausal.sensitivities.subject import origin_of, settings_of
 from eocausal.sensitivities.tail_quantiles import (
     LEAST_UNITS_A_COLUMN,
     UNITS_A_COLUMN,
@@ -170,7 +170,7 @@ def _propensity(
 ) -> tuple[Propensity, ModelColumns | None, list[str]]:
     """Return the propensity, the columns of its index where it has coefficients, and what there is to say of it."""
     found = origin.predicted[0]["propensity"]
-    log_odds = np.log(found) - np.log1p(-found)
+    log_odds = logit(found)
     design, parametric = origin.entered, settings.learners.parametric
     if origin.options["method"] == "cbps":
         columns, model = columns_to_balance(design, settings), f"balance {origin.options['estimand']}"

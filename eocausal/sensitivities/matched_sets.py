@@ -134,7 +134,7 @@ def _labels(design: Design, asked: str | pd.Series) -> pd.Series:
     """Return labels in the order of the units that entered, missing where there are none."""
     ids = design.table.ids
     if isinstance(asked, str):
-        frame = design.data if isinstance(design.data, pd.DataFrame) else design.data.frame
+        frame = design.frame
         require_columns(frame, [asked], table="data", error=SensitivityError)
         return frame[asked].iloc[design.table.rows].reset_index(drop=True)
     if not isinstance(asked, pd.Series):

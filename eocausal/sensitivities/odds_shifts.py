@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import logit
 
 from eocausal.effects.balancing import columns_to_balance
 from eocausal.effects.coefficients import fitted_propensity, model_columns
 from eocausal.nuisance.columns import has_columns
 from eocausal.nuisance.cross_fit import propensities
-from eocausal.nuisance.settings import Settings, dealt, settings_for
-from eocausal.sensitivities.subject import origin_of
+from eocausal.nuisance.settings import dealt
+from eocausal.sensitivities.subject import origin_of, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from eocausal.design import Design
     from eocausal.inference.estimate import Estimate
     from eocausal.inference.origin import Origin
+    from eocausal.nuisance.settings import Settings
     from eocausal.sensitivities.benchmarks import Benchmark
 
 FloatArray = npt.NDArray[np.float64]
@@ -44,7 +45,7 @@ def odds_shifts(estimate: Estimate, benchmarks: Sequence[Benchmark]) -> pd.DataF
         if one.coordinates:
             continue
         short = propensity_without(origin, one)
-        factor = np.exp(np.abs(_log_odds(long) - _log_odds(short)))
+        factor = np.exp(np.abs(logit(long) - logit(short)))
         weights = origin.entered.table.weights
         middle, most = np.quantile(factor, SHARES, weights=weights, method="inverted_cdf")
         rows.append((one.name, one.in_words, float(middle), float(most), float(factor.max())))
@@ -76,20 +77,3 @@ def _of_model(design: Design, settings: Settings, method: str, estimand: str) ->
     return fitted_propensity(
         design, columns, model=model, what="The propensity without it", fix=fix
     ).propensity
-
-
-def settings_of(origin: Origin) -> Settings:
-    """Return folds, learners and seed that an estimate was made with."""
-    options = origin.options
-    made = settings_for(
-        origin.design,
-        folds=options["folds"],
-        learners=options["learners"],
-        seed=options["seed"],
-        repeatable=True,
-    )
-    return replace(made, seed=int(options["seed"]))
-
-
-def _log_odds(propensity: FloatArray) -> FloatArray:
-    return np.asarray(np.log(propensity) - np.log1p(-propensity))

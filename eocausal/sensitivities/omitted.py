@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,7 @@ def omitted(
     return Sensitivity(
         kind="omitted",
         subject=Subject.of(estimate),
-        sentence=sentence(_told(estimate, fit, table, yardsticks, frame)),
+        sentence=sentence(_told(estimate, fit, numbers, table, yardsticks, frame)),
         frame=frame,
         numbers=numbers,
         curves={"points": _points(frame, yardsticks), "yardsticks": table},
@@ -282,9 +282,13 @@ def _points(frame: pd.DataFrame, yardsticks: Sequence[Measured]) -> pd.DataFrame
 
 
 def _told(
-    estimate: Estimate, fit: Fit, table: pd.DataFrame, yardsticks: Sequence[Measured], frame: pd.DataFrame
+    estimate: Estimate,
+    fit: Fit,
+    numbers: Mapping[str, float],
+    table: pd.DataFrame,
+    yardsticks: Sequence[Measured],
+    frame: pd.DataFrame,
 ) -> Told:
-    numbers = _numbers(fit)
     given = frame[(frame["benchmark"] == GIVEN) & frame["times"].isna()]
     columns = ["r2_treatment", "r2_outcome", "estimate", "conf_low", "conf_high"]
     return Told(

@@ -52,10 +52,6 @@ class Asked:
     delta: float
     beta: float
 
-    def ceiling(self, moments: Moments) -> float:
-        """Return the share of the outcome that everything together would explain."""
-        return moments.usual_r2_max if self.r2_max is None else self.r2_max
-
 
 @dataclass(frozen=True, eq=False)
 class Answer:
@@ -93,7 +89,7 @@ def oster(
         finite_number(beta, argument="beta", error=SensitivityError),
     )
     compared = seen_controls(estimate, call, always)
-    require_room(compared[0].moments, asked.ceiling(compared[0].moments))
+    require_room(compared[0].moments, compared[0].moments.ceiling(asked.r2_max))
     made, answers, told = {}, [], doubts(estimate, compared[0].moments.long)
     for seen in compared:
         named = scored(estimate, seen, asked)
@@ -156,15 +152,17 @@ def scored(estimate: Estimate, seen: Seen, asked: Asked) -> dict[str, tuple[floa
 
     def below(other: Moments) -> float:
         powers = (other.long - asked.beta) ** np.arange(4)
-        return float(selection.ratio(other, asked.ceiling(other)).below @ powers)
+        return float(selection.ratio(other, other.ceiling(asked.r2_max)).below @ powers)
 
     def ratio_at(other: Moments) -> float:
-        return selection.delta_of(other, beta=asked.beta, r2_max=asked.ceiling(other))
+        return selection.delta_of(other, beta=asked.beta, r2_max=other.ceiling(asked.r2_max))
 
     named: dict[str, tuple[float, FloatArray]] = {}
     if _is_firm(estimate, seen, below):
         named["delta"] = (ratio_at(moments), seen.scores_of(ratio_at))
-    for place, root in enumerate(selection.betas(moments, delta=asked.delta, r2_max=asked.ceiling(moments))):
+    for place, root in enumerate(
+        selection.betas(moments, delta=asked.delta, r2_max=moments.ceiling(asked.r2_max))
+    ):
         equation, slope = _equation(float(root), asked), _slope(float(root), asked)
         if not selection.is_empty_index(moments, float(root)) and _is_firm(estimate, seen, slope):
             named[f"root {place + 1}"] = (float(root), -seen.scores_of(equation) / slope(moments))
@@ -175,7 +173,7 @@ def _equation(beta: float, asked: Asked) -> Callable[[Moments], float]:
     """Return the cubic at one effect, zero where the effect is a root, as a function of the moments."""
 
     def value(moments: Moments) -> float:
-        above, below = selection.ratio(moments, asked.ceiling(moments))
+        above, below = selection.ratio(moments, moments.ceiling(asked.r2_max))
         return float((above - asked.delta * below) @ (moments.long - beta) ** np.arange(4))
 
     return value
@@ -185,7 +183,7 @@ def _slope(beta: float, asked: Asked) -> Callable[[Moments], float]:
     """Return the derivative of the cubic by the effect."""
 
     def value(moments: Moments) -> float:
-        above, below = selection.ratio(moments, asked.ceiling(moments))
+        above, below = selection.ratio(moments, moments.ceiling(asked.r2_max))
         slopes = (above - asked.delta * below)[1:] * np.arange(1, 4)
         return -float(slopes @ (moments.long - beta) ** np.arange(3))
 
@@ -199,7 +197,7 @@ def _is_firm(estimate: Estimate, seen: Seen, function: Callable[[Moments], float
 
 
 def _answer(seen: Seen, asked: Asked, errors: Estimate | None, level: float) -> Answer:
-    moments, ceiling = seen.moments, asked.ceiling(seen.moments)
+    moments, ceiling = seen.moments, seen.moments.ceiling(asked.r2_max)
     roots = selection.betas(moments, delta=asked.delta, r2_max=ceiling)
     empty = tuple(selection.is_empty_index(moments, float(root)) for root in roots)
     found = roots[[not one for one in empty]]

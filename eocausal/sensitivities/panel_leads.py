@@ -19,6 +19,7 @@ from eocausal.sensitivities.placebo_parts import (
     Part,
     digits,
     interval_text,
+    largest,
     p_text,
     row_of,
     size_text,
@@ -129,11 +130,6 @@ def why_no_leads(estimate: Estimate) -> str:
     since, treated = time_since(table)
     seen = treated & (since < REFERENCE) & ~table.always[table.unit_codes]
     return "" if seen.any() else "no treated unit is seen two periods before its treatment"
-
-
-def largest(row: dict[str, Any], effect: float) -> float:
-    """Return how far the interval of a row reaches from zero, in sizes of the effect."""
-    return max(abs(row["conf_low"]), abs(row["conf_high"])) / abs(effect) if effect else float("nan")
 
 
 def sentence(row: dict[str, Any], reach: float, *, level: float) -> str:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from eocausal._checks import some_of, whole_number
-from eocausal.design import Design
 from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities import future_treatment, permuted_images, placebo_outcomes, shifted_treatment
 from eocausal.sensitivities.panel_leads import panel_leads, why_no_leads
 from eocausal.sensitivities.placebo_designs import given_beforehand, why_no_pictures
 from eocausal.sensitivities.placebo_parts import COLUMNS, Part
 from eocausal.sensitivities.result import Sensitivity
-from eocausal.sensitivities.subject import Subject, origin_of
+from eocausal.sensitivities.subject import Subject, is_panel, origin_of
 
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate
@@ -58,7 +57,7 @@ def placebo(
 
     All placebos are made by the method, folds, seed and kind of standard errors of the estimate.
     """
-    _refuse(estimate, call)
+    _refuse_doses(estimate)
     asked = _read(outcomes, future, draws, shift_m)
     names = _chosen(estimate, tests, asked)
     _require_used(names, asked)
@@ -100,13 +99,11 @@ def _run(
 
 
 def _pictures(estimate: Estimate, asked: _Asked) -> str:
-    return (
-        why_no_pictures(estimate) if _cross_section(estimate) else "a panel has unit effects in their place"
-    )
+    return "a panel has unit effects in their place" if is_panel(estimate) else why_no_pictures(estimate)
 
 
 def _places(estimate: Estimate, asked: _Asked) -> str:
-    if not _cross_section(estimate):
+    if is_panel(estimate):
         return "a panel's treatment is a path over time, which is not moved over the map"
     if origin_of(estimate).design.table.coordinates is None:
         return "the design has no coordinates"
@@ -120,7 +117,7 @@ def _named_outcomes(estimate: Estimate, asked: _Asked) -> str:
 
 
 def _later_treatment(estimate: Estimate, asked: _Asked) -> str:
-    if _cross_section(estimate):
+    if not is_panel(estimate):
         if asked.future is None:
             return 'no future="column" of a later treatment is named'
         return (
@@ -132,7 +129,7 @@ def _later_treatment(estimate: Estimate, asked: _Asked) -> str:
 
 
 def _of_later(estimate: Estimate, call: Call, asked: _Asked) -> Part:
-    if not _cross_section(estimate):
+    if is_panel(estimate):
         return panel_leads(estimate, call)
     return future_treatment.future_treatment(estimate, call, future=str(asked.future))
 
@@ -159,26 +156,9 @@ TESTS = tuple(_TESTS)
 _OF_DRAWS = (permuted_images.TEST, shifted_treatment.TEST)
 
 
-def _cross_section(estimate: Estimate) -> bool:
-    return isinstance(origin_of(estimate).design, Design)
-
-
-def _refuse(estimate: Estimate, call: Call) -> None:
-    if call.named:
-        raise SensitivityError(
-            explain(
-                "Placebos are compared with no benchmark.",
-                fix='leave benchmark= out; kind="omitted" and kind="dml" take one',
-            )
-        )
-    kind = getattr(origin_of(estimate).design, "treatment_type", "binary")
-    if kind != "binary":
-        raise SensitivityError(
-            explain(
-                f"Placebos are made of two arms, and the treatment is {kind}.",
-                fix="ec.ate(design.pair(arm)) of one arm after another" if kind == "categorical" else "",
-            )
-        )
+def _refuse_doses(estimate: Estimate) -> None:
+    if getattr(origin_of(estimate).design, "treatment_type", "binary") != "binary":
+        raise SensitivityError(explain("Placebos are made of two arms, and the treatment is a dose."))
 
 
 def _read(outcomes: object, future: object, draws: object, shift_m: float | None) -> _Asked:

@@ -50,22 +50,6 @@ def with_treatment(
     return other
 
 
-def with_control(design: Design, values: FloatArray, name: str) -> Design:
-    """Return the same units with one more covariate (n,)."""
-    table = design.table
-    missing = table.missing
-    if missing is not None:
-        missing = np.column_stack([missing, np.zeros(len(design), dtype=bool)])
-    other = restated(
-        design,
-        covariates=np.column_stack([table.covariates, values]),
-        covariate_names=(*table.covariate_names, name),
-        missing=missing,
-    )
-    object.__setattr__(other, "covariates", (*design.covariates, name))
-    return other
-
-
 def with_panel_control(design: PanelDesign, values: FloatArray, name: str) -> PanelDesign:
     """Return the same rows of a panel with one more covariate (n,), which may well follow from treatment."""
     table = design.table

@@ -18,11 +18,12 @@ from eocausal.sensitivities.placebo_parts import (
     Part,
     digits,
     interval_text,
+    largest,
     p_text,
     row_of,
     size_text,
 )
-from eocausal.sensitivities.subject import made_again, origin_of
+from eocausal.sensitivities.subject import made_again, origin_of, outcome_sd
 from eocausal.study_table import StudyTable
 
 if TYPE_CHECKING:
@@ -45,13 +46,13 @@ ASSUMES = (
 def placebo_outcomes(estimate: Estimate, call: Call, *, outcomes: Sequence[str]) -> Part:
     """Estimate the effect on outcomes that treatment cannot have changed, by the same method."""
     design = origin_of(estimate).design
-    frame = design.data if isinstance(design.data, pd.DataFrame) else design.data.frame
+    frame = design.frame
     _require_placebos(design, frame, outcomes)
     made = {name: _made(estimate, frame, name) for name in outcomes}
-    effect, own_sd = float(estimate.values[0]), _sd(estimate)
+    effect, own_sd = float(estimate.values[0]), outcome_sd(estimate)
     rows, reaches = [], []
     for name, found in made.items():
-        sd = _sd(found)
+        sd = outcome_sd(found)
         row = row_of(TEST, name, found, effect, level=call.level, scale=sd / own_sd)
         reach = max(abs(row["conf_low"]), abs(row["conf_high"]))
         rows.append(row)
@@ -63,7 +64,7 @@ def placebo_outcomes(estimate: Estimate, call: Call, *, outcomes: Sequence[str])
                 "low_in_sd": row["conf_low"] / sd,
                 "high_in_sd": row["conf_high"] / sd,
                 "largest_in_sd": reach / sd,
-                "largest_in_estimates": reach / abs(effect) if effect else np.nan,
+                "largest_in_estimates": largest(row, effect),
                 "share_in_sd": reach / sd / abs(effect / own_sd) if effect else np.nan,
                 "n": found.n,
             }
@@ -133,13 +134,6 @@ def _with_outcome(design: Any, frame: pd.DataFrame, name: str) -> Any:
     if hasattr(design, "with_outcome") and not changes:
         return design.with_outcome(name)
     return replace(design, outcome=name, **changes)
-
-
-def _sd(estimate: Estimate) -> float:
-    """Return the SD of the outcome over the units, or rows of a panel, that entered."""
-    table = origin_of(estimate).entered.table
-    share = table.weights / table.weights.sum()
-    return float(np.sqrt(share @ (table.outcome - share @ table.outcome) ** 2))
 
 
 def _left_out(estimate: Estimate, made: dict[str, Estimate]) -> tuple[str, ...]:

@@ -116,6 +116,11 @@ def bounds_of(value: float, error: float, df: float, *, level: float) -> tuple[t
     return (value - half, value + half), float(2 * stats.t.sf(statistic, df))
 
 
+def largest(row: dict[str, Any], effect: float) -> float:
+    """Return how far the interval of a row reaches from zero, in sizes of the effect."""
+    return max(abs(row["conf_low"]), abs(row["conf_high"])) / abs(effect) if effect else float("nan")
+
+
 def digits(value: float) -> str:
     """Return a number as it is printed in a sentence.
 

@@ -113,6 +113,10 @@ class Moments:
         """1.3 times the R2 of the long regression, at most 1."""
         return min(1.0, R2_TIMES * self.r2_long)
 
+    def ceiling(self, r2_max: float | None) -> float:
+        """Return the share of the outcome that everything together would explain: as asked, else as usual."""
+        return self.usual_r2_max if r2_max is None else r2_max
+
     @property
     def r2_treatment(self) -> float:
         """Share of the treatment's variance that the controls explain, given those that are always in."""

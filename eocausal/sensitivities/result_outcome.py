@@ -12,8 +12,7 @@ from eocausal.nuisance.columns import has_columns
 from eocausal.nuisance.learners import OutOfFold
 from eocausal.nuisance.pooled import expected_out_of_fold, with_columns
 from eocausal.nuisance.settings import dealt
-from eocausal.sensitivities.odds_shifts import settings_of
-from eocausal.sensitivities.subject import origin_of
+from eocausal.sensitivities.subject import origin_of, settings_of
 
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate

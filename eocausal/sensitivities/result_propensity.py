@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logit
 
-from eocausal.effects.restated import restated
 from eocausal.errors import SensitivityError, explain
 from eocausal.nuisance.columns import has_columns
 from eocausal.nuisance.cross_fit import propensities
 from eocausal.nuisance.learners import OutOfFold
 from eocausal.nuisance.settings import dealt
-from eocausal.sensitivities.benchmarks import Benchmark, coordinate_columns
-from eocausal.sensitivities.odds_shifts import settings_of
-from eocausal.sensitivities.subject import origin_of
+from eocausal.sensitivities.benchmarks import Benchmark, with_places
+from eocausal.sensitivities.subject import origin_of, settings_of
 
 if TYPE_CHECKING:
     from eocausal.design import Design
@@ -51,7 +50,7 @@ def logit_of(estimate: Estimate) -> tuple[FloatArray, str]:
                 fix="strata=, or trim= in ec.ate",
             )
         )
-    return np.log(values / (1 - values)).mean(axis=0), OWN
+    return logit(values).mean(axis=0), OWN
 
 
 def learned_logit(estimate: Estimate, design: Design) -> FloatArray:
@@ -64,20 +63,11 @@ def learned_logit(estimate: Estimate, design: Design) -> FloatArray:
         # predictions that were made beforehand are of one set of columns
         settings = replace(settings, learners=replace(learners, propensity="penalised_logit"))
     values = propensities(design, **dealt(design, settings), known=False).values
-    return np.log(values / (1 - values))
+    return logit(values)
 
 
 def designs_for(benchmark: Benchmark, design: Design) -> tuple[Design, Design]:
     """Return the design with what a benchmark names, and without; places are added, because no design has them."""
     if not benchmark.coordinates:
         return design, benchmark.without(design)
-    table = design.table
-    if table.coordinates is None:
-        raise SensitivityError(explain("The design knows no coordinates.", fix="lon=, lat= in read_units"))
-    surface = coordinate_columns(table.coordinates)
-    names = tuple(f"coordinates {one}" for one in range(surface.shape[1]))
-    added = {
-        "covariates": np.column_stack([table.covariates, surface]),
-        "covariate_names": (*table.covariate_names, *names),
-    }
-    return restated(design, **added, missing=None), design
+    return with_places(design), design

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import numbers
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eocausal.design import Design
 from eocausal.errors import SensitivityError, explain
 from eocausal.sensitivities.subject import origin_of
 
 if TYPE_CHECKING:
-    from eocausal.design import Design
     from eocausal.inference.estimate import Estimate
 
 
 def cross_section(estimate: Estimate) -> Design:
     """Return the design of the units that entered; raise where it has no two arms of units."""
     entered = origin_of(estimate).entered
-    if not hasattr(entered, "treatment_type"):
+    if not isinstance(entered, Design):
         raise SensitivityError(
             explain(
                 f"kind='rosenbaum' compares units that are seen once, and this is a {type(entered).__name__}.",
@@ -31,12 +32,10 @@ def cross_section(estimate: Estimate) -> Design:
                 f"kind='rosenbaum' compares treated units with controls, and the treatment is "
                 f"{entered.treatment_type}.",
                 rule="a treatment of 0 and 1",
-                fix="ec.ate(design.pair(arm)) of one arm after another"
-                if entered.treatment_type == "categorical"
-                else "kind='dml'",
+                fix="kind='dml'",
             )
         )
-    return entered  # type: ignore[no-any-return]
+    return entered
 
 
 def read_gammas(gammas: object) -> tuple[float, ...]:
@@ -56,8 +55,9 @@ def read_gammas(gammas: object) -> tuple[float, ...]:
 
 def require_caliper(caliper: object) -> None:
     """Raise unless it is a positive number, or None."""
-    number = isinstance(caliper, int | float | np.number) and not isinstance(caliper, bool)
-    if caliper is not None and (not number or not 0 < float(caliper) < np.inf):  # type: ignore[arg-type]
+    if caliper is None:
+        return
+    if isinstance(caliper, bool) or not isinstance(caliper, numbers.Real) or not 0 < float(caliper) < np.inf:
         raise SensitivityError(
             explain(
                 f"caliper={caliper!r}.",

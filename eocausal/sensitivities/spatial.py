@@ -15,9 +15,9 @@ from eocausal.sensitivities.result import Sensitivity
 from eocausal.sensitivities.spatial_entries import influence
 from eocausal.sensitivities.spatial_errors import errors_part
 from eocausal.sensitivities.spatial_moran import moran_part
-from eocausal.sensitivities.spatial_parts import Part, is_panel, neighbour_weights, table_of
+from eocausal.sensitivities.spatial_parts import Part, neighbour_weights, table_of
 from eocausal.sensitivities.spatial_sentence import alike, rings_find_too_much, sentence_of
-from eocausal.sensitivities.subject import Subject, origin_of
+from eocausal.sensitivities.subject import Subject, is_panel, origin_of
 
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate
@@ -170,10 +170,6 @@ def _read_tests(tests: str | Sequence[str] | None, options: dict[str, object]) -
 def _require_map(estimate: Estimate, neighbours: object) -> None:
     """Raise unless it is known where units are, there are neighbours, and one treatment."""
     design = origin_of(estimate).entered
-    if not is_panel(estimate) and design.treatment_type == "categorical":
-        raise SensitivityError(
-            explain("The treatment has several arms.", fix="ec.ate(design.pair(arm)), one arm after another")
-        )
     entries = influence(estimate)
     neighbour_weights(entries.places, neighbours)
     if np.abs(entries.values).max() <= _ROUNDING * np.ptp(design.table.outcome):

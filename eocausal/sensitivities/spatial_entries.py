@@ -12,8 +12,8 @@ from eocausal.errors import SensitivityError, explain
 from eocausal.inference.variance import sum_within
 from eocausal.sensitivities import linear_model
 from eocausal.sensitivities.near_places import Places, places_of
-from eocausal.sensitivities.spatial_parts import cluster_codes, is_panel
-from eocausal.sensitivities.subject import origin_of
+from eocausal.sensitivities.spatial_parts import cluster_codes
+from eocausal.sensitivities.subject import is_panel, origin_of
 
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate

@@ -20,7 +20,6 @@ from eocausal.sensitivities.near_places import (
     nearest_neighbours,
     neighbours_within,
 )
-from eocausal.sensitivities.subject import origin_of
 
 if TYPE_CHECKING:
     from eocausal.inference.estimate import Estimate
@@ -164,8 +163,3 @@ def cluster_codes(estimate: Estimate) -> npt.NDArray[Any] | None:
     """Return the labels (n,) that the standard errors of an estimate sum by; None for several kinds, or none."""
     how = estimate.variance.how
     return estimate.groups[how.names[0]] if len(how.names) == 1 else None
-
-
-def is_panel(estimate: Estimate) -> bool:
-    """Tell whether an estimate is of units that are seen in several periods."""
-    return not hasattr(origin_of(estimate).entered, "treatment_type")

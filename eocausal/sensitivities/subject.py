@@ -16,6 +16,8 @@ from eocausal.errors import SensitivityError, explain
 from eocausal.inference.contrast import combined
 from eocausal.inference.estimate import Estimate
 from eocausal.inference.origin import Origin
+from eocausal.nuisance.settings import Settings, settings_for
+from eocausal.panels.design import PanelDesign
 
 if TYPE_CHECKING:
     from eocausal.inference.vcov import VcovChoice
@@ -87,7 +89,8 @@ def one_estimate(result: object, term: str | None) -> Estimate:
     Raises
     ------
     SensitivityError
-        No result of ``ec.ate`` or ``ec.panel``, one that was read from a file, or several terms and none named.
+        No result of ``ec.ate`` or ``ec.panel``, one that was read from a file, one of several arms, or several
+        terms and none named.
     """
     estimate = _believed(result) if isinstance(result, Corrected) else result
     if not isinstance(estimate, Estimate):
@@ -101,6 +104,14 @@ def one_estimate(result: object, term: str | None) -> Estimate:
                 fix="ec.ate(design, ...) again",
             )
         )
+    if getattr(estimate.origin.design, "treatment_type", "binary") == "categorical":
+        raise SensitivityError(
+            explain(
+                "The treatment has several arms.",
+                rule="two arms, or a dose: one treatment against its absence",
+                fix="ec.ate(design.pair(arm)) of one arm after another",
+            )
+        )
     return _of_term(estimate, term)
 
 
@@ -109,6 +120,31 @@ def origin_of(estimate: Estimate) -> Origin:
     if estimate.origin is None:
         raise SensitivityError(explain(f"{NO_ORIGIN}."))
     return estimate.origin
+
+
+def settings_of(origin: Origin) -> Settings:
+    """Return folds, learners and seed that an estimate was made with."""
+    options = origin.options
+    made = settings_for(
+        origin.design,
+        folds=options["folds"],
+        learners=options["learners"],
+        seed=options["seed"],
+        repeatable=True,
+    )
+    return replace(made, seed=int(options["seed"]))
+
+
+def is_panel(estimate: Estimate) -> bool:
+    """Tell whether an estimate is of units that are seen in several periods."""
+    return isinstance(origin_of(estimate).design, PanelDesign)
+
+
+def outcome_sd(estimate: Estimate) -> float:
+    """Return the weighted SD of the outcome over the units, or rows of a panel, that entered."""
+    table = origin_of(estimate).entered.table
+    share = table.weights / table.weights.sum()
+    return float(np.sqrt(share @ (table.outcome - share @ table.outcome) ** 2))
 
 
 def made_again(estimate: Estimate, design: Any, **changes: Any) -> Estimate:

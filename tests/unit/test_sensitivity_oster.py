@@ -108,7 +108,7 @@ def test_errors_are_those_of_a_bootstrap():
     for _ in range(150):
         drawn = table.iloc[rng.integers(0, len(table), len(table))].reset_index(drop=True)
         moments = seen_controls(ec.ate(designed(drawn), method="ols"), call)[0].moments
-        ceiling = asked.ceiling(moments)
+        ceiling = moments.ceiling(asked.r2_max)
         roots = proportional_selection.betas(moments, r2_max=ceiling)
         near = roots[np.abs(roots - found.numbers["beta_star"]).argmin()]
         draws.append([proportional_selection.delta_of(moments, r2_max=ceiling), near])
